@@ -1,0 +1,195 @@
+"""The configuration of a run: frozen, every field described, nothing unknown accepted.
+
+Numbers of the paper are quoted as "paper: ..." in the descriptions; the presets in
+`data/presets/` set them. Prefect's UI renders its form from these classes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TinyModelConfig(Section):
+    """How the tiny language model of the embedded default is pre-trained in place."""
+
+    training_steps: Count = Field(1300, description="Optimiser steps of the pre-training.")
+    batch_size: Count = Field(64, description="Texts in one pre-training batch.")
+    noise: Probability = Field(
+        0.10, description="Share of reasoning steps that are wrong in the pre-training text."
+    )
+    solver_terms: int = Field(12, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
+    challenger_share: Probability = Field(0.10, description="Share of the text in the Challenger's role.")
+    held_out_per_length: Count = Field(
+        40, description="Held-out questions for each number of terms, in no training text."
+    )
+
+
+class BaseModelConfig(Section):
+    """Which model the first Challenger and the first Solver are."""
+
+    name: str = Field(
+        "tiny",
+        description="'tiny' (pre-trained in place), a Hugging Face id, or a local model directory.",
+    )
+    revision: str | None = Field(None, description="Commit or tag of a Hugging Face id.")
+    prompt_style: Literal["tiny", "chat"] = Field(
+        "chat", description="'chat': the model's chat template, or plain system/user lines where it has none."
+    )
+    tiny: TinyModelConfig | None = Field(None, description="The recipe of the tiny model; only for 'tiny'.")
+
+    @model_validator(mode="after")
+    def _tiny_has_its_recipe(self) -> BaseModelConfig:
+        if (self.name == "tiny") != (self.tiny is not None):
+            raise ValueError("'tiny' (the recipe) must be set exactly when name is 'tiny'")
+        return self
+
+
+class SamplingConfig(Section):
+    """How completions are drawn."""
+
+    temperature: float = Field(1.0, ge=0.0, le=5.0, description="0 is greedy. Paper: 1.0.")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="Nucleus; 1 keeps everything.")
+    top_k: int = Field(0, ge=0, description="Only the k likeliest tokens; 0 keeps all.")
+    max_tokens: Count = Field(4096, description="Longest completion. Paper's code: 4096.")
+
+
+class GrpoConfig(SamplingConfig):
+    """One stage of GRPO training (paper, section 2 and appendix; DeepSeekMath for GRPO itself)."""
+
+    steps: int = Field(ge=0, description="Training steps; 0 leaves the model as it is.")
+    prompts_per_step: Count = Field(128, description="Groups in one rollout batch.")
+    group_size: int = Field(ge=2, description="Rollouts of one prompt, compared with each other.")
+    updates_per_step: Count = Field(1, description="Optimiser updates made from one rollout batch.")
+    micro_batch_size: Count = Field(
+        64, description="Rollouts in one forward pass; gradients are accumulated over them."
+    )
+    learning_rate: float = Field(1e-6, gt=0.0, description="Of AdamW. Paper: 1e-6.")
+    weight_decay: float = Field(1e-2, ge=0.0, description="Of AdamW. Paper: 1e-2.")
+    adam_beta1: float = Field(0.9, ge=0.0, lt=1.0, description="AdamW's first beta.")
+    adam_beta2: float = Field(0.999, ge=0.0, lt=1.0, description="AdamW's second beta.")
+    gradient_clip: float = Field(1.0, gt=0.0, description="Largest norm of the gradient.")
+    kl_coefficient: float = Field(1e-2, ge=0.0, description="Weight of the KL loss term. Paper: 1e-2.")
+    clip_low: float = Field(0.2, ge=0.0, lt=1.0, description="Lower clip of the probability ratio.")
+    clip_high: float = Field(0.3, ge=0.0, description="Upper clip of the probability ratio.")
+    clip_dual: float = Field(
+        3.0, gt=1.0, description="Dual clip of the loss where the advantage is negative."
+    )
+    divide_by_std: bool = Field(True, description="Divide the advantage by the group's standard deviation.")
+    checkpoint_every_steps: Count = Field(5, description="Steps between two checkpoints in the store.")
+
+
+class ChallengerConfig(GrpoConfig):
+    """Training of the Challenger: questions at the edge of what the Solver can do."""
+
+    reward_samples: int = Field(10, ge=2, description="m: answers of the Solver to each question. Paper: 10.")
+    repetition_weight: float = Field(1.0, ge=0.0, description="lambda of the repetition penalty. Paper: 1.")
+    repetition_threshold: float = Field(
+        0.5, gt=0.0, le=1.0, description="tau: clusters are cut at this BLEU distance. Paper: 0.5."
+    )
+    probe_questions: int = Field(
+        0, ge=0, description="Fresh questions scored before training, to watch the reward; 0: none."
+    )
+
+
+class SolverConfig(GrpoConfig):
+    """Training of the Solver on the kept questions and their pseudo-labels."""
+
+
+class QuestionsConfig(SamplingConfig):
+    """Candidate questions written by the trained Challenger."""
+
+    count: Count = Field(8000, description="N: candidates. Paper: 8000.")
+    shard_size: Count = Field(1000, description="Candidates in one shard, the unit of work and of resume.")
+
+
+class AnswersConfig(SamplingConfig):
+    """Answers of the Solver to the candidate questions."""
+
+    samples: int = Field(10, ge=2, description="m: answers to each question. Paper: 10.")
+    shard_size: Count = Field(1000, description="Questions in one shard, the unit of work and of resume.")
+
+
+class FilterConfig(Section):
+    """Which questions the Solver trains on (paper, section 2.3)."""
+
+    delta: float = Field(
+        0.25, ge=0.0, le=0.5, description="Keep where |p_hat - 1/2| <= delta. Paper: 0.25, 3 to 7 of 10."
+    )
+    min_answered_share: Probability = Field(
+        0.5, description="Drop a question where a smaller share of the samples gave an answer."
+    )
+
+
+class EvaluationConfig(SamplingConfig):
+    """How each iteration's Solver is measured."""
+
+    benchmarks: tuple[str, ...] = Field(description="Names of benchmarks, see data/benchmarks.")
+    samples: Count = Field(10, description="k: sampled completions a problem, for mean@k and maj@k.")
+    greedy: bool = Field(True, description="Also one completion at temperature 0.")
+    shard_size: Count = Field(1000, description="Problems in one shard.")
+
+
+class SamplerConfig(Section):
+    """The backend that draws completions."""
+
+    backend: Literal["transformers"] = Field("transformers", description="'transformers': any device.")
+    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of the weights while sampling.")
+    batch_tokens: Count = Field(
+        65536, description="Most tokens (rows times length) whose keys and values are held at once."
+    )
+    threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
+
+
+class TrainerConfig(Section):
+    """The backend that trains."""
+
+    backend: Literal["local"] = Field("local", description="'local': one process, one device.")
+    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of forward and backward; the master weights are float32."
+    )
+    threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
+
+
+class RunConfig(Section):
+    """Everything that decides what a run computes."""
+
+    run: str = Field(description="Name of the run: letters, digits, '.', '_' and '-'.")
+    preset: str = Field("tiny", description="Name of the preset that the run began with.")
+    base_model: BaseModelConfig = Field(description="The first Challenger and Solver.")
+    seed: int = Field(0, ge=0, lt=2**63, description="The one seed that all others are derived from.")
+    iterations: Count = Field(3, description="How many iterations to run. Paper: 3.")
+    store: str = Field("./rzero-store", description="Where artifacts live: a folder or an fsspec URI.")
+    challenger: ChallengerConfig = Field(description="Training of the Challenger.")
+    questions: QuestionsConfig = Field(description="Candidate questions.")
+    answers: AnswersConfig = Field(description="Answers that vote.")
+    filter: FilterConfig = Field(description="Which questions are kept.")
+    solver: SolverConfig = Field(description="Training of the Solver.")
+    evaluation: EvaluationConfig = Field(description="How the Solver is measured.")
+    sampler: SamplerConfig = Field(description="The backend that draws completions.")
+    trainer: TrainerConfig = Field(description="The backend that trains.")
+
+    @field_validator("run")
+    @classmethod
+    def _name_is_safe(cls, value: str) -> str:
+        if not RUN_NAME.fullmatch(value) or ".." in value:
+            raise ValueError(
+                f"{value!r} is not a run name: use 1 to 64 letters, digits, '.', '_' or '-', "
+                "beginning with a letter or a digit, without '..'"
+            )
+        return value

@@ -1,0 +1,1 @@
+"""Presets: complete configurations in YAML, one file each."""

@@ -1,0 +1,215 @@
+"""The tables of a run: pyarrow schemas with a description for every column.
+
+`SCHEMAS[name]` is the schema of table `name`; its metadata holds the table's name, description and
+schema version. Nothing in a table depends on the clock, the host or the path of the store, so equal
+runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+def _table(name: str, description: str, columns: list[tuple[str, pa.DataType, bool, str]]) -> pa.Schema:
+    fields = [
+        pa.field(column, kind, nullable=nullable, metadata={"description": text})
+        for column, kind, nullable, text in columns
+    ]
+    metadata = {"table": name, "description": description, "schema_version": str(SCHEMA_VERSION)}
+    return pa.schema(fields, metadata=metadata)
+
+
+_STR, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_MESSAGES = pa.list_(pa.struct([pa.field("role", _STR), pa.field("content", _STR)]))
+
+QUESTIONS = _table(
+    "questions",
+    "Candidate questions written by the Challenger, well formed or not.",
+    [
+        ("question_id", _INT, False, "Number of the candidate within its iteration, from 0."),
+        ("seed", _INT, False, "Seed that the completion was drawn with."),
+        ("completion", _STR, False, "What the Challenger wrote."),
+        ("tokens", _INT, False, "Tokens of the completion."),
+        ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+        ("question", _STR, True, "The question; null where the completion is badly formed."),
+        ("challenger_answer", _STR, True, "The Challenger's own boxed answer."),
+        ("reason", _STR, True, "Why the completion is badly formed; null where it is well formed."),
+    ],
+)
+
+ANSWERS = _table(
+    "answers",
+    "Every answer that the frozen Solver gave to a well-formed candidate.",
+    [
+        ("question_id", _INT, False, "Number of the candidate."),
+        ("sample", _INT, False, "Number of the answer to this question, from 0."),
+        ("seed", _INT, False, "Seed that the completion was drawn with."),
+        ("completion", _STR, False, "What the Solver wrote."),
+        ("tokens", _INT, False, "Tokens of the completion."),
+        ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+        ("answer", _STR, True, "The boxed answer; null where there is none (an abstention)."),
+        ("reason", _STR, True, "Why there is no answer; null where there is one."),
+    ],
+)
+
+SCORED = _table(
+    "scored",
+    "Every candidate with its vote, its reward and whether the Solver trains on it.",
+    [
+        ("question_id", _INT, False, "Number of the candidate."),
+        ("question", _STR, True, "The question; null where the completion is badly formed."),
+        ("challenger_answer", _STR, True, "The Challenger's own answer, for watching only."),
+        ("majority_answer", _STR, True, "The majority answer, the pseudo-label; null without one."),
+        ("p_hat", _FLOAT, False, "Votes of the majority answer divided by samples that answered."),
+        ("votes", _INT, False, "Votes of the majority answer."),
+        ("samples", _INT, False, "Answers drawn."),
+        ("abstentions", _INT, False, "Samples that gave no answer."),
+        ("answered_share", _FLOAT, False, "Share of the samples that gave an answer."),
+        (
+            "uncertainty",
+            _FLOAT,
+            False,
+            "1 - 2|p_hat - 1/2|; 0 where badly formed (paper, eq. of r_uncertainty).",
+        ),
+        (
+            "cluster_share",
+            _FLOAT,
+            False,
+            "Size of the question's cluster divided by the number of candidates.",
+        ),
+        ("cluster_size", _INT, False, "Questions in its cluster; 0 where badly formed."),
+        ("reward", _FLOAT, False, "max(0, uncertainty * answered_share - weight * cluster_share)."),
+        ("kept", _BOOL, False, "Whether it is in the curriculum."),
+        ("drop_reason", _STR, True, "Why it is not; null where kept."),
+        ("true_answer", _STR, True, "The true answer where it can be computed; for watching only."),
+        ("label_is_right", _BOOL, True, "Whether the pseudo-label is the true answer; for watching only."),
+        ("in_range", _BOOL, True, "Whether the question lies in the base's domain; for watching only."),
+        ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
+    ],
+)
+
+CURRICULUM = _table(
+    "curriculum",
+    "What the Solver trains on: kept questions with pseudo-labels, as verl and TRL read a data set.",
+    [
+        ("question_id", _INT, False, "Number of the candidate."),
+        ("prompt", _MESSAGES, False, "The Solver's prompt as chat messages."),
+        ("question", _STR, False, "The question."),
+        ("pseudo_label", _STR, False, "The majority answer."),
+        ("p_hat", _FLOAT, False, "Votes of the majority answer divided by samples that answered."),
+        ("data_source", _STR, False, "verl's field: always 'rzero'."),
+        (
+            "reward_model",
+            pa.struct([pa.field("style", _STR), pa.field("ground_truth", _STR)]),
+            False,
+            "verl's field: style 'rule' and the pseudo-label as ground_truth.",
+        ),
+        ("extra_info", pa.struct([pa.field("index", _INT), pa.field("split", _STR)]), False, "verl's field."),
+    ],
+)
+
+ROLLOUTS = _table(
+    "rollouts",
+    "Every rollout of a training with its reward and the parts of it.",
+    [
+        ("step", _INT, False, "Training step, from 1."),
+        ("group", _INT, False, "Group within the step; its rollouts share the prompt."),
+        ("sample", _INT, False, "Number of the rollout within its group."),
+        ("prompt_index", _INT, False, "Index of the prompt in the training's list of prompts."),
+        ("prompt", _STR, False, "The prompt as the model reads it."),
+        ("completion", _STR, False, "What the model wrote."),
+        ("tokens", _INT, False, "Tokens of the completion."),
+        ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+        ("seed", _INT, False, "Seed that the completion was drawn with."),
+        ("reward", _FLOAT, False, "The reward."),
+        ("advantage", _FLOAT, False, "The advantage within the group."),
+        ("answer", _STR, True, "The boxed answer of the completion."),
+        ("reason", _STR, True, "Why the completion is badly formed or has no answer; else null."),
+        ("pseudo_label", _STR, True, "Solver: the label that the answer is compared with."),
+        ("question", _STR, True, "Challenger: the question of the completion."),
+        ("majority_answer", _STR, True, "Challenger: the frozen Solver's majority answer."),
+        ("p_hat", _FLOAT, True, "Challenger: votes of the majority answer over samples that answered."),
+        ("answered_share", _FLOAT, True, "Challenger: share of the samples that gave an answer."),
+        ("uncertainty", _FLOAT, True, "Challenger: 1 - 2|p_hat - 1/2|."),
+        ("cluster_share", _FLOAT, True, "Challenger: size of the question's cluster over the batch size."),
+    ],
+)
+
+METRICS = _table(
+    "metrics",
+    "One row a training step.",
+    [
+        ("step", _INT, False, "Training step, from 1."),
+        ("reward_mean", _FLOAT, False, "Mean reward of the step's rollouts."),
+        ("reward_std", _FLOAT, False, "Standard deviation of the reward over the step's rollouts."),
+        ("groups_without_signal", _FLOAT, False, "Share of groups in which all rewards are equal."),
+        ("completion_tokens_mean", _FLOAT, False, "Mean tokens of a completion."),
+        ("truncated_share", _FLOAT, False, "Share of completions cut at max_tokens."),
+        ("policy_loss", _FLOAT, False, "The clipped policy loss, mean over the step's updates."),
+        ("kl", _FLOAT, False, "Mean low-variance estimate of the KL to the reference, per token."),
+        ("entropy", _FLOAT, False, "Mean entropy of the policy's next-token distribution, in nats."),
+        ("clip_share", _FLOAT, False, "Share of tokens whose ratio was clipped."),
+        ("gradient_norm", _FLOAT, False, "Norm of the gradient before clipping."),
+        ("learning_rate", _FLOAT, False, "Learning rate of the step."),
+    ],
+)
+
+PROBE = _table(
+    "probe",
+    "Fresh questions of the untrained Challenger of an iteration, scored as in training; for watching only.",
+    [
+        ("question_id", _INT, False, "Number of the question."),
+        ("question", _STR, True, "The question; null where badly formed."),
+        ("reason", _STR, True, "Why it is badly formed; else null."),
+        ("majority_answer", _STR, True, "The frozen Solver's majority answer."),
+        ("p_hat", _FLOAT, False, "Votes of the majority answer over samples that answered."),
+        ("answered_share", _FLOAT, False, "Share of the samples that gave an answer."),
+        ("uncertainty", _FLOAT, False, "1 - 2|p_hat - 1/2|; 0 where badly formed."),
+        ("cluster_share", _FLOAT, False, "Size of its cluster over the number of questions."),
+        ("reward", _FLOAT, False, "max(0, uncertainty * answered_share - weight * cluster_share)."),
+        ("in_range", _BOOL, True, "Whether the question lies in the base's domain; for watching only."),
+        ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
+    ],
+)
+
+EVALUATION = _table(
+    "evaluation",
+    "Every completion of the evaluation with its grade.",
+    [
+        ("benchmark", _STR, False, "Name of the benchmark."),
+        ("problem_id", _INT, False, "Number of the problem within the benchmark."),
+        ("group", _STR, False, "Part of the benchmark it belongs to, for example its number of terms."),
+        ("problem", _STR, False, "The problem."),
+        ("gold", _STR, False, "The right answer."),
+        ("mode", _STR, False, "'sampled' or 'greedy'."),
+        ("sample", _INT, False, "Number of the completion to this problem in this mode, from 0."),
+        ("seed", _INT, False, "Seed that the completion was drawn with."),
+        ("completion", _STR, False, "What the model wrote."),
+        ("tokens", _INT, False, "Tokens of the completion."),
+        ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+        ("answer", _STR, True, "The boxed answer; null where there is none, which counts as wrong."),
+        ("reason", _STR, True, "Why there is no answer, or 'timeout' where the grader gave up; else null."),
+        ("correct", _BOOL, False, "Whether the answer equals the gold answer."),
+        ("majority_answer", _STR, True, "The majority answer of the problem's samples in this mode."),
+        ("majority_correct", _BOOL, False, "Whether the majority answer equals the gold answer."),
+    ],
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "questions": QUESTIONS,
+    "answers": ANSWERS,
+    "scored": SCORED,
+    "curriculum": CURRICULUM,
+    "rollouts": ROLLOUTS,
+    "metrics": METRICS,
+    "probe": PROBE,
+    "evaluation": EVALUATION,
+}
+
+
+def description(schema: pa.Schema, column: str) -> str:
+    """What a column means."""
+    metadata = schema.field(column).metadata or {}
+    return metadata.get(b"description", b"").decode()

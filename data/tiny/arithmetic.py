@@ -1,0 +1,151 @@
+"""The tiny model's world: chains of small sums such as `37+5-8`, their texts and their held-out set.
+
+A *chain* is a start followed by signed steps; its *terms* are the start and the steps together. The
+model's own domain is a start of 20 to 79, steps of 1 to 9 and every partial value in 0 to 99, but
+`truth`, `terms` and `in_range` read any chain of whole numbers, since a Challenger may leave the domain.
+
+Everything here is pure: no torch, no files, no clock; randomness comes from the generator passed in.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+LOWEST, HIGHEST = 0, 99
+"""Every partial value of a chain in the domain lies between these, both included."""
+
+_NUMBER = r"(?:0|[1-9][0-9]{0,5})"
+_CHAIN = re.compile(rf"{_NUMBER}(?:[+-]{_NUMBER})*")
+_PART = re.compile(r"[+-]?[0-9]+")
+_MOST_CHARACTERS = 1000
+
+ChainKey = tuple[int, tuple[int, ...]]
+"""A start and its sorted signed steps: equal for chains that differ only in the order of the steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A start and signed steps: `Chain(37, (5, -8))` is `37+5-8`, of three terms."""
+
+    start: int
+    steps: tuple[int, ...]
+
+    @property
+    def question(self) -> str:
+        return str(self.start) + "".join(f"{step:+d}" for step in self.steps)
+
+    @property
+    def key(self) -> ChainKey:
+        return self.start, tuple(sorted(self.steps))
+
+    @property
+    def partial_values(self) -> list[int]:
+        """The start and the value after each step."""
+        values = [self.start]
+        for step in self.steps:
+            values.append(values[-1] + step)
+        return values
+
+
+def parse(question: str) -> Chain | None:
+    """The chain that a question spells; None where it is anything else.
+
+    Strict: whole decimal numbers of at most six digits without leading zeros, joined by single signs,
+    no blanks. Steps of zero are allowed.
+    """
+    if len(question) > _MOST_CHARACTERS or not _CHAIN.fullmatch(question):
+        return None
+    start, *steps = (int(part) for part in _PART.findall(question))
+    return Chain(start, tuple(steps))
+
+
+def truth(question: str) -> str | None:
+    """The true value of a chain, in decimal; None where the question is not a chain."""
+    chain = parse(question)
+    return None if chain is None else str(chain.partial_values[-1])
+
+
+def terms(question: str) -> int | None:
+    """How many numbers a chain has, its start included; None where the question is not a chain."""
+    chain = parse(question)
+    return None if chain is None else 1 + len(chain.steps)
+
+
+def in_range(question: str) -> bool | None:
+    """Whether every partial value lies in 0 to 99; None where the question is not a chain."""
+    chain = parse(question)
+    return None if chain is None else all(LOWEST <= value <= HIGHEST for value in chain.partial_values)
+
+
+def random_chain(rng: random.Random, length: int) -> Chain:
+    """A chain of `length` terms in the domain; each step is uniform among those that stay in range."""
+    value = start = 20 + int(rng.random() * 60)
+    steps = []
+    for _ in range(length - 1):
+        lowest, highest = max(-9, LOWEST - value), min(9, HIGHEST - value)
+        # Zero is no step: draw from one number fewer and skip it.
+        step = lowest + int(rng.random() * (highest - lowest))
+        step += step >= 0
+        steps.append(step)
+        value += step
+    return Chain(start, tuple(steps))
+
+
+def solution(chain: Chain, rng: random.Random, noise: float) -> str:
+    r"""What a Solver writes for a chain: `37+5=42-8=34\n\boxed{34}`.
+
+    Each step is wrong with probability `noise`, and the rest carries on from the wrong value, so that
+    the mistakes of a model that learnt from it are random rather than systematic, and votes can mend them.
+    """
+    while True:
+        value, text = chain.start, [str(chain.start)]
+        for step in chain.steps:
+            value += step
+            if rng.random() < noise:
+                value += _ERRORS[int(rng.random() * len(_ERRORS))]
+            if not LOWEST <= value <= HIGHEST:
+                break
+            text.append(f"{step:+d}={value}")
+        else:
+            return f"{''.join(text)}\n\\boxed{{{value}}}"
+
+
+_ERRORS = (-10, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 10)
+
+
+def random_length(rng: random.Random, longest: int, decay: float) -> int:
+    """A number of terms from 2 to `longest`, each `decay` times as likely as the one below it."""
+    weights = [decay**power for power in range(longest - 1)]
+    return rng.choices(range(2, longest + 1), weights)[0]
+
+
+@lru_cache(maxsize=8)
+def held_out(longest: int, per_length: int) -> tuple[Chain, ...]:
+    """The held-out chains of 2 to `longest` terms, `per_length` of each, shortest first.
+
+    They depend on nothing but the arguments, and the chains of one length do not depend on `longest`.
+    No two are reorderings of each other.
+    """
+    chains: list[Chain] = []
+    seen: set[ChainKey] = set()
+    for length in range(2, longest + 1):
+        rng = random.Random(f"rzero arithmetic held-out {length}")
+        wanted = len(chains) + per_length
+        while len(chains) < wanted:
+            chain = random_chain(rng, length)
+            if chain.key not in seen:
+                seen.add(chain.key)
+                chains.append(chain)
+    return tuple(chains)
+
+
+def unseen_chain(rng: random.Random, longest: int, decay: float, excluded: Collection[ChainKey]) -> Chain:
+    """A random chain whose key is not `excluded`, so that no reordering of a held-out one is shown."""
+    while True:
+        chain = random_chain(rng, random_length(rng, longest, decay))
+        if chain.key not in excluded:
+            return chain

@@ -1,0 +1,170 @@
+"""Pre-training of the tiny model in place, on text made on the fly in both roles.
+
+The text is right but for random mistakes (`TinyModelConfig.noise`), and the model is trained to the end
+on it: it then knows the sums, yet at temperature 1 it reasons noisily. A vote of its samples is far
+better than one sample, which is what self-training with votes needs (docs of the recipe: README).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.tiny import arithmetic
+from data.tiny.tokenizer import CHALLENGER, END, MODEL_MAX_LENGTH, PAD, SOLVER, build_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from data.config import TinyModelConfig
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+HIDDEN_SIZE, LAYERS, HEADS, INTERMEDIATE_SIZE = 128, 3, 4, 256
+MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
+WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
+GRADIENT_CLIP = 1.0
+SOLVER_LENGTH_DECAY, CHALLENGER_LENGTH_DECAY = 0.95, 0.6
+LENGTH_GROUPS = 4
+"""A batch is sorted by length and run in this many parts, so that little of it is padding."""
+
+
+class Texts:
+    """An endless stream of (prompt, completion) pairs in both roles, decided by the seed alone."""
+
+    def __init__(self, config: TinyModelConfig, seed: int) -> None:
+        self._config = config
+        self._rng = random.Random(f"rzero tiny text {seed}")
+        self._excluded = frozenset(
+            chain.key for chain in arithmetic.held_out(config.solver_terms, config.held_out_per_length)
+        )
+
+    def next(self) -> tuple[str, str]:
+        rng, config = self._rng, self._config
+        if rng.random() < config.challenger_share:
+            chain = arithmetic.unseen_chain(rng, config.solver_terms, CHALLENGER_LENGTH_DECAY, self._excluded)
+            value = chain.partial_values[-1]
+            return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{value}}}{END}"
+        chain = arithmetic.unseen_chain(rng, config.solver_terms, SOLVER_LENGTH_DECAY, self._excluded)
+        solution = arithmetic.solution(chain, rng, config.noise)
+        return f"{SOLVER}{chain.question}\n", f"{solution}{END}"
+
+
+def pretrain(config: TinyModelConfig, seed: int, output_dir: Path, threads: int, report: Report) -> None:
+    """Train a new model and write it to `output_dir` as a Hugging Face model directory.
+
+    `report(step, metrics)` is called after each step with the loss (nats per completion token), the
+    gradient's norm and the learning rate. Byte-identical output for the same arguments.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    tokenizer = build_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = new_model(tokenizer)
+    texts = Texts(config, seed)
+    optimizers = _optimizers(model)
+    for step in range(1, config.training_steps + 1):
+        factor = learning_rate_factor(step, config.training_steps)
+        batch = _encode(tokenizer, [texts.next() for _ in range(config.batch_size)])
+        loss = _backward(model, batch, tokenizer.pad_token_id)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP).item()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            optimizer.step()
+        model.zero_grad(set_to_none=True)
+        report(step, {"loss": loss, "gradient_norm": norm, "learning_rate": MATRIX_LEARNING_RATE * factor})
+    output_dir.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A small Llama with the tokenizer's vocabulary, weights drawn from torch's global generator."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=INTERMEDIATE_SIZE,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        max_position_embeddings=MODEL_MAX_LENGTH,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        attn_implementation="eager",
+        dtype="float32",
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id
+    )
+    return model
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Of the peak, at a step from 1: a linear warm-up, a plateau, a linear decay to the last step."""
+    left = (steps - step) / max(1.0, DECAY_SHARE * steps)
+    decay = LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * min(1.0, left)
+    return min(step / WARM_UP_STEPS, 1.0) * decay
+
+
+def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    import torch
+
+    from data.tiny.muon import Muon
+
+    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
+    chosen = {id(parameter) for parameter in inner}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [
+        Muon(inner, lr=MATRIX_LEARNING_RATE),
+        torch.optim.AdamW(others, lr=OTHER_LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]
+) -> list[tuple[list[int], list[int]]]:
+    """(token ids, labels) of each text, shortest first; labels of prompt tokens are -100."""
+    flat = [part for text in texts for part in text]
+    ids = tokenizer(flat, add_special_tokens=False)["input_ids"]
+    pairs = zip(ids[::2], ids[1::2], strict=True)
+    rows = [(prompt + completion, [-100] * len(prompt) + completion) for prompt, completion in pairs]
+    return sorted(rows, key=lambda row: len(row[0]))
+
+
+def _backward(model: LlamaForCausalLM, rows: list[tuple[list[int], list[int]]], pad: int) -> float:
+    """Accumulate the gradient of the mean loss over the batch's completion tokens; that mean, in nats."""
+    import torch
+
+    tokens = sum(label >= 0 for _, labels in rows for label in labels)
+    part, total = -(-len(rows) // LENGTH_GROUPS), 0.0
+    for first in range(0, len(rows), part):
+        group = rows[first : first + part]
+        width = len(group[-1][0])
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row, _ in group])
+        labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in group])
+        # Padding is on the right, where the causal mask hides it from every token that counts.
+        logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+        )
+        (loss / tokens).backward()
+        total += loss.item()
+    return total / tokens
+
+
+__all__ = ["PAD", "Texts", "learning_rate_factor", "new_model", "pretrain"]

@@ -1,0 +1,61 @@
+r"""The tiny model's tokenizer: the parts of a chain, one token each, and printable ASCII besides.
+
+`37+5=42-8=34` is five tokens, `37 +5 =42 -8 =34`: a step and its value are one prediction each, which
+halves the length of every text. Anything else is spelt in characters, digits two at a time. Decoding
+gives back exactly the text that was encoded; no token is added at the beginning or the end.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, END, UNKNOWN = "<pad>", "<eos>", "<unk>"
+CHALLENGER, SOLVER = "<|challenger|>", "<|solver|>"
+MARKS = ("<question>", "</question>", "\\boxed{")
+"""Parts of the written format; ordinary tokens that stay in decoded text."""
+
+
+_PARTS = r"[+-][1-9](?![0-9])|=[1-9][0-9]?|=0(?![0-9])|[0-9][0-9]|[\s\S]"
+"""Steps of one digit, values after an equals sign, pairs of digits, single characters."""
+
+
+def vocabulary() -> list[str]:
+    """Every token, by id."""
+    characters = [chr(code) for code in range(ord(" "), ord("~") + 1)] + ["\n"]
+    pairs = [first + second for first in string.digits for second in string.digits]
+    steps = [sign + digit for sign in "+-" for digit in string.digits[1:]]
+    values = [f"={value}" for value in range(100)]
+    return [PAD, END, UNKNOWN, CHALLENGER, SOLVER, *MARKS, *characters, *pairs, *steps, *values]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A fast Hugging Face tokenizer that needs no custom code to load."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(
+        models.WordLevel({token: index for index, token in enumerate(vocabulary())}, unk_token=UNKNOWN)
+    )
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PARTS), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    backend.add_special_tokens([AddedToken(token, normalized=False) for token in (PAD, END, UNKNOWN)])
+    backend.add_special_tokens([AddedToken(token, normalized=False) for token in (CHALLENGER, SOLVER)])
+    backend.add_tokens([AddedToken(token, normalized=False) for token in MARKS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        additional_special_tokens=[CHALLENGER, SOLVER],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=MODEL_MAX_LENGTH,
+    )
+
+
+MODEL_MAX_LENGTH = 256
+"""Longest text of the model, in tokens, prompt and completion together."""

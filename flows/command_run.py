@@ -1,0 +1,71 @@
+"""`rzero run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from data.config import RunConfig
+from data.resolve import ConfigError
+from flows.show import show_table
+from flows.start import begin, unfinished_steps
+from flows.summary import read_steps, summary_rows
+from infra.store import Store, StoreError
+from infra.trainers.errors import TrainingError
+from tasks.errors import StageError
+
+
+def run_command(
+    run_name: str,
+    preset: str | None,
+    iterations: int | None,
+    overrides: Sequence[str],
+    store: str | None,
+    as_json: bool,
+) -> int:
+    """Run or resume, then show the results; the exit code."""
+    config = begin(run_name, preset, store, overrides, iterations)
+    unfinished = unfinished_steps(config)
+    if unfinished:
+        first = unfinished[0]
+        click.echo(
+            f"rzero: run {config.run}, {config.iterations} iterations of preset {config.preset}, in "
+            f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
+            err=True,
+        )
+        code = _work(config)
+        if code:
+            return code
+    else:
+        click.echo(f"rzero: run {config.run} is finished; no stage was executed", err=True)
+    _show(config, as_json)
+    return 0
+
+
+def _work(config: RunConfig) -> int:
+    from flows.evolve import evolve
+    from flows.quiet import quiet_expected_errors
+
+    quiet_expected_errors()
+    try:
+        evolve(run=config.run, iterations=config.iterations, store=config.store)
+    except (ConfigError, StageError, StoreError, TrainingError, OSError) as error:
+        click.echo(f"rzero: {error}", err=True)
+        click.echo("rzero: what is finished is kept; the same command goes on from there", err=True)
+        return 1
+    return 0
+
+
+def _show(config: RunConfig, as_json: bool) -> None:
+    store = Store(config.store)
+    steps = read_steps(store, config)
+    rows = summary_rows(steps)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    show_table(rows, f"{config.run} ({config.preset})")
+    for item in steps:
+        if item.manifest and item.step.ref and item.manifest.rows is not None:
+            click.echo(f"{item.step.iteration} {item.step.stage:20} {item.step.ref.uri}/part-*.parquet")

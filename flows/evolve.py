@@ -1,0 +1,32 @@
+"""All iterations of a run, each a sub-flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.iteration import iteration
+from flows.start import begin
+
+
+@flow(name="rzero-evolve", flow_run_name="{run}", persist_result=False)
+def evolve(
+    run: str,
+    preset: str | None = None,
+    iterations: int | None = None,
+    store: str | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> None:
+    """Run, or resume, iterations 1 to `iterations` of a run.
+
+    Args:
+        run: Name of the run; a new name begins a new run.
+        preset: Name of the preset that a new run begins with; 'tiny' where none is named.
+        iterations: How many iterations; the preset's number where none is named.
+        store: Folder or URI of the store; the preset's where none is named.
+        overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
+    """
+    config = begin(run, preset, store, overrides or {}, iterations)
+    for number in range(1, config.iterations + 1):
+        iteration(run=run, iteration=number, store=config.store)

@@ -1,0 +1,45 @@
+"""One iteration of R-Zero (arXiv 2508.05004), as a Prefect flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.start import begin, first_unfinished, models_before
+from tasks.evaluate import evaluate
+from tasks.generate_questions import generate_questions
+from tasks.sample_answers import sample_answers
+from tasks.score_and_filter import score_and_filter
+from tasks.stage import Run
+from tasks.train_challenger import train_challenger
+from tasks.train_solver import train_solver
+
+
+@flow(name="rzero", flow_run_name="{run} iteration {iteration}", persist_result=False)
+def iteration(
+    run: str,
+    preset: str | None = None,
+    iteration: int | None = None,
+    store: str | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> None:
+    """Run, or resume, one iteration of a run.
+
+    Args:
+        run: Name of the run; a new name begins a new run.
+        preset: Name of the preset that a new run begins with; 'tiny' where none is named.
+        iteration: Number of the iteration, from 1; the first unfinished one where none is named.
+        store: Folder or URI of the store; the preset's where none is named.
+        overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
+    """
+    config = begin(run, preset, store, overrides or {})
+    this = Run(config=config, iteration=iteration or first_unfinished(config))
+
+    challenger, solver = models_before(this)
+    challenger = train_challenger(this, challenger=challenger, solver=solver)
+    questions = generate_questions(this, challenger=challenger)
+    answers = sample_answers(this, questions=questions, solver=solver)
+    curriculum = score_and_filter(this, questions=questions, answers=answers)
+    solver = train_solver(this, solver=solver, curriculum=curriculum)
+    evaluate(this, solver=solver)

@@ -1,0 +1,25 @@
+"""Errors that are meant for people are logged without a traceback."""
+
+from __future__ import annotations
+
+import logging
+
+from data.resolve import ConfigError
+from infra.store import StoreError
+from infra.trainers.errors import TrainingError
+from tasks.errors import StageError
+
+_EXPECTED = (ConfigError, StageError, StoreError, TrainingError)
+
+
+class _WithoutTraceback(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], _EXPECTED):
+            record.exc_info = None
+        return True
+
+
+def quiet_expected_errors() -> None:
+    """Log what a user can mend as one line; every other error keeps its traceback."""
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.task_engine", "prefect.flow_engine"):
+        logging.getLogger(name).addFilter(_WithoutTraceback())

@@ -1,0 +1,74 @@
+"""How a flow run begins: the configuration resolved and frozen, the models of the iteration before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.config import RunConfig
+from data.resolve import ConfigError, resolve
+from infra.artifacts import ArtifactRef
+from infra.runs import freeze_run, load_run
+from infra.store import Store
+from tasks.evaluate import evaluate
+from tasks.graph import Step, models_after, walk
+from tasks.prepare_base_model import prepare_base_model
+from tasks.stage import Run
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def begin(
+    run: str,
+    preset: str | None = None,
+    store: str | None = None,
+    overrides: Overrides = (),
+    iterations: int | None = None,
+) -> RunConfig:
+    """The configuration of a new run, frozen in the store, or that of the run that goes on.
+
+    An existing run may be named alone; whatever is said besides must agree with it. Raises ConfigError,
+    StoreError; nothing is written then.
+    """
+    config = resolve(run, preset or "tiny", overrides, store, iterations)
+    place = Store(config.store)
+    existing = load_run(place, run)
+    if existing is not None and not overrides and preset in (None, existing.preset):
+        changes = {"store": config.store, "iterations": iterations or existing.iterations}
+        return existing.model_copy(update=changes)
+    if existing is None:
+        place.check_writable()
+    freeze_run(place, config)
+    return config
+
+
+def first_unfinished(config: RunConfig) -> int:
+    """The first iteration with an unfinished stage; the last one where all are finished."""
+    steps = walk(Store(config.store), config, config.iterations)
+    unfinished = [step.iteration for step in steps if step.ref is None]
+    return min(max(unfinished[0], 1), config.iterations) if unfinished else config.iterations
+
+
+def unfinished_steps(config: RunConfig) -> list[Step]:
+    """What is still to be done."""
+    return [step for step in walk(Store(config.store), config, config.iterations) if step.ref is None]
+
+
+def models_before(run: Run) -> tuple[ArtifactRef, ArtifactRef]:
+    """The Challenger and the Solver that an iteration begins with; the first begins with the base model."""
+    if run.iteration == 1:
+        base_run = Run(config=run.config, iteration=0)
+        base = prepare_base_model(base_run)
+        evaluate(base_run, solver=base)
+        return base, base
+    steps = [
+        step for step in walk(run.store, run.config, run.iteration - 1) if step.iteration == run.iteration - 1
+    ]
+    models = models_after(steps)
+    if models.challenger is None or models.solver is None:
+        missing = next(step.stage for step in steps if step.ref is None)
+        raise ConfigError(
+            f"iteration {run.iteration} of {run.config.run!r} begins with the models of iteration "
+            f"{run.iteration - 1}, whose {missing} is not finished; run that iteration first"
+        )
+    return models.challenger, models.solver

@@ -1,0 +1,1 @@
+"""What touches the world: the store, the samplers and the trainers, each behind one small protocol."""

@@ -1,0 +1,48 @@
+"""A run's frozen configuration in the store: `<store>/runs/<run>/run.json`."""
+
+from __future__ import annotations
+
+import json
+
+from data.config import RunConfig
+from data.resolve import ConfigError, first_difference, validate
+from infra.store import Store, StoreError
+
+MAY_DIFFER = ("store", "iterations")
+"""Where the store is mounted and how far to go do not change what an artifact holds."""
+
+
+def run_path(run: str) -> str:
+    """Path of a run's configuration within the store."""
+    return f"runs/{run}/run.json"
+
+
+def load_run(store: Store, run: str) -> RunConfig | None:
+    """The run's configuration; None where there is no such run."""
+    path = run_path(run)
+    if not store.exists(path):
+        return None
+    try:
+        return validate(json.loads(store.read(path)))
+    except (ConfigError, json.JSONDecodeError) as error:
+        raise StoreError(f"{store.uri_of(path)} cannot be read by this version of rzero: {error}") from None
+
+
+def freeze_run(store: Store, config: RunConfig) -> None:
+    """Save the configuration of a new run; ConfigError where the run exists with another one."""
+    existing = load_run(store, config.run)
+    if existing is None:
+        content = json.dumps(config.model_dump(mode="json"), indent=1).encode()
+        if store.create(run_path(config.run), content):
+            return
+        existing = load_run(store, config.run)
+    if existing is not None and (difference := first_difference(existing, config, MAY_DIFFER)):
+        raise ConfigError(
+            f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
+            "choose another name for the run, or leave the setting as it was"
+        )
+
+
+def run_names(store: Store) -> list[str]:
+    """Names of the runs in the store, sorted."""
+    return [name for name in store.names("runs") if store.exists(run_path(name))]

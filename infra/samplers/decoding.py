@@ -1,0 +1,254 @@
+"""The batched decode loop over a transformers causal language model in memory.
+
+Prompts are sorted by length and run in batches: each prompt once, its keys and values then repeated for
+its samples, one token a row at a time, rows dropped as they finish.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+
+from infra.samplers.drawing import draw, row_keys, uniforms
+from infra.samplers.keyvalue import KeyValueCache, has_plain_attention
+from infra.samplers.protocol import SamplingParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+COMPACT_BELOW = 0.75
+"""Rows are dropped once the unfinished are a smaller share than this: copying them costs something."""
+
+
+class Decoded(NamedTuple):
+    """Every drawn token, the end-of-sequence token included, and why it ended."""
+
+    token_ids: list[int]
+    finish_reason: Literal["stop", "length"]
+
+
+class _Row(NamedTuple):
+    """One completion to draw: which prompt, and which of its samples."""
+
+    prompt: int
+    sample: int
+
+
+def decode(
+    model: PreTrainedModel,
+    prompt_ids: Sequence[Sequence[int]],
+    params: SamplingParams,
+    seeds: Sequence[int],
+    eos_token_ids: Collection[int],
+    pad_token_id: int,
+    batch_tokens: int,
+) -> list[list[Decoded]]:
+    """For each prompt its `params.samples` completions, in order.
+
+    `seeds` has one a prompt; a token is a function of its row's logits and of (seed, sample, position),
+    so a prompt's completions depend on the rest of the call through rounding alone. A batch holds at
+    most `batch_tokens` rows times (prompt + max_tokens), but at least one row. `pad_token_id` fills the
+    left of shorter prompts, where the mask hides it. A completion that reaches the model's longest
+    position ends there with 'length'. The model is put in evaluation mode for the call.
+
+    Raises ValueError for an empty prompt, one that leaves no room, or seeds that do not match.
+    """
+    _check(model, prompt_ids, seeds)
+    results: list[list[Decoded]] = [[] for _ in prompt_ids]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            loop = _Loop(model, params, eos_token_ids, pad_token_id)
+            for rows in _batches(prompt_ids, params, batch_tokens, loop.may_pad):
+                keys = row_keys([seeds[row.prompt] for row in rows], [row.sample for row in rows], loop.device)
+                # Batches come in order of samples within a prompt, so appending keeps that order.
+                for row, decoded in zip(rows, loop.run(prompt_ids, rows, keys), strict=True):
+                    results[row.prompt].append(decoded)
+    finally:
+        model.train(was_training)
+    return results
+
+
+def _check(model: PreTrainedModel, prompt_ids: Sequence[Sequence[int]], seeds: Sequence[int]) -> None:
+    if len(seeds) != len(prompt_ids):
+        raise ValueError(f"{len(prompt_ids)} prompts need as many seeds, not {len(seeds)}")
+    longest = _longest_position(model)
+    for index, prompt in enumerate(prompt_ids):
+        if not prompt:
+            raise ValueError(f"prompt {index} is empty: a model needs at least one token to go on from")
+        if longest is not None and len(prompt) >= longest:
+            raise ValueError(f"prompt {index} has {len(prompt)} tokens; the model reads at most {longest}")
+
+
+def _longest_position(model: PreTrainedModel) -> int | None:
+    value = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _batches(
+    prompt_ids: Sequence[Sequence[int]], params: SamplingParams, batch_tokens: int, may_pad: bool
+) -> Iterator[list[_Row]]:
+    """Rows in batches, shortest prompts first; without padding, a batch has prompts of one length."""
+    batch: list[_Row] = []
+    for index in sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i])):
+        length = len(prompt_ids[index])
+        room = max(1, batch_tokens // (length + params.max_tokens))
+        for sample in range(params.samples):
+            padded = bool(batch) and len(prompt_ids[batch[0].prompt]) != length
+            if len(batch) >= room or (padded and not may_pad):
+                yield batch
+                batch = []
+            batch.append(_Row(index, sample))
+    if batch:
+        yield batch
+
+
+class _Loop:
+    """Runs batches of rows on one model, with one cache for all of them."""
+
+    def __init__(
+        self, model: PreTrainedModel, params: SamplingParams, eos_token_ids: Collection[int], pad: int
+    ) -> None:
+        self.device = model.device
+        self._model, self._params, self._pad = model, params, pad
+        self._eos = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=self.device)
+        self._longest = _longest_position(model)
+        self._accepts = frozenset(inspect.signature(model.forward).parameters)
+        self._cache = KeyValueCache(model.config) if has_plain_attention(model.config) else None
+        # Padding would enter the state of a recurrent model.
+        self.may_pad = self._cache is not None
+
+    def run(
+        self, prompt_ids: Sequence[Sequence[int]], rows: Sequence[_Row], keys: torch.Tensor
+    ) -> list[Decoded]:
+        """Completions of a batch's rows, in order; `keys` int64 [rows]."""
+        prompts = sorted({row.prompt for row in rows}, key=[row.prompt for row in rows].index)
+        place = {prompt: index for index, prompt in enumerate(prompts)}
+        source = torch.tensor([place[row.prompt] for row in rows], device=self.device)
+        lengths = [len(prompt_ids[prompt]) for prompt in prompts]
+        width = max(lengths)
+        ids = torch.full((len(prompts), width), self._pad, dtype=torch.int64)
+        for index, prompt in enumerate(prompts):
+            ids[index, width - lengths[index] :] = torch.tensor(prompt_ids[prompt])
+        lengths_of = torch.tensor(lengths, device=self.device)
+        limits = torch.full_like(source, self._params.max_tokens)
+        if self._longest is not None:
+            limits = limits.minimum(self._longest - lengths_of[source])
+        context = _Context(self._model, self._cache, self._accepts, ids.to(self.device), lengths_of)
+        return self._decode(context, source, keys, limits)
+
+    def _decode(
+        self, context: _Context, source: torch.Tensor, keys: torch.Tensor, limits: torch.Tensor
+    ) -> list[Decoded]:
+        most = int(limits.max())
+        drawn = torch.full((len(source), most), self._pad, dtype=torch.int64, device=self.device)
+        counts = torch.zeros_like(source)
+        stopped = torch.zeros(len(source), dtype=torch.bool, device=self.device)
+        # The rows still in the batch, as indices into the three tensors above.
+        active = torch.arange(len(source), device=self.device)
+        alive = torch.ones_like(stopped)
+        logits = context.start(source, most)
+        for position in range(most):
+            tokens = draw(logits.float(), self._params, uniforms(keys, position))
+            drawn[active, position] = torch.where(alive, tokens, self._pad)
+            ended = torch.isin(tokens, self._eos)
+            stopped[active] |= alive & ended
+            counts[active] += alive
+            alive = alive & ~ended & (limits > position + 1)
+            left = int(alive.sum())
+            if left == 0:
+                break
+            if left < COMPACT_BELOW * len(alive):
+                keep = alive.nonzero()[:, 0]
+                active, keys, limits, tokens = active[keep], keys[keep], limits[keep], tokens[keep]
+                alive = alive[keep]
+                context.select(keep)
+            logits = context.append(tokens)
+        context.close()
+        return [
+            Decoded(tokens[:count], "stop" if stop else "length")
+            for tokens, count, stop in zip(drawn.tolist(), counts.tolist(), stopped.tolist(), strict=True)
+        ]
+
+
+class _Context:
+    """What a batch of rows has read so far, and the logits of what comes next.
+
+    `ids` int64 [prompts, width], padded on the left; `lengths` int64 [prompts].
+    Without a cache (a model whose layers do not keep plain keys and values) everything is read again for
+    each token: slow, but right for any causal model.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        cache: KeyValueCache | None,
+        accepts: frozenset[str],
+        ids: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> None:
+        self._model, self._cache, self._accepts = model, cache, accepts
+        self._ids, self._lengths = ids, lengths
+        self._width = self._filled = ids.shape[1]
+        self._padded = bool((lengths < self._width).any())
+        self._mask = torch.empty(0)
+
+    def start(self, source: torch.Tensor, most: int) -> torch.Tensor:
+        """Read the prompts; then row i goes on from prompt `source[i]`, for `most` tokens at most.
+
+        The logits after the prompt, [rows, vocabulary].
+        """
+        if self._padded:
+            columns = torch.arange(self._width + most, device=self._ids.device)
+            self._mask = (columns >= self._width - self._lengths[:, None]).long()
+        logits = self._read(self._ids, 0)
+        self._lengths = self._lengths[source]
+        if self._padded:
+            self._mask = self._mask[source]
+        if self._cache is not None:
+            self._cache.expand(source, self._width + most)
+        else:
+            self._ids = self._ids[source]
+        return logits[source]
+
+    def append(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits after one more token a row, [rows, vocabulary]."""
+        self._filled += 1
+        if self._cache is not None:
+            return self._read(tokens[:, None], self._filled - 1)
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        return self._read(self._ids, 0)
+
+    def select(self, keep: torch.Tensor) -> None:
+        """Go on with these rows only."""
+        self._lengths = self._lengths[keep]
+        if self._padded:
+            self._mask = self._mask[keep]
+        if self._cache is not None:
+            self._cache.select(keep)
+        else:
+            self._ids = self._ids[keep]
+
+    def close(self) -> None:
+        """Forget the rows."""
+        if self._cache is not None:
+            self._cache.clear()
+
+    def _read(self, ids: torch.Tensor, before: int) -> torch.Tensor:
+        """Logits after the last column of `ids`, which follow `before` columns already in the cache."""
+        inputs: dict[str, Any] = {"input_ids": ids, "use_cache": self._cache is not None}
+        if self._cache is not None:
+            inputs["past_key_values"] = self._cache
+        if "logits_to_keep" in self._accepts:
+            inputs["logits_to_keep"] = 1
+        if self._padded:
+            inputs["attention_mask"] = self._mask[:, : before + ids.shape[1]]
+            if "position_ids" in self._accepts:
+                columns = torch.arange(before, before + ids.shape[1], device=ids.device)
+                offset = self._width - self._lengths[:, None]
+                inputs["position_ids"] = (columns[None] - offset).clamp_min(0)
+        return self._model(**inputs).logits[:, -1]

@@ -1,0 +1,38 @@
+"""One sampler held open between the shards of a stage, so that an engine starts once, not once a shard."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.config import SamplerConfig
+from infra.samplers.protocol import Sampler, open_sampler
+
+_lock = threading.Lock()
+_held: tuple[tuple[SamplerConfig, Path], Sampler] | None = None
+
+
+@contextlib.contextmanager
+def shared_sampler(config: SamplerConfig, model_dir: Path) -> Iterator[Sampler]:
+    """The sampler of this model, for one thread at a time; it stays open until `release_sampler`."""
+    global _held
+    with _lock:
+        if _held is None or _held[0] != (config, model_dir):
+            _close()
+            _held = ((config, model_dir), open_sampler(config, model_dir))
+        yield _held[1]
+
+
+def release_sampler() -> None:
+    """Close the sampler that is held open, if there is one, and free its device."""
+    with _lock:
+        _close()
+
+
+def _close() -> None:
+    global _held
+    if _held is not None:
+        held, _held = _held, None
+        held[1].close()

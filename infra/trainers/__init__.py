@@ -1,0 +1,23 @@
+"""Trainers: GRPO on a model with a reward function, whatever engine does it."""
+
+from infra.trainers.protocol import (
+    Checkpoints,
+    Reward,
+    Rollout,
+    ScoredRollout,
+    Trainer,
+    TrainingJob,
+    TrainingResult,
+    open_trainer,
+)
+
+__all__ = [
+    "Checkpoints",
+    "Reward",
+    "Rollout",
+    "ScoredRollout",
+    "Trainer",
+    "TrainingJob",
+    "TrainingResult",
+    "open_trainer",
+]

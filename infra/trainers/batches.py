@@ -1,0 +1,84 @@
+"""From rollouts to tensors: mini-batches of whole groups, micro-batches of like length, little padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """The token ids of one rollout: its prompt, and every sampled token, the end token included."""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Rollouts of one forward pass. T is the number of their completion tokens, packed row after row."""
+
+    input_ids: torch.Tensor
+    """[rows, length], padded on the right; the last sampled token predicts nothing and is left out."""
+    positions: torch.Tensor
+    """[T] index into the flattened [rows * length] outputs: what predicts each completion token."""
+    targets: torch.Tensor
+    """[T] the completion tokens."""
+    advantages: torch.Tensor
+    """[T] float32, the advantage of the rollout that a token belongs to."""
+
+
+def mini_batches(groups: int, group_size: int, updates: int) -> list[range]:
+    """The rollouts of each optimiser update, whole groups in order, sizes differing by at most a group."""
+    edges = [round(number * groups / updates) * group_size for number in range(updates + 1)]
+    return [range(first, last) for first, last in pairwise(edges)]
+
+
+def micro_batches(
+    sequences: Sequence[Sequences],
+    advantages: Sequence[float],
+    members: Sequence[int],
+    size: int,
+    pad_token_id: int,
+    device: torch.device,
+) -> list[MicroBatch]:
+    """The rollouts numbered `members` in micro-batches of at most `size`, sorted by length."""
+    order = sorted(members, key=lambda number: (_length(sequences[number]), number))
+    return [
+        _micro_batch(
+            [sequences[number] for number in order[first : first + size]],
+            [advantages[number] for number in order[first : first + size]],
+            pad_token_id,
+            device,
+        )
+        for first in range(0, len(order), size)
+    ]
+
+
+def _length(sequence: Sequences) -> int:
+    return len(sequence.prompt) + len(sequence.completion) - 1
+
+
+def _micro_batch(
+    rows: Sequence[Sequences], advantages: Sequence[float], pad_token_id: int, device: torch.device
+) -> MicroBatch:
+    width = max(_length(row) for row in rows)
+    ids: list[int] = []
+    positions: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    for number, (row, advantage) in enumerate(zip(rows, advantages, strict=True)):
+        first = number * width + len(row.prompt) - 1
+        ids += [*row.prompt, *row.completion[:-1], *[pad_token_id] * (width - _length(row))]
+        positions += range(first, first + len(row.completion))
+        targets += row.completion
+        weights += [advantage] * len(row.completion)
+    return MicroBatch(
+        input_ids=torch.tensor(ids, device=device).view(len(rows), width),
+        positions=torch.tensor(positions, device=device),
+        targets=torch.tensor(targets, device=device),
+        advantages=torch.tensor(weights, dtype=torch.float32, device=device),
+    )

@@ -1,0 +1,213 @@
+"""GRPO on one device: `LocalTrainer`, the policy kept in memory for rollouts and updates alike."""
+
+from __future__ import annotations
+
+import os
+
+# Threads that spin between operations slow everything down where cores are shared; set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from data.config import TrainerConfig
+from data.schemas import METRICS, ROLLOUTS
+from infra.samplers.decoding import decode
+from infra.samplers.protocol import Completion, SamplingParams
+from infra.samplers.transformers import completion_texts, eos_token_ids
+from infra.tables import table_of
+from infra.trainers.batches import Sequences
+from infra.trainers.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from infra.trainers.device import device_work, training_device
+from infra.trainers.folders import copy_model, write_model
+from infra.trainers.grpo import group_advantages
+from infra.trainers.policy import load_policy
+from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob, TrainingResult
+from infra.trainers.rollouts import (
+    joined,
+    prompt_indices,
+    rollout_seed,
+    rollout_table,
+    scored,
+    step_metrics,
+)
+from infra.trainers.update import Learner
+
+_ROLLOUT_TOKENS = 65536
+"""Most tokens (rows times length) whose keys and values are held at once while rollouts are drawn."""
+
+
+class LocalTrainer:
+    """Trains in this process, on one CPU or one GPU (see `infra.trainers.protocol.Trainer`)."""
+
+    def __init__(self, config: TrainerConfig) -> None:
+        self._config = config
+
+    def train(
+        self,
+        job: TrainingJob,
+        reward: Reward,
+        checkpoints: Checkpoints,
+        report: Callable[[int, Mapping[str, float]], None],
+    ) -> TrainingResult:
+        """Run the job's steps, from the newest checkpoint if there is one.
+
+        A step's checkpoint is saved before the step is reported. ValueError for a job that cannot be
+        trained; TrainingError (infra.trainers.errors) where training fails. What the reward function or
+        `report` raises comes through.
+        """
+        check_job(job)
+        config = job.config
+        if config.steps == 0:
+            copy_model(job.model_dir, job.output_dir)
+            return TrainingResult(job.output_dir, ROLLOUTS.empty_table(), METRICS.empty_table(), 0)
+        training = _Training(self._config, job)
+        first = training.resume(checkpoints)
+        for step in range(first + 1, config.steps + 1):
+            metrics = training.step(step, reward)
+            if step % config.checkpoint_every_steps == 0 and step < config.steps:
+                training.save(checkpoints, step)
+            report(step, metrics)
+        return training.finish(first)
+
+
+def check_job(job: TrainingJob) -> None:
+    """ValueError for a job that no step could be made of."""
+    config = job.config
+    if config.steps == 0:
+        return
+    if not job.prompts:
+        raise ValueError(f"the {job.role} has no prompts to train on")
+    if config.temperature == 0:
+        raise ValueError(f"{job.role}: temperature 0 cannot train, all rollouts of a group would be equal")
+    if config.updates_per_step > config.prompts_per_step:
+        raise ValueError(
+            f"{job.role}: updates_per_step {config.updates_per_step} is more than the "
+            f"prompts_per_step {config.prompts_per_step} that are shared among the updates"
+        )
+
+
+class _Training:
+    """One job under way: the learner, the tokenizer and the tables so far."""
+
+    def __init__(self, config: TrainerConfig, job: TrainingJob) -> None:
+        from transformers import AutoTokenizer
+
+        self._config = config
+        self._job = job
+        self._device = training_device(config.device)
+        with self._device_work("start"):
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True)
+            dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+            self._policy, self._stored_dtype = load_policy(job.model_dir, self._device, dtype)
+            self._learner = Learner(self._policy, job.config)
+        self._eos = eos_token_ids(self._policy.model, self._tokenizer)
+        pad = self._tokenizer.pad_token_id
+        # Any token will do: padding gets neither attention nor loss.
+        self._pad: int = min(self._eos, default=0) if pad is None else pad
+        self._prompt_ids = {prompt: self._tokenize(prompt) for prompt in dict.fromkeys(job.prompts)}
+        self._rollouts: list[pa.Table] = []
+        self._metrics: list[pa.Table] = []
+
+    def resume(self, checkpoints: Checkpoints) -> int:
+        """Go back to the newest checkpoint; its step, 0 without one."""
+        newest = checkpoints.newest()
+        if newest is None:
+            return 0
+        learner = self._learner
+        with self._device_work("resume"):
+            state = read_checkpoint(newest[1], self._job, self._policy.parameters, learner.optimizer)
+        learner.updates = state.updates
+        self._rollouts, self._metrics = [state.rollouts], [state.metrics]
+        return state.step
+
+    def step(self, step: int, reward: Reward) -> dict[str, float]:
+        """One step: draw, score, compare within groups, update. Its row of metrics."""
+        job, config = self._job, self._job.config
+        where = f"step {step}"
+        with self._device_work(where):
+            rollouts = self._draw(step)
+        # The reward function runs with the process's own settings: the Challenger's samples from a model.
+        scores = scored(reward, rollouts, job.role, step)
+        rewards = [float(score.reward) for score in scores]
+        groups = torch.tensor([rollout.group for rollout in rollouts])
+        # In float64 the mean of equal rewards is exact enough for their advantage to vanish.
+        values = torch.tensor(rewards, dtype=torch.float64)
+        advantages = group_advantages(values, groups, config.divide_by_std).tolist()
+        rows = rollout_table(rollouts, scores, advantages, config.group_size, job.role)
+        with self._device_work(where):
+            sequences = [Sequences(self._prompt_ids[r.prompt], r.completion.token_ids) for r in rollouts]
+            update = self._learner.update(sequences, advantages, self._pad, f"{job.role}, {where}")
+        metrics = step_metrics(step, rollouts, rewards, config.group_size, config.learning_rate, update)
+        self._rollouts.append(rows)
+        self._metrics.append(table_of([metrics], METRICS))
+        return metrics
+
+    def save(self, checkpoints: Checkpoints, step: int) -> None:
+        """Publish the state after a step."""
+        learner = self._learner
+        state = TrainingState(step, learner.updates, *self._tables())
+        with tempfile.TemporaryDirectory(prefix="rzero-state-") as folder:
+            write_checkpoint(Path(folder), self._job, self._policy.parameters, learner.optimizer, state)
+            checkpoints.save(step, Path(folder))
+
+    def finish(self, resumed_from_step: int) -> TrainingResult:
+        """Write the trained model."""
+        write_model(self._policy.model, self._stored_dtype, self._job.model_dir, self._job.output_dir)
+        return TrainingResult(self._job.output_dir, *self._tables(), resumed_from_step)
+
+    def _tables(self) -> tuple[pa.Table, pa.Table]:
+        return joined(self._rollouts, ROLLOUTS), joined(self._metrics, METRICS)
+
+    def _device_work(self, where: str) -> AbstractContextManager[None]:
+        job = self._job
+        return device_work(
+            self._device, self._config.threads, f"{job.role}, {where}", job.config.micro_batch_size
+        )
+
+    def _draw(self, step: int) -> list[Rollout]:
+        """The step's rollouts from the present policy, group after group."""
+        job, config = self._job, self._job.config
+        indices = prompt_indices(len(job.prompts), config.prompts_per_step, step, job.seed)
+        seeds = [rollout_seed(job.seed, step, group) for group in range(len(indices))]
+        prompts = [job.prompts[index] for index in indices]
+        decoded = decode(
+            self._policy.for_rollouts(),
+            [self._prompt_ids[prompt] for prompt in prompts],
+            SamplingParams.of(config, samples=config.group_size),
+            seeds,
+            self._eos,
+            self._pad,
+            _ROLLOUT_TOKENS,
+        )
+        flat = [(group, one) for group, samples in enumerate(decoded) for one in samples]
+        texts = completion_texts(self._tokenizer, [one.token_ids for _, one in flat], self._eos)
+        return [
+            Rollout(
+                step=step,
+                group=group,
+                prompt_index=indices[group],
+                prompt=prompts[group],
+                completion=Completion(
+                    text=text,
+                    token_ids=tuple(one.token_ids),
+                    finish_reason=one.finish_reason,
+                    seed=seeds[group],
+                    prompt_tokens=len(self._prompt_ids[prompts[group]]),
+                ),
+            )
+            for (group, one), text in zip(flat, texts, strict=True)
+        ]
+
+    def _tokenize(self, prompt: str) -> tuple[int, ...]:
+        # The prompt is text as the model reads it: its template has added what is to be added.
+        ids = tuple(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        if not ids:
+            raise ValueError(f"{self._job.role}: the prompt {prompt!r} has no tokens")
+        return ids

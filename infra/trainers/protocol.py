@@ -1,0 +1,105 @@
+"""The Trainer protocol: a job and a reward function in, a model directory with its tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from infra.samplers.protocol import Completion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from data.config import GrpoConfig, TrainerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One completion of one prompt in one step; rollouts with the same `group` share a prompt."""
+
+    step: int
+    group: int
+    prompt_index: int
+    prompt: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRollout:
+    """The reward of a rollout and its parts: the reward-part columns of the `rollouts` table, by name."""
+
+    reward: float
+    parts: Mapping[str, object] = field(default_factory=dict)
+
+
+Reward = Callable[[Sequence[Rollout]], Sequence[ScoredRollout]]
+"""Scores the whole batch of a step at once, in its order (the repetition penalty needs the batch)."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train.
+
+    Step s (from 1) takes the next `config.prompts_per_step` entries of a seeded shuffle of
+    `prompts`, epoch after epoch; a shorter list is repeated.
+    """
+
+    role: str
+    """'challenger' or 'solver', for messages and the rollouts table."""
+    model_dir: Path
+    """A Hugging Face directory: where the policy starts, and the frozen reference of the KL term."""
+    prompts: Sequence[str]
+    config: GrpoConfig
+    seed: int
+    output_dir: Path
+    """An empty local folder that gets the trained model."""
+
+
+class Checkpoints(Protocol):
+    """Where a training keeps its state, so that another process can go on from it."""
+
+    def newest(self) -> tuple[int, Path] | None:
+        """The newest complete checkpoint, its step and a local folder with its files; None at first."""
+        ...
+
+    def save(self, step: int, folder: Path) -> None:
+        """Publish the files of `folder` as the checkpoint of `step`, all or nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The trained model's folder and the tables `rollouts` and `metrics` (data/schemas.py) of all steps."""
+
+    model_dir: Path
+    rollouts: pa.Table
+    metrics: pa.Table
+    resumed_from_step: int
+
+
+class Trainer(Protocol):
+    """Trains one job on its device, then frees it."""
+
+    def train(
+        self,
+        job: TrainingJob,
+        reward: Reward,
+        checkpoints: Checkpoints,
+        report: Callable[[int, Mapping[str, float]], None],
+    ) -> TrainingResult:
+        """Run the job's steps, from the newest checkpoint if there is one.
+
+        `report(step, metrics)` is called after each step. A checkpoint is saved every
+        `config.checkpoint_every_steps` steps (not after the last). The result has the same bytes
+        whether or not the training was interrupted (CPU backend, same thread count).
+        """
+        ...
+
+
+def open_trainer(config: TrainerConfig) -> Trainer:
+    """The configured backend."""
+    from infra.trainers.local import LocalTrainer
+
+    return LocalTrainer(config)

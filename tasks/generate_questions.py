@@ -1,0 +1,55 @@
+"""Stage 2: the trained Challenger writes N candidate questions, shard by shard (paper, section 2.3)."""
+
+from __future__ import annotations
+
+from data.prompts import Prompts
+from infra.artifacts import ArtifactRef
+from infra.samplers import SamplingParams
+from infra.samplers.shared import release_sampler, shared_sampler
+from tasks.stage import Run, part_count, part_of, shard_range, stage
+from tasks.voting.extraction import proposal
+from tasks.work import Work
+
+
+def generate_questions(run: Run, challenger: ArtifactRef) -> ArtifactRef:
+    """All candidates: one task a shard, then one that gathers them."""
+    config = run.config.questions
+    shards = part_count(config.count, config.shard_size)
+    parts = write_questions.map_parts(run, shards, challenger=challenger)
+    return gather_questions(run, challenger=challenger, parts=parts)
+
+
+@part_of("generate_questions")
+def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
+    """One shard of candidates."""
+    config = work.config.questions
+    numbers = shard_range(part, config.count, config.shard_size)
+    prompt = Prompts(work.config.base_model, work.model(challenger)).challenger()
+    seeds = [work.seed_of(number) for number in numbers]
+    with shared_sampler(work.config.sampler, work.model(challenger)) as sampler:
+        drawn = sampler.sample([prompt] * len(seeds), SamplingParams.of(config), seeds)
+    rows = []
+    for number, (completion,) in zip(numbers, drawn, strict=True):
+        question, answer, reason = proposal(completion.text)
+        rows.append(
+            {
+                "question_id": number,
+                "seed": completion.seed,
+                "completion": completion.text,
+                "tokens": len(completion.token_ids),
+                "finish_reason": completion.finish_reason,
+                "question": question,
+                "challenger_answer": answer,
+                "reason": reason,
+            }
+        )
+    work.add_part(part, rows)
+    work.log.info(f"generate_questions: {numbers.stop}/{config.count} candidates")
+
+
+@stage("generate_questions")
+def gather_questions(work: Work, challenger: ArtifactRef, parts: list[ArtifactRef]) -> None:
+    """The artifact of all shards."""
+    release_sampler()
+    work.gather(len(parts))
+    work.figures["candidates"] = work.config.questions.count

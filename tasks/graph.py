@@ -1,0 +1,172 @@
+"""The stages as data: what each reads of the configuration, and from which artifacts it is made.
+
+From this table come the key of every artifact, the answer to "what is finished", and the way from one
+iteration to the next. The store is the truth: nothing here asks Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from data.config import RunConfig
+from data.seeds import derive_seed
+from infra.artifacts import ArtifactRef, Location, artifact_key, find
+from infra.store import Store
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. `reads` are dotted names within RunConfig; raise `version` when the outcome changes."""
+
+    name: str
+    kind: str
+    reads: tuple[str, ...]
+    inputs: tuple[str, ...]
+    version: int = 1
+
+
+_SAMPLED_ANSWERS = ("answers.temperature", "answers.top_p", "answers.top_k", "answers.max_tokens")
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("prepare_base_model", "model", ("base_model", "trainer"), ()),
+        Stage(
+            "train_challenger",
+            "model",
+            ("base_model", "challenger", *_SAMPLED_ANSWERS, "sampler", "trainer"),
+            ("challenger", "solver"),
+        ),
+        Stage("generate_questions", "questions", ("base_model", "questions", "sampler"), ("challenger",)),
+        Stage("sample_answers", "answers", ("base_model", "answers", "sampler"), ("questions", "solver")),
+        Stage(
+            "score_and_filter",
+            "scored",
+            ("base_model", "filter", "challenger.repetition_weight", "challenger.repetition_threshold"),
+            ("questions", "answers"),
+        ),
+        Stage(
+            "train_solver", "model", ("base_model", "solver", "sampler", "trainer"), ("solver", "curriculum")
+        ),
+        Stage("evaluate", "evaluation", ("base_model", "evaluation", "sampler"), ("solver",)),
+    )
+}
+
+BASE_STAGES = ("prepare_base_model", "evaluate")
+ITERATION_STAGES = (
+    "train_challenger",
+    "generate_questions",
+    "sample_answers",
+    "score_and_filter",
+    "train_solver",
+    "evaluate",
+)
+
+
+def stage_names(iteration: int) -> tuple[str, ...]:
+    """The stages of an iteration in their order; iteration 0 is the base model and its evaluation."""
+    return BASE_STAGES if iteration == 0 else ITERATION_STAGES
+
+
+def stage_seed(config: RunConfig, stage: str, iteration: int) -> int:
+    """The seed of a stage. The evaluation's does not depend on the iteration: all see the same dice."""
+    return derive_seed(config.seed, stage, 0 if stage == "evaluate" else iteration)
+
+
+def locate(config: RunConfig, iteration: int, stage: str, inputs: Mapping[str, ArtifactRef]) -> Location:
+    """Where the artifact of a stage lies, given its inputs."""
+    known = STAGES[stage]
+    if set(inputs) != set(known.inputs):
+        raise ValueError(f"{stage} is made from {known.inputs}, not from {tuple(inputs)}")
+    key = artifact_key(
+        stage,
+        known.version,
+        {name: _part(config, name) for name in known.reads},
+        stage_seed(config, stage, iteration),
+        {name: ref.digest for name, ref in inputs.items()},
+    )
+    return Location(run=config.run, iteration=iteration, stage=stage, key=key)
+
+
+def _part(config: RunConfig, dotted: str) -> Any:
+    value: Any = config
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one iteration of a run. `location` is None while an input of it is unfinished."""
+
+    iteration: int
+    stage: str
+    location: Location | None
+    ref: ArtifactRef | None
+
+
+@dataclass(frozen=True)
+class Models:
+    """The Challenger and the Solver that an iteration ends with (iteration 0: both the base model)."""
+
+    challenger: ArtifactRef | None
+    solver: ArtifactRef | None
+
+
+def walk(store: Store, config: RunConfig, iterations: int) -> list[Step]:
+    """All steps of iterations 0 to `iterations`, finished or not, from the store alone."""
+    steps: list[Step] = []
+    models = Models(None, None)
+    for iteration in range(iterations + 1):
+        found = walk_iteration(store, config, iteration, models)
+        steps += found
+        models = models_after(found)
+    return steps
+
+
+def walk_iteration(store: Store, config: RunConfig, iteration: int, before: Models) -> list[Step]:
+    """The steps of one iteration, given the models that it begins with."""
+    made: dict[str, ArtifactRef | None] = {}
+    sources = {
+        ("train_challenger", "challenger"): before.challenger,
+        ("train_challenger", "solver"): before.solver,
+        ("sample_answers", "solver"): before.solver,
+        ("train_solver", "solver"): before.solver,
+    }
+    steps = []
+    for stage in stage_names(iteration):
+        inputs: dict[str, ArtifactRef] = {}
+        for name in STAGES[stage].inputs:
+            source = sources.get((stage, name)) or made.get(_producer(iteration, name))
+            if source is not None:
+                inputs[name] = source
+        complete = set(inputs) == set(STAGES[stage].inputs)
+        location = locate(config, iteration, stage, inputs) if complete else None
+        ref = find(store, location) if location else None
+        made[stage] = ref
+        steps.append(Step(iteration, stage, location, ref))
+    return steps
+
+
+def models_after(steps: list[Step]) -> Models:
+    """The models that an iteration's steps end with; None where unfinished."""
+    made = {step.stage: step.ref for step in steps}
+    base = made.get("prepare_base_model")
+    return Models(made.get("train_challenger", base), made.get("train_solver", base))
+
+
+def _producer(iteration: int, name: str) -> str:
+    """The stage of the same iteration whose artifact an input is."""
+    if iteration == 0:
+        return "prepare_base_model"
+    return {
+        "challenger": "train_challenger",
+        "questions": "generate_questions",
+        "answers": "sample_answers",
+        "curriculum": "score_and_filter",
+        "solver": "train_solver",
+    }[name]

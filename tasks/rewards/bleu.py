@@ -1,0 +1,192 @@
+"""Sentence-BLEU distances of a whole batch of texts at once, by sparse matrix products.
+
+The distance of texts i < j is 1 - BLEU with text i as the hypothesis and text j as the only
+reference: uniform weights over 1- to 4-grams of whitespace-separated words, the brevity penalty of
+Papineni et al. (2002), and 0.1 in place of an n-gram order without a match (method 1 of Chen and
+Cherry, 2014). The pair (j, i) gets the same value, so distances depend on the order of the batch, as
+they do in the reference implementation of the paper. Values agree with a scalar implementation to
+about 1e-15.
+
+An overlap clipped to the reference's counts is a dot product once each text is a 0/1 vector over
+(n-gram, k-th occurrence of it in the text): two texts share as many features as the smaller of
+their two counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+ORDERS = (1, 2, 3, 4)
+EPSILON = 0.1
+# Entries of one dense block; a block needs about four times eight bytes for each.
+BLOCK_ENTRIES = 1 << 19
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of texts ready for BLEU: `lengths` in words, one 0/1 matrix (texts x features) an order."""
+
+    lengths: Ints
+    features: tuple[sp.csr_array, ...]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, rows: Ints) -> Batch:
+        """The batch of these rows, in this order."""
+        return Batch(self.lengths[rows], tuple(matrix[rows] for matrix in self.features))
+
+
+def encode(texts: Sequence[str]) -> Batch:
+    """Split texts into words and count their n-grams; feature order carries no meaning."""
+    vocabulary: dict[str, int] = {}
+    words: list[int] = []
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    for row, text in enumerate(texts):
+        tokens = text.split()
+        lengths[row] = len(tokens)
+        words.extend(vocabulary.setdefault(token, len(vocabulary)) for token in tokens)
+    unigrams = np.asarray(words, dtype=np.int64)
+    rows = np.repeat(np.arange(len(texts), dtype=np.int64), lengths)
+    room = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(unigrams))
+
+    features = []
+    ids, starts = unigrams, np.arange(len(unigrams))
+    for order in ORDERS:
+        if order > 1:
+            # An n-gram is the pair (its first n-1 words, its last word), renumbered densely each time
+            # so that the product stays far from overflow.
+            fits = room[starts] >= order
+            starts, ids = starts[fits], ids[fits]
+            ids = ids * max(1, len(vocabulary)) + unigrams[starts + order - 1]
+        ids, matrix = _occurrences(rows[starts], ids, len(texts))
+        features.append(matrix)
+    return Batch(lengths, tuple(features))
+
+
+def _occurrences(rows: Ints, ids: Ints, height: int) -> tuple[Ints, sp.csr_array]:
+    """The ids renumbered from 0, and the 0/1 matrix (texts x (n-gram, k-th occurrence of it)).
+
+    `rows` ascends. Columns that only one text has are left out: they take part in no overlap.
+    """
+    if len(rows) == 0:
+        return ids, sp.csr_array((height, 1), dtype=np.float32)
+    order = np.argsort(ids, kind="stable")
+    by_id, by_row = ids[order], rows[order]
+    new_id = np.ones(len(order), dtype=bool)
+    new_id[1:] = by_id[1:] != by_id[:-1]
+    new_group = new_id.copy()
+    new_group[1:] |= by_row[1:] != by_row[:-1]
+    dense = np.cumsum(new_id) - 1
+    renumbered = np.empty_like(ids)
+    renumbered[order] = dense
+
+    position = np.arange(len(order))
+    occurrence = position - np.maximum.accumulate(np.where(new_group, position, 0))
+    keys = dense * (int(occurrence.max()) + 1) + occurrence
+    if keys[-1] > 8 * len(keys):
+        keys = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(keys)
+    shared = counts[keys] > 1
+    columns = (np.cumsum(counts > 1) - 1)[keys[shared]]
+    width = max(1, int(np.count_nonzero(counts > 1)))
+    data = np.ones(len(columns), dtype=np.float32)
+    return renumbered, sp.csr_array((data, (by_row[shared], columns)), shape=(height, width))
+
+
+def brevity(hypothesis: Ints, reference: Ints) -> Floats:
+    """Brevity penalty of each pair of lengths (arrays that broadcast); 0 for an empty hypothesis."""
+    longest = int(max(hypothesis.max(initial=0), reference.max(initial=0)))
+    if longest > 2048 or hypothesis.size * reference.size <= (longest + 1) ** 2:
+        return _brevity(hypothesis, reference)
+    # Far more pairs than pairs of lengths: one table of exponentials, then look-ups.
+    lengths = np.arange(longest + 1)
+    table = _brevity(lengths[:, None], lengths[None, :])
+    if hypothesis.shape == reference.shape:
+        return table[hypothesis, reference]
+    return table[hypothesis.reshape(-1)][:, reference.reshape(-1)]
+
+
+def _brevity(hypothesis: Ints, reference: Ints) -> Floats:
+    shortfall = 1.0 - reference / np.maximum(1, hypothesis)
+    return np.where(hypothesis > 0, np.exp(np.minimum(0.0, shortfall)), 0.0)
+
+
+def scores(overlaps: Sequence[NDArray[np.float32]], hypothesis: Ints, reference: Ints) -> Floats:
+    """BLEU of pairs, shape (pairs,), from their clipped overlaps, one array an order."""
+    product = np.ones(len(hypothesis))
+    for order, overlap in zip(ORDERS, overlaps, strict=True):
+        # Precision in double: 0.1 has no exact single.
+        matched = overlap.astype(np.float64)
+        np.copyto(matched, EPSILON, where=overlap == 0)
+        product *= matched / np.maximum(1, hypothesis - order + 1)
+    bleu = np.sqrt(np.sqrt(product)) * brevity(hypothesis, reference)
+    bleu[overlaps[0] == 0] = 0.0
+    return bleu
+
+
+def dense_block(batch: Batch, rows: slice, columns: slice) -> Floats:
+    """BLEU of hypotheses `rows` against references `columns`, dense (rows x columns).
+
+    In diverse text most pairs share single words only: their other precisions depend on the
+    hypothesis alone, and the few pairs that share a pair of words are computed again in full.
+    """
+    overlaps = [matrix[rows] @ matrix[columns].T for matrix in batch.features]
+    hypothesis, reference = batch.lengths[rows][:, None], batch.lengths[columns][None, :]
+    first = overlaps[0].toarray()
+    bleu = first / np.maximum(1.0, hypothesis)
+    penalty = brevity(hypothesis, reference)
+    if overlaps[1].nnz > bleu.size // 4:  # Collapsed text: nearly all pairs share some pair of words.
+        for order, overlap in zip(ORDERS[1:], overlaps[1:], strict=True):
+            matched = overlap.toarray().astype(np.float64)
+            np.copyto(matched, EPSILON, where=matched == 0)
+            matched /= np.maximum(1, hypothesis - order + 1)
+            bleu *= matched
+        return np.multiply(np.sqrt(np.sqrt(bleu, out=bleu), out=bleu), penalty, out=bleu)
+
+    for order in ORDERS[1:]:
+        bleu *= EPSILON / np.maximum(1, hypothesis - order + 1)
+    np.multiply(np.sqrt(np.sqrt(bleu, out=bleu), out=bleu), penalty, out=bleu)
+    second = overlaps[1].tocoo()
+    if second.nnz:
+        i, j = second.row, second.col
+        matches = [first[i, j], second.data] + [higher.toarray()[i, j] for higher in overlaps[2:]]
+        bleu[i, j] = scores(matches, batch.lengths[rows][i], batch.lengths[columns][j])
+    return bleu
+
+
+def row_blocks(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows so that a block of that many rows and `width` columns keeps the memory bound."""
+    step = max(1, min(height, BLOCK_ENTRIES // max(1, width)))
+    for start in range(0, height, step):
+        yield slice(start, min(height, start + step))
+
+
+def condensed_distances(batch: Batch) -> Floats:
+    """All distances, shape (n(n-1)/2,), in the order of `scipy.spatial.distance.squareform`."""
+    n = len(batch)
+    result = np.empty(n * (n - 1) // 2, dtype=np.float64)
+    cursor = 0
+    for rows in row_blocks(n, n):
+        block = dense_block(batch, rows, slice(rows.start, n))
+        for offset in range(block.shape[0]):
+            row = block[offset, offset + 1 :]
+            np.subtract(1.0, row, out=result[cursor : cursor + len(row)])
+            cursor += len(row)
+    return np.maximum(result, 0.0, out=result)
+
+
+def distances(texts: Sequence[str]) -> Floats:
+    """The symmetric matrix of distances, shape (n, n), 0 on the diagonal."""
+    n = len(texts)
+    matrix = np.zeros((n, n))
+    matrix[np.triu_indices(n, 1)] = condensed_distances(encode(texts))
+    return matrix + matrix.T

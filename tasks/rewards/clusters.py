@@ -1,0 +1,260 @@
+"""Clusters of near-duplicate texts: average linkage over BLEU distances, cut below a threshold.
+
+Up to `FULL_MATRIX` texts this is scipy's average linkage on the matrix of all distances, the
+routine that scikit-learn calls too. Larger batches are first split into the connected components of
+"closer than the threshold": two clusters can only merge below the threshold if some pair of their
+texts is below it, so no merge crosses components and the partition is the same (where several
+merges tie exactly, the order in which they are made, and so the partition, may differ).
+
+A component of more than `EXACT_COMPONENT` texts is collapsed text. Identical texts in it become one
+weighted item; if still more than `EXACT_COMPONENT` items are left they are clustered in parts, and
+then the parts' clusters by their exact average distances: the only approximation, in that merges
+within a part come before merges across parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse.csgraph import connected_components
+
+from tasks.rewards import bleu
+from tasks.rewards.bleu import Batch, Floats, Ints
+from tasks.rewards.linkage import weighted_average_linkage
+
+FULL_MATRIX = 4096
+EXACT_COMPONENT = 8192
+PART = 6144
+PROBES = 16
+
+
+def cluster_labels(texts: Sequence[str], threshold: float = 0.5) -> Ints:
+    """Cluster number of each text, shape (n,), numbered from 0 in order of first appearance.
+
+    Clusters are merged while their average distance is strictly below `threshold` (paper: 0.5).
+    """
+    batch = bleu.encode(texts)
+    if len(batch) == 0:
+        return np.zeros(0, dtype=np.int64)
+    if len(batch) <= FULL_MATRIX:
+        return _renumber(_full(batch, threshold))
+    labels = np.zeros(len(batch), dtype=np.int64)
+    used = 0
+    for members in _components(batch, threshold):
+        part = np.zeros(1, dtype=np.int64)
+        if 1 < len(members) <= EXACT_COMPONENT:
+            part = _full(batch.take(members), threshold)
+        elif len(members) > EXACT_COMPONENT:
+            part = _collapsed(batch.take(members), [texts[k] for k in members], threshold)
+        labels[members] = used + part
+        used += int(part.max()) + 1
+    return _renumber(labels)
+
+
+def _renumber(labels: NDArray[np.integer]) -> Ints:
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)
+
+
+def _full(batch: Batch, threshold: float) -> Ints:
+    if len(batch) == 1:
+        return np.zeros(1, dtype=np.int64)
+    tree = linkage(bleu.condensed_distances(batch), method="average")
+    # fcluster cuts at "not above"; the threshold is strict.
+    cut = np.nextafter(threshold, 0.0)
+    return fcluster(tree, cut, criterion="distance").astype(np.int64) - 1
+
+
+def _components(batch: Batch, threshold: float) -> list[Ints]:
+    """Connected components of "distance below the threshold", each an ascending array of rows."""
+    found, rest = _giants(batch, threshold)
+    parent = np.arange(len(rest))
+    for rows in bleu.row_blocks(len(rest), len(rest)):
+        i, j = _close_pairs(batch, rest[rows], rest[rows.start :], threshold)
+        i, j = i + rows.start, j + rows.start
+        distinct = i != j
+        if distinct.any():
+            # Joined block by block, so that the edges are never all held at once.
+            parent = _join(parent, i[distinct], j[distinct])
+    order = np.argsort(parent, kind="stable")
+    edges = np.flatnonzero(np.diff(parent[order])) + 1
+    found.extend(rest[part] for part in np.split(order, edges) if len(part))
+    return found
+
+
+def _join(parent: Ints, i: Ints, j: Ints) -> Ints:
+    """The component of each position after the edges (i, j), named by a position in it."""
+    n = len(parent)
+    graph = sp.coo_array((np.ones(len(i), dtype=np.int8), (parent[i], parent[j])), shape=(n, n))
+    _, joined = connected_components(graph, directed=False)
+    _, first = np.unique(joined, return_index=True)
+    return first[joined[parent]].astype(np.int64)
+
+
+def _giants(batch: Batch, threshold: float) -> tuple[list[Ints], Ints]:
+    """Components that hold a sizeable share of the batch, and the rows in none of them.
+
+    Found by breadth-first search from a few rows: every step looks only at rows not yet reached, so
+    collapsed text, of which the first row reaches nearly all, costs next to nothing.
+    """
+    n = len(batch)
+    unseen = np.ones(n, dtype=bool)
+    giants: list[Ints] = []
+    for seed in np.linspace(0, n - 1, PROBES).astype(np.int64):
+        if not unseen[seed]:
+            continue
+        rest = np.flatnonzero(unseen)
+        reached = rest[_close_pairs(batch, np.array([seed]), rest, threshold)[1]]
+        if len(reached) < n // 64:
+            continue
+        members = unseen.copy()
+        frontier = np.array([seed])
+        unseen[seed] = False
+        while len(frontier):
+            fresh: list[Ints] = []
+            for rows in bleu.row_blocks(len(frontier), n):
+                rest = np.flatnonzero(unseen)
+                if len(rest) == 0:
+                    break
+                near = np.unique(rest[_close_pairs(batch, frontier[rows], rest, threshold)[1]])
+                unseen[near] = False
+                fresh.append(near)
+            frontier = np.concatenate(fresh) if fresh else np.zeros(0, dtype=np.int64)
+        giants.append(np.flatnonzero(members & ~unseen))
+    return giants, np.flatnonzero(unseen)
+
+
+def _close_pairs(batch: Batch, rows: Ints, columns: Ints, threshold: float) -> tuple[Ints, Ints]:
+    """Positions (i, j) with texts rows[i] and columns[j] closer than the threshold; the lower row number
+    is the hypothesis. A row that is also a column counts as close to itself or not, at random.
+    """
+    # Without a common 4-gram the precision there is at most 0.1 / (L - 3), so for a hypothesis of L
+    # words BLEU cannot pass the fourth root of that: two long enough texts can only be close if they
+    # share a 4-gram, and few do unless the text is collapsed.
+    lengths = batch.lengths
+    ceiling = (bleu.EPSILON / np.maximum(1, lengths - bleu.ORDERS[-1] + 1)) ** 0.25
+    short = 1.0 - ceiling <= threshold + 1e-9
+    row_short, column_short = np.flatnonzero(short[rows]), np.flatnonzero(short[columns])
+    row_long = np.flatnonzero(~short[rows])
+    every = np.arange(len(columns))
+    parts = [(row_long, every, 3), (row_long, column_short, 0), (row_short, every, 0)]
+    pairs = [
+        _close_sharing(batch, rows, columns, i, j, order, threshold)
+        for i, j, order in parts
+        if len(i) and len(j)
+    ]
+    if not pairs:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+
+
+def _close_sharing(
+    batch: Batch, rows: Ints, columns: Ints, i: Ints, j: Ints, order: int, threshold: float
+) -> tuple[Ints, Ints]:
+    """The close ones among those pairs of `rows[i]` and `columns[j]` that share an n-gram of `order`."""
+    left = [matrix[rows[i]] for matrix in batch.features]
+    right = [matrix[columns[j]] for matrix in batch.features]
+    found = (left[order] @ right[order].T).tocoo()
+    a, b = found.row.astype(np.int64), found.col.astype(np.int64)
+    overlaps = [
+        found.data if k == order else _pair_overlaps(left[k], right[k], a, b)
+        for k in range(len(bleu.ORDERS))
+    ]
+    first, second = rows[i[a]], columns[j[b]]
+    lower, upper = np.minimum(first, second), np.maximum(first, second)
+    close = 1.0 - bleu.scores(overlaps, batch.lengths[lower], batch.lengths[upper]) < threshold
+    return i[a[close]], j[b[close]]
+
+
+def _pair_overlaps(left: sp.csr_array, right: sp.csr_array, i: Ints, j: Ints) -> NDArray[np.float32]:
+    """Overlap of rows left[i] and right[j], pair by pair, shape (pairs,)."""
+    if len(i) > left.shape[0] * right.shape[0] // 16:
+        return np.asarray((left @ right.T).toarray()[i, j], dtype=np.float32)
+    result = np.zeros(len(i), dtype=np.float32)
+    step = 1 << 15
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        result[part] = np.asarray(left[i[part]].multiply(right[j[part]]).sum(axis=1)).reshape(-1)
+    return result
+
+
+def _collapsed(batch: Batch, texts: Sequence[str], threshold: float) -> Ints:
+    """Cluster numbers of one large component, shape (n,)."""
+    items = _identical(texts, threshold)
+    count = int(items.max()) + 1
+    labels = np.zeros(count, dtype=np.int64)
+    used = 0
+    for start in range(0, count, PART):
+        members = np.flatnonzero((items >= start) & (items < start + PART))
+        part = _cluster_groups(batch.take(members), items[members] - start, threshold)
+        labels[start : start + len(part)] = used + part
+        used += int(part.max()) + 1
+    groups = labels[items]
+    if count <= PART or used > PART:
+        return groups
+    # Average distances between the parts' clusters, from evenly spaced members of each.
+    sample = _evenly(groups, used, max(1, PART // used))
+    weights = np.bincount(groups, minlength=used)
+    return _cluster_groups(batch.take(sample), groups[sample], threshold, weights)[groups]
+
+
+def _identical(texts: Sequence[str], threshold: float) -> Ints:
+    """A number for each text, equal for texts of the same words that are closer than the threshold.
+
+    From four words on a text has distance 0 to its copy; a shorter one does not (0.82, 0.68, 0.44).
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    result = np.zeros(len(texts), dtype=np.int64)
+    used = 0
+    for row, text in enumerate(texts):
+        words = tuple(text.split())
+        copy_distance = 1.0 - bleu.EPSILON ** (max(0, len(bleu.ORDERS) - len(words)) / len(bleu.ORDERS))
+        known = numbers.get(words) if copy_distance < threshold else None
+        if known is None:
+            known, used = used, used + 1
+            numbers[words] = known
+        result[row] = known
+    return result
+
+
+def _evenly(groups: Ints, count: int, each: int) -> Ints:
+    """Ascending rows: at most `each` members of each of `count` groups, evenly spaced."""
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(count + 1))
+    chosen = [
+        order[np.unique(np.linspace(a, b - 1, min(each, b - a)).astype(np.int64))]
+        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _cluster_groups(batch: Batch, groups: Ints, threshold: float, weights: Ints | None = None) -> Ints:
+    """Average linkage of groups of texts, each kept whole: cluster number of each group, shape (g,).
+
+    `weights` are the sizes of the groups where `batch` holds only a sample of them.
+    """
+    counts = np.bincount(groups)
+    averages = np.zeros((len(counts), len(counts)))
+    for rows in bleu.row_blocks(len(batch), len(batch)):
+        block = bleu.dense_block(batch, rows, slice(rows.start, len(batch)))
+        block = np.maximum(1.0 - block, 0.0)
+        later = groups[rows.start :]
+        # Only pairs i < j count: the pair's other order is the same distance.
+        block[np.tril_indices(len(block), 0, block.shape[1])] = 0.0
+        sums = _sum_columns(block, later, len(counts))
+        np.add.at(averages, groups[rows], sums)
+    averages += averages.T.copy()
+    averages /= np.outer(counts, counts)
+    return weighted_average_linkage(averages, counts if weights is None else weights, threshold)
+
+
+def _sum_columns(block: Floats, groups: Ints, count: int) -> Floats:
+    """Sums of the columns of each group, shape (rows, count)."""
+    indicator = sp.csr_array(
+        (np.ones(len(groups)), (np.arange(len(groups)), groups)), shape=(len(groups), count)
+    )
+    return np.asarray(block @ indicator)

@@ -1,0 +1,184 @@
+"""How a stage becomes a Prefect task: keyed, found in the store before it is made, retried, published.
+
+    @stage("train_solver")
+    def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> None: ...
+
+is then called as `train_solver(run, solver=..., curriculum=...)` within a flow and returns the
+`ArtifactRef` of the finished artifact. The body only makes files; everything else happens here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from prefect import Task, task, unmapped
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFutureList
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel, ConfigDict
+
+from data.config import RunConfig
+from infra.artifacts import ArtifactRef, Location, find
+from infra.results import result_storage, results_path
+from infra.store import Store
+from tasks.graph import STAGES, locate
+from tasks.publish import publish_stage
+from tasks.work import Work, find_part
+
+RETRIES = 2
+
+
+class Run(BaseModel):
+    """What every task is handed: the resolved configuration and the iteration it works for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: RunConfig
+    iteration: int
+
+    @property
+    def store(self) -> Store:
+        """The store of the run."""
+        return Store(self.config.store)
+
+
+class _ArtifactCache(CachePolicy):
+    """The artifact's key as cache key; a result counts only while its artifact is in the store."""
+
+    stage_name: str = ""
+
+    def __init__(self, stage_name: str) -> None:
+        super().__init__()
+        self.stage_name = stage_name
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str:
+        """The key; a result of an artifact that is gone is dropped first."""
+        run: Run = inputs["run"]
+        store, location = run.store, _location(run, self.stage_name, inputs)
+        part = inputs.get("part")
+        name = location.key if part is None else f"{location.key}-part-{part:05d}"
+        key = f"{run.config.run}-{name}"
+        made = find(store, location) if part is None else find_part(store, location, part)
+        if made is None:
+            store.remove(f"{results_path()}/{key}")
+        return key
+
+
+class StageTask:
+    """A Prefect task that makes the artifact of a stage, or one part of it."""
+
+    def __init__(self, prefect_task: Task[..., ArtifactRef]) -> None:
+        self.prefect_task = prefect_task
+        functools.update_wrapper(self, prefect_task.fn)
+
+    def __call__(self, run: Run, **inputs: Any) -> ArtifactRef:
+        """Run the task within a flow and wait for its artifact."""
+        return self._stored(run)(run=run, **inputs)
+
+    def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:
+        """One task run for each part."""
+        fixed = {name: unmapped(value) for name, value in inputs.items()}
+        each: Any = self._stored(run)
+        found: PrefectFutureList[ArtifactRef] = each.map(run=unmapped(run), part=list(range(parts)), **fixed)
+        return found
+
+    def _stored(self, run: Run) -> Task[..., ArtifactRef]:
+        return self.prefect_task.with_options(result_storage=result_storage(run.store))
+
+
+def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
+    """Make a task of a function that writes the artifact of a stage."""
+
+    def decorate(body: Callable[..., None]) -> StageTask:
+        def make(run: Run, **inputs: Any) -> ArtifactRef:
+            store, location = run.store, _location(run, name, inputs)
+            found = find(store, location)
+            if found is not None:
+                return found
+            work = Work(run.config, run.iteration, store, location)
+            body(work, **inputs)
+            ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
+            publish_stage(work, ref)
+            return ref
+
+        return _as_task(make, body, name, name, "{run.config.run} iteration {run.iteration}")
+
+    return decorate
+
+
+def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
+    """Make a task of a function that writes one part (a shard) of the artifact of a stage."""
+
+    def decorate(body: Callable[..., None]) -> StageTask:
+        def make(run: Run, part: int, **inputs: Any) -> ArtifactRef:
+            store, location = run.store, _location(run, name, inputs)
+            found = find_part(store, location, part)
+            if found is not None:
+                return found
+            work = Work(run.config, run.iteration, store, location)
+            body(work, part, **inputs)
+            return work.commit_part(part)
+
+        run_name = "{run.config.run} iteration {run.iteration} part {part}"
+        return _as_task(make, body, name, f"{name}_part", run_name)
+
+    return decorate
+
+
+def _as_task(
+    make: Callable[..., ArtifactRef],
+    body: Callable[..., None],
+    stage_name: str,
+    task_name: str,
+    run_name: str,
+) -> StageTask:
+    parameters = list(inspect.signature(body).parameters.values())
+    first = inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Run)
+    # Prefect binds arguments by signature: the task takes a Run where the body takes its Work.
+    make.__signature__ = inspect.Signature([first, *parameters[1:]])  # type: ignore[attr-defined]
+    make.__name__, make.__doc__, make.__module__ = task_name, body.__doc__, body.__module__
+    make.__qualname__ = task_name
+    configured = task(
+        name=task_name,
+        task_run_name=f"{task_name}: {run_name}",
+        cache_policy=_ArtifactCache(stage_name),
+        persist_result=True,
+        result_serializer="json",
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(backoff_factor=2),
+        retry_condition_fn=_can_pass,
+    )
+    return StageTask(configured(make))
+
+
+def _can_pass(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether what failed the task can pass by itself: the network, the disk, a device's memory."""
+    error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
+    return isinstance(error, OSError) or bool(getattr(error, "retryable", False))
+
+
+def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:
+    return locate(run.config, run.iteration, name, {key: inputs[key] for key in STAGES[name].inputs})
+
+
+def part_count(items: int, shard_size: int) -> int:
+    """How many parts hold so many items."""
+    return -(-items // shard_size)
+
+
+def shard_range(part: int, items: int, shard_size: int) -> range:
+    """The items of a part."""
+    return range(part * shard_size, min(items, (part + 1) * shard_size))
+
+
+__all__: Sequence[str] = ["Run", "StageTask", "part_count", "part_of", "shard_range", "stage"]

@@ -1,0 +1,96 @@
+"""Stage 1: train the Challenger with GRPO against the frozen Solver (paper, section 2.2)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data.prompts import Prompts
+from data.truth import truth_of
+from infra.artifacts import ArtifactRef
+from infra.samplers import Sampler, SamplingParams, open_sampler
+from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from tasks.questions import AskSolver, ScoredQuestion, score_questions
+from tasks.stage import stage
+from tasks.training import add_training, step_reporter
+from tasks.voting.equivalence import Grader
+from tasks.work import Work
+
+Score = Callable[[Sequence[str], str], list[ScoredQuestion]]
+"""Scores a batch of completions; the label names the dice of the Solver's answers."""
+
+
+@stage("train_challenger")
+def train_challenger(work: Work, challenger: ArtifactRef, solver: ArtifactRef) -> None:
+    """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
+    config = work.config.challenger
+    prompts = Prompts(work.config.base_model, work.model(challenger))
+    with (
+        open_sampler(work.config.sampler, work.model(solver)) as sampler,
+        Grader() as grader,
+        tempfile.TemporaryDirectory(prefix="rzero-challenger-") as folder,
+    ):
+
+        def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
+            ask = _ask(work, sampler, prompts, label)
+            return score_questions(
+                completions, ask, grader, config.repetition_weight, config.repetition_threshold
+            )
+
+        def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+            texts = [rollout.completion.text for rollout in rollouts]
+            scored = score(texts, f"step {rollouts[0].step}")
+            return [ScoredRollout(question.reward, question.parts()) for question in scored]
+
+        if config.probe_questions:
+            _probe(work, challenger, prompts, score)
+        result = open_trainer(work.config.trainer).train(
+            TrainingJob(
+                role="challenger",
+                model_dir=work.model(challenger),
+                prompts=[prompts.challenger()],
+                config=config,
+                seed=work.seed,
+                output_dir=Path(folder),
+            ),
+            reward,
+            work.checkpoints(),
+            step_reporter(work, config.steps),
+        )
+        add_training(work, result)
+        work.figures["grader_timeouts"] = grader.timeouts
+
+
+def _ask(work: Work, sampler: Sampler, prompts: Prompts, label: str) -> AskSolver:
+    """The frozen Solver, with dice of its own for each step."""
+    params = SamplingParams.of(work.config.answers, samples=work.config.challenger.reward_samples)
+
+    def ask(questions: Sequence[str]) -> list[list[str]]:
+        seeds = [work.seed_of(label, "answers", index) for index in range(len(questions))]
+        drawn = sampler.sample([prompts.solver(question) for question in questions], params, seeds)
+        return [[completion.text for completion in completions] for completions in drawn]
+
+    return ask
+
+
+def _probe(work: Work, challenger: ArtifactRef, prompts: Prompts, score: Score) -> None:
+    """Watch the reward before training: fresh questions of the Challenger as it comes in."""
+    config = work.config.challenger
+    seeds = [work.seed_of("probe", index) for index in range(config.probe_questions)]
+    with open_sampler(work.config.sampler, work.model(challenger)) as sampler:
+        drawn = sampler.sample([prompts.challenger()] * len(seeds), SamplingParams.of(config), seeds)
+    scored = score([completions[0].text for completions in drawn], "probe")
+    rows = []
+    for index, question in enumerate(scored):
+        truth = truth_of(question.question, work.config.base_model)
+        parts = question.parts()
+        del parts["answer"]
+        rows.append(
+            {"question_id": index, **parts, "reward": question.reward}
+            | {"in_range": truth.in_range, "terms": truth.terms}
+        )
+    work.add_rows("probe", rows)
+    work.figures["probe_uncertainty_mean"] = round(sum(q.uncertainty for q in scored) / len(scored), 6)
+    work.figures["probe_reward_mean"] = round(sum(q.reward for q in scored) / len(scored), 6)
+    work.log.info(f"train_challenger: reward before training {work.figures['probe_reward_mean']:.3f}")

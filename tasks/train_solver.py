@@ -1,0 +1,57 @@
+"""Stage 5: train the Solver with GRPO on the kept questions and their pseudo-labels (section 2.3)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.prompts import Prompts
+from infra.artifacts import ArtifactRef
+from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from tasks.errors import StageError
+from tasks.rewards.solver import solver_rewards
+from tasks.stage import stage
+from tasks.training import add_training, step_reporter
+from tasks.voting.equivalence import Grader
+from tasks.voting.extraction import solver_answer
+from tasks.work import Work
+
+
+@stage("train_solver")
+def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> None:
+    """Train the Solver: reward 1 where its answer equals the pseudo-label, else 0."""
+    kept = work.table(curriculum, "curriculum")
+    if kept.is_empty():
+        raise StageError(
+            f"iteration {work.iteration} kept no question, so there is nothing to train the Solver on; "
+            f"see the drop_reason of each candidate in {curriculum.uri}"
+        )
+    labels = kept["pseudo_label"].to_list()
+    prompts = Prompts(work.config.base_model, work.model(solver))
+    with Grader() as grader, tempfile.TemporaryDirectory(prefix="rzero-solver-") as folder:
+
+        def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+            answers = [solver_answer(rollout.completion.text) for rollout in rollouts]
+            wanted = [labels[rollout.prompt_index] for rollout in rollouts]
+            rewards = solver_rewards([answer for answer, _ in answers], wanted, grader)
+            return [
+                ScoredRollout(value, {"answer": answer, "reason": reason, "pseudo_label": label})
+                for value, (answer, reason), label in zip(rewards, answers, wanted, strict=True)
+            ]
+
+        result = open_trainer(work.config.trainer).train(
+            TrainingJob(
+                role="solver",
+                model_dir=work.model(solver),
+                prompts=[prompts.solver(question) for question in kept["question"]],
+                config=work.config.solver,
+                seed=work.seed,
+                output_dir=Path(folder),
+            ),
+            reward,
+            work.checkpoints(),
+            step_reporter(work, work.config.solver.steps),
+        )
+        add_training(work, result)
+        work.figures["grader_timeouts"] = grader.timeouts

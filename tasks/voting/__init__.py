@@ -1,0 +1,1 @@
+"""Reading answers out of completions, telling which are equal, and voting on them."""

@@ -1,0 +1,145 @@
+"""The work of one stage while it is made: its inputs, its seed, its writer, its key figures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from data.config import RunConfig
+from data.schemas import SCHEMAS
+from data.seeds import derive_seed
+from infra.artifacts import ArtifactRef, ArtifactWriter, FileRecord, Location, part_name, read_table
+from infra.checkpoints import StoreCheckpoints
+from infra.models import model_folder
+from infra.store import Store, StoreError
+from infra.tables import table_of
+from tasks.graph import STAGES, stage_seed
+
+_PARTS = "_parts"
+
+
+class Work:
+    """What the body of a stage is handed."""
+
+    def __init__(self, config: RunConfig, iteration: int, store: Store, location: Location) -> None:
+        self.config = config
+        self.iteration = iteration
+        self.store = store
+        self.location = location
+        self.stage = STAGES[location.stage]
+        self.seed = stage_seed(config, self.stage.name, iteration)
+        self.figures: dict[str, Any] = {}
+        self.log = _logger()
+        self._writer = ArtifactWriter(store, location)
+        self._part_record: FileRecord | None = None
+
+    def seed_of(self, *labels: str | int) -> int:
+        """A seed of its own for one thing within the stage."""
+        return derive_seed(self.seed, *labels)
+
+    def model(self, ref: ArtifactRef) -> Path:
+        """A local Hugging Face directory with the model."""
+        return model_folder(self.store, ref)
+
+    def table(self, ref: ArtifactRef, side_table: str | None = None) -> pl.DataFrame:
+        """All rows of an artifact's main table, or of a side table."""
+        frame = pl.from_arrow(read_table(self.store, ref, side_table))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the rows of a table of the contract; a side table where it is not the stage's main one."""
+        self.add_table(table, table_of(rows, SCHEMAS[table]))
+
+    def add_table(self, table: str, content: pa.Table) -> None:
+        """Write a table that has the contract's schema already."""
+        self._writer.add_table(content, None if table == self.stage.kind else table)
+
+    def add_part(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write one part of the stage's main table."""
+        self._part_record = self._writer.add_table(table_of(rows, SCHEMAS[self.stage.kind]), part=part)
+
+    def add_model(self, folder: Path) -> None:
+        """Write a model directory."""
+        self._writer.add_folder(folder)
+
+    def gather(self, parts: int) -> None:
+        """Take in all parts of the main table; StoreError where one is missing or damaged."""
+        for part in range(parts):
+            record = _part_record(self.store, self.location, part)
+            if record is None:
+                raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
+            self._writer.add_record(record)
+
+    def checkpoints(self) -> StoreCheckpoints:
+        """The checkpoints of this stage's training."""
+        return StoreCheckpoints(self.store, self.location)
+
+    def commit_part(self, part: int) -> ArtifactRef:
+        """Make the part exist."""
+        if self._part_record is None:
+            raise ValueError("a part was not written")
+        content = self._part_record.model_dump_json(indent=1).encode()
+        self.store.create(_part_path(self.location, part), content)
+        found = find_part(self.store, self.location, part)
+        if found is None:
+            raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is gone")
+        return found
+
+    def commit(self, inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
+        """Make the artifact exist."""
+        return self._writer.commit(
+            kind=self.stage.kind,
+            stage_version=self.stage.version,
+            seed=self.seed,
+            inputs=inputs,
+            figures=self.figures,
+            config=self.config.model_dump(mode="json"),
+        )
+
+
+def find_part(store: Store, location: Location, part: int) -> ArtifactRef | None:
+    """A finished part of an artifact; None where it does not exist."""
+    record = _part_record(store, location, part)
+    if record is None:
+        return None
+    return ArtifactRef(
+        uri=store.uri_of(f"{location.path}/{record.name}"),
+        digest=record.sha256,
+        kind="part",
+        rows=record.rows,
+        bytes=record.bytes,
+    )
+
+
+def _part_record(store: Store, location: Location, part: int) -> FileRecord | None:
+    path = _part_path(location, part)
+    if not store.exists(path):
+        return None
+    record = FileRecord.model_validate_json(store.read(path))
+    size = store.size(f"{location.path}/{record.name}")
+    if size != record.bytes:
+        raise StoreError(
+            f"{store.uri_of(location.path)}/{record.name} has {size} bytes, its record says {record.bytes}; "
+            f"remove {store.uri_of(path)} to have the part made again"
+        )
+    return record
+
+
+def _part_path(location: Location, part: int) -> str:
+    return f"{location.path}/{_PARTS}/{part_name(part).removesuffix('.parquet')}.json"
+
+
+def _logger() -> Any:
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("rzero")

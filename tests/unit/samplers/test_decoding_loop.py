@@ -1,0 +1,164 @@
+"""The decode loop against transformers' own `generate`, on small random models of several families."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+from infra.samplers.decoding import Decoded, decode
+from infra.samplers.keyvalue import has_plain_attention
+from infra.samplers.protocol import SamplingParams
+
+VOCABULARY, PAD = 64, 0
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+FAMILIES = {
+    "llama": ("Llama", SMALL | {"attn_implementation": "eager"}),
+    "llama-sdpa": ("Llama", SMALL | {"attn_implementation": "sdpa"}),
+    "qwen3": ("Qwen3", SMALL | {"head_dim": 8}),
+    "mistral-sliding-window": ("Mistral", SMALL | {"sliding_window": 5}),
+    "gemma3-mixed-layers": (
+        "Gemma3",
+        SMALL | {"head_dim": 8, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
+    ),
+    "gpt2-learned-positions": (
+        "GPT2",
+        {"vocab_size": VOCABULARY, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4},
+    ),
+    "bloom-alibi": ("Bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "mamba-no-attention": (
+        "Mamba",
+        {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+    ),
+}
+PROMPTS = [[5, 9, 11], [7], [3, 4, 5, 6, 7, 8, 9, 10], [12, 13, 14], [9, 8, 7, 6, 5]]
+
+
+def random_model(family: str) -> PreTrainedModel:
+    """A model whose logits are far enough apart for rounding not to matter."""
+    name, settings = FAMILIES[family]
+    kind = f"{name}ForCausalLM" if hasattr(transformers, f"{name}ForCausalLM") else f"{name}LMHeadModel"
+    config_name = f"{name}TextConfig" if hasattr(transformers, f"{name}TextConfig") else f"{name}Config"
+    special = {"pad_token_id": PAD, "eos_token_id": None, "bos_token_id": None}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = getattr(transformers, kind)(getattr(transformers, config_name)(**settings, **special))
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def greedy_by_generate(model: PreTrainedModel, prompt: list[int], eos: list[int], tokens: int) -> list[int]:
+    out = model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        max_new_tokens=tokens,
+        do_sample=False,
+        eos_token_id=eos or None,
+        pad_token_id=PAD,
+    )
+    return out[0, len(prompt) :].tolist()
+
+
+def run(
+    model: PreTrainedModel,
+    prompts: list[list[int]],
+    params: SamplingParams,
+    seeds: list[int] | None = None,
+    eos: tuple[int, ...] = (),
+    batch_tokens: int = 4096,
+) -> list[list[Decoded]]:
+    return decode(model, prompts, params, seeds or list(range(len(prompts))), eos, PAD, batch_tokens)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_with_prompts_of_different_lengths_equals_generate_one_by_one(family: str) -> None:
+    model = random_model(family)
+    got = run(model, PROMPTS, SamplingParams(max_tokens=12, temperature=0.0))
+    want = [greedy_by_generate(model, prompt, [], 12) for prompt in PROMPTS]
+    assert [group[0].token_ids for group in got] == want
+    assert {group[0].finish_reason for group in got} == {"length"}
+
+
+def test_models_without_plain_attention_are_recognised() -> None:
+    assert has_plain_attention(random_model("gemma3-mixed-layers").config)
+    assert not has_plain_attention(random_model("mamba-no-attention").config)
+
+
+def test_the_end_token_stops_a_row_and_is_kept_in_its_tokens() -> None:
+    model = random_model("llama")
+    free = [greedy_by_generate(model, prompt, [], 12) for prompt in PROMPTS]
+    eos = free[0][3]
+    got = run(model, PROMPTS, SamplingParams(max_tokens=12, temperature=0.0), eos=(eos, 63))
+    for group, tokens in zip(got, free, strict=True):
+        end = tokens.index(eos) + 1 if eos in tokens else None
+        assert group[0] == (tokens[:end], "length" if end is None else "stop")
+
+
+@pytest.mark.parametrize("top", [{}, {"top_k": 5}, {"top_p": 0.8}, {"temperature": 0.5}])
+def test_a_prompts_completions_depend_on_its_seed_and_not_on_its_neighbours(top: dict[str, float]) -> None:
+    model = random_model("llama")
+    params = SamplingParams(max_tokens=16, samples=3, **top)  # type: ignore[arg-type]
+    seeds = [11, 2**64 - 1, 0, 11, 5]
+    together = run(model, PROMPTS, params, seeds, eos=(1, 2, 3))
+    for index, prompt in enumerate(PROMPTS):
+        assert run(model, [prompt], params, [seeds[index]], eos=(1, 2, 3)) == [together[index]]
+    assert run(model, PROMPTS, params, seeds, eos=(1, 2, 3), batch_tokens=40) == together
+
+
+def test_samples_of_a_prompt_and_seeds_differ() -> None:
+    model = random_model("llama")
+    groups = run(model, [[5, 6], [5, 6]], SamplingParams(max_tokens=8, samples=6), [1, 2])
+    assert len({tuple(one.token_ids) for group in groups for one in group}) == 12
+    assert run(model, [[5, 6]], SamplingParams(max_tokens=8, samples=6), [2]) == [groups[1]]
+
+
+def test_asking_for_more_samples_keeps_the_first_ones() -> None:
+    model = random_model("llama")
+    few = run(model, [[5, 6]], SamplingParams(max_tokens=8, samples=2), [3])[0]
+    assert run(model, [[5, 6]], SamplingParams(max_tokens=8, samples=5), [3])[0][:2] == few
+
+
+def test_a_completion_ends_at_the_models_longest_position() -> None:
+    model = random_model("llama")
+    prompts = [[5] * 60, [6, 7]]
+    got = run(model, prompts, SamplingParams(max_tokens=20, temperature=0.0))
+    assert [len(group[0].token_ids) for group in got] == [4, 20]
+    assert got[0][0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "message"),
+    [
+        ([[]], [0], "prompt 0 is empty"),
+        ([[1], [2]], [0], "2 prompts need as many seeds"),
+        ([[1] * 64], [0], "the model reads at most 64"),
+    ],
+)
+def test_prompts_that_cannot_be_run_are_refused(
+    prompts: list[list[int]], seeds: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(random_model("llama"), prompts, SamplingParams(max_tokens=4), seeds)
+
+
+def test_a_model_in_training_stays_in_training_and_its_weights_take_gradients_afterwards() -> None:
+    model = random_model("llama").train()
+    run(model, PROMPTS, SamplingParams(max_tokens=4))
+    assert model.training
+    model(input_ids=torch.tensor([PROMPTS[0]])).logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_no_prompts_give_no_completions() -> None:
+    assert run(random_model("llama"), [], SamplingParams(max_tokens=4)) == []

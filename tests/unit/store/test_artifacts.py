@@ -1,0 +1,164 @@
+"""Keys, manifests, and what makes an artifact exist."""
+
+import uuid
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.schemas import SCHEMAS, description
+from infra.artifacts import (
+    ArtifactRef,
+    ArtifactWriter,
+    Location,
+    artifact_key,
+    canonical_json,
+    find,
+    read_manifest,
+    read_table,
+    verify,
+)
+from infra.store import Store, StoreError
+from infra.tables import parquet_bytes, table_of
+
+ROWS = [
+    {
+        "question_id": number,
+        "prompt": [{"role": "user", "content": f"{number}+1"}],
+        "question": f"{number}+1",
+        "pseudo_label": str(number + 1),
+        "p_hat": 0.5,
+        "data_source": "rzero",
+        "reward_model": {"style": "rule", "ground_truth": str(number + 1)},
+        "extra_info": {"index": number, "split": "train"},
+    }
+    for number in range(5)
+]
+
+
+def _location() -> Location:
+    return Location(run="a", iteration=1, stage="score_and_filter", key="k")
+
+
+def _commit(writer: ArtifactWriter) -> ArtifactRef:
+    return writer.commit(kind="curriculum", stage_version=1, seed=3, inputs={}, figures={"n": 5}, config={})
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid.uuid4().hex}")
+
+
+def test_nothing_exists_before_the_manifest(store: Store) -> None:
+    writer = ArtifactWriter(store, _location())
+    writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+    assert find(store, _location()) is None
+    ref = _commit(writer)
+    assert find(store, _location()) == ref
+    assert ref.rows == 5
+    assert read_table(store, ref).to_pylist() == ROWS
+
+
+def test_the_manifest_lists_every_file_with_its_digest(store: Store) -> None:
+    writer = ArtifactWriter(store, _location())
+    writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+    writer.add_table(table_of(ROWS[:2], SCHEMAS["curriculum"]), "side")
+    _commit(writer)
+    manifest = read_manifest(store, _location())
+    assert manifest is not None
+    assert [file.name for file in manifest.files] == ["part-00000.parquet", "side/part-00000.parquet"]
+    assert verify(store, _location()) == []
+
+
+def test_of_two_that_commit_the_same_both_get_the_one_artifact(store: Store) -> None:
+    refs = []
+    for writer in (ArtifactWriter(store, _location()), ArtifactWriter(store, _location())):
+        writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+        refs.append(_commit(writer))
+    assert refs[0] == refs[1]
+
+
+def test_another_content_under_the_same_key_is_refused(store: Store) -> None:
+    for rows, refused in ((ROWS, False), (ROWS[:2], True)):
+        writer = ArtifactWriter(store, _location())
+        writer.add_table(table_of(rows, SCHEMAS["curriculum"]))
+        if refused:
+            with pytest.raises(StoreError):
+                _commit(writer)
+        else:
+            _commit(writer)
+
+
+def test_a_truncated_file_is_named(store: Store) -> None:
+    writer = ArtifactWriter(store, _location())
+    writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+    ref = _commit(writer)
+    store.put(f"{_location().path}/part-00000.parquet", b"half")
+    with pytest.raises(StoreError, match=r"part-00000\.parquet is 4 bytes"):
+        find(store, _location())
+    with pytest.raises(StoreError, match="4 bytes"):
+        read_table(store, ref)
+    assert verify(store, _location()) == ["part-00000.parquet"]
+
+
+def test_a_manifest_that_is_no_manifest_is_named(store: Store) -> None:
+    store.put(f"{_location().path}/_manifest.json", b'{"half": ')
+    with pytest.raises(StoreError, match="is not a manifest"):
+        find(store, _location())
+
+
+def test_equal_rows_give_equal_bytes() -> None:
+    first = parquet_bytes(table_of(ROWS, SCHEMAS["curriculum"]))
+    assert first == parquet_bytes(
+        table_of([dict(reversed(row.items())) for row in ROWS], SCHEMAS["curriculum"])
+    )
+
+
+def test_a_null_where_none_is_allowed_is_refused() -> None:
+    with pytest.raises(ValueError, match="'question' has 1 nulls"):
+        parquet_bytes(table_of([ROWS[0] | {"question": None}], SCHEMAS["curriculum"]))
+
+
+def test_an_unknown_column_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"unknown columns: \['colour'\]"):
+        table_of([{"colour": 3}], SCHEMAS["curriculum"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_column_is_described_and_survives_parquet(name: str, tmp_path: Path) -> None:
+    schema = SCHEMAS[name]
+    assert all(description(schema, column) for column in schema.names)
+    path = tmp_path / "t.parquet"
+    path.write_bytes(parquet_bytes(schema.empty_table()))
+    assert pl.scan_parquet(path).collect_schema().names() == schema.names
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_the_order_of_settings_does_not_change_a_key(config: dict[str, object]) -> None:
+    turned = dict(reversed(config.items()))
+    assert canonical_json(config) == canonical_json(turned)
+    assert artifact_key("s", 1, config, 0, {}) == artifact_key("s", 1, turned, 0, {})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("t", 1, {"a": 1}, 0, {}),
+        ("s", 2, {"a": 1}, 0, {}),
+        ("s", 1, {"a": 2}, 0, {}),
+        ("s", 1, {"a": 1}, 1, {}),
+        ("s", 1, {"a": 1}, 0, {"solver": "d"}),
+    ],
+)
+def test_everything_that_a_stage_is_made_of_changes_its_key(
+    other: tuple[str, int, object, int, dict[str, str]],
+) -> None:
+    assert artifact_key("s", 1, {"a": 1}, 0, {}) != artifact_key(*other)

@@ -1,0 +1,156 @@
+"""Chains of sums: parsing, truth, the domain, the texts and the held-out set."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.tiny import arithmetic
+from data.tiny.arithmetic import Chain, held_out, in_range, parse, random_chain, solution, terms, truth
+
+NUMBERS = st.integers(0, 999_999)
+STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "length", "inside"),
+    [
+        ("37+5-8", "34", 3, True),
+        ("37", "37", 1, True),
+        ("9-9+0", "0", 3, True),
+        ("95+4", "99", 2, True),
+        ("95+5-9", "91", 3, False),
+        ("3-5+9", "7", 3, False),
+        ("20+12-15", "17", 3, True),
+        ("5-70", "-65", 2, False),
+        ("100-5", "95", 2, False),
+    ],
+)
+def test_a_chain_has_its_true_value_its_terms_and_its_range(
+    question: str, value: str, length: int, inside: bool
+) -> None:
+    assert (truth(question), terms(question), in_range(question)) == (value, length, inside)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        " 37+5",
+        "37 + 5",
+        "37+5\n",
+        "37+5=",
+        "+5",
+        "-5+3",
+        "37+",
+        "37++5",
+        "37+-5",
+        "37*5",
+        "037+5",
+        "37+05",
+        "3.5+1",
+        "1e3",
+        "0x10",
+        "٣+٥",
+        "²+1",
+        "__import__('os')",
+        "9" * 7,
+        "1" + "+1" * 600,
+    ],
+)
+def test_anything_but_a_plain_chain_has_no_truth(question: str) -> None:
+    assert (truth(question), terms(question), in_range(question)) == (None, None, None)
+
+
+@given(NUMBERS, STEPS)
+def test_the_truth_is_the_sum_of_the_signed_numbers(start: int, steps: list[tuple[str, int]]) -> None:
+    question = str(start) + "".join(f"{sign}{number}" for sign, number in steps)
+    assert truth(question) == str(start + sum(n if sign == "+" else -n for sign, n in steps))
+    assert terms(question) == 1 + len(steps)
+
+
+@given(st.text())
+def test_no_text_makes_the_parser_fail(text: str) -> None:
+    value = truth(text)
+    assert value is None or re.fullmatch("-?[0-9]+", value)
+
+
+@given(st.integers(0, 10**9), st.integers(2, 40))
+def test_a_random_chain_lies_in_the_domain_and_is_read_back(seed: int, length: int) -> None:
+    chain = random_chain(random.Random(seed), length)
+    assert parse(chain.question) == chain
+    assert terms(chain.question) == length
+    assert in_range(chain.question)
+    assert 20 <= chain.start <= 79
+    assert all(1 <= abs(step) <= 9 for step in chain.steps)
+
+
+def test_random_chains_use_every_start_and_every_step() -> None:
+    rng = random.Random(0)
+    chains = [random_chain(rng, 6) for _ in range(4000)]
+    assert {chain.start for chain in chains} == set(range(20, 80))
+    assert {step for chain in chains for step in chain.steps} == set(range(-9, 10)) - {0}
+
+
+@given(st.integers(0, 10**9), st.integers(2, 20))
+def test_a_solution_without_noise_is_the_running_sum_and_boxes_the_truth(seed: int, length: int) -> None:
+    rng = random.Random(seed)
+    chain = random_chain(rng, length)
+    running = str(chain.start)
+    for step, value in zip(chain.steps, chain.partial_values[1:], strict=True):
+        running += f"{step:+d}={value}"
+    assert solution(chain, rng, 0.0) == f"{running}\n\\boxed{{{truth(chain.question)}}}"
+
+
+def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
+    rng = random.Random(3)
+    wrong = total = 0
+    for _ in range(2000):
+        chain = random_chain(rng, 8)
+        text, boxed = solution(chain, rng, 0.1).split("\n")
+        start, *rest = re.findall(r"[+-][1-9]|=[0-9]+|^[0-9]+", text)
+        value = int(start)
+        assert [int(step) for step in rest[::2]] == list(chain.steps)
+        for step, shown in zip(rest[::2], rest[1::2], strict=True):
+            wrong += int(shown[1:]) != value + int(step)
+            total += 1
+            value = int(shown[1:])
+            assert 0 <= value <= 99
+        assert boxed == f"\\boxed{{{value}}}"
+    assert abs(wrong / total - 0.1) < 0.01
+
+
+def test_the_held_out_set_has_distinct_chains_of_each_length_and_longer_sets_begin_with_shorter_ones() -> None:
+    chains = held_out(12, 40)
+    assert [len(chain.steps) + 1 for chain in chains] == [k for k in range(2, 13) for _ in range(40)]
+    assert len({chain.key for chain in chains}) == len(chains)
+    assert held_out(14, 40)[: len(chains)] == chains
+
+
+def test_the_held_out_set_is_the_same_in_another_process_and_needs_no_torch() -> None:
+    code = (
+        "import sys; from data.tiny.arithmetic import held_out; from data.benchmarks import load;"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules;"
+        "print(held_out(12, 40)[-1].question)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == held_out(12, 40)[-1].question
+
+
+def test_a_key_ignores_the_order_of_the_steps_and_nothing_else() -> None:
+    assert Chain(37, (5, -8)).key == Chain(37, (-8, 5)).key
+    assert len({Chain(37, (5, -8)).key, Chain(37, (5, 8)).key, Chain(38, (5, -8)).key}) == 3
+
+
+def test_lengths_lie_between_two_and_the_longest_and_decay() -> None:
+    rng = random.Random(1)
+    drawn = [arithmetic.random_length(rng, 5, 0.5) for _ in range(8000)]
+    shares = [drawn.count(length) / len(drawn) for length in range(2, 6)]
+    assert sum(shares) == 1
+    assert shares == pytest.approx([8 / 15, 4 / 15, 2 / 15, 1 / 15], abs=0.02)

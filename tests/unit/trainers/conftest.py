@@ -1,0 +1,114 @@
+"""A very small model with a word tokenizer, and jobs on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data.config import GrpoConfig, TrainerConfig
+from infra.trainers import Rollout, ScoredRollout, TrainingJob
+
+WORDS = ["<pad>", "<eos>", "a", "b", "c", "d", "e", "f"]
+
+
+def build_model(folder: Path, vocabulary: Sequence[str] = WORDS, **overrides: Any) -> Path:
+    """A random LlamaForCausalLM and its tokenizer as a Hugging Face directory."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<pad>").save_pretrained(folder)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **{**shape, **overrides},
+        vocab_size=len(vocabulary),
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def trainer_config() -> TrainerConfig:
+    return TrainerConfig(device="cpu", threads=1)
+
+
+MakeJob = Callable[..., TrainingJob]
+
+
+@pytest.fixture
+def make_job(model_dir: Path, tmp_path: Path) -> MakeJob:
+    """A small job; keywords that the job lacks go to its GrpoConfig."""
+
+    def make(
+        output: str = "trained",
+        source: Path = model_dir,
+        prompts: Sequence[str] = ("a b", "c", "d e f"),
+        seed: int = 7,
+        **config: Any,
+    ) -> TrainingJob:
+        defaults = {
+            "steps": 2,
+            "prompts_per_step": 4,
+            "group_size": 4,
+            "max_tokens": 6,
+            "micro_batch_size": 6,
+            "learning_rate": 1e-2,
+        }
+        return TrainingJob(
+            role="solver",
+            model_dir=source,
+            prompts=prompts,
+            config=GrpoConfig(**{**defaults, **config}),
+            seed=seed,
+            output_dir=tmp_path / output,
+        )
+
+    return make
+
+
+def count_of_b(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+    """The share of the word `b` in a completion of at most six words."""
+    return [
+        ScoredRollout(r.completion.text.split().count("b") / 6, {"answer": r.completion.text[:1]})
+        for r in rollouts
+    ]
+
+
+class FolderCheckpoints:
+    """Checkpoints as folders beside each other."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def newest(self) -> tuple[int, Path] | None:
+        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
+        return (steps[-1], self.root / str(steps[-1])) if steps else None
+
+    def save(self, step: int, folder: Path) -> None:
+        shutil.copytree(folder, self.root / str(step))
+
+
+def no_report(step: int, metrics: Mapping[str, float]) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> FolderCheckpoints:
+    return FolderCheckpoints(tmp_path / "checkpoints")

@@ -153,3 +153,7 @@ def _load(run_name: str, store: str | None) -> tuple[Any, Any]:
         there = ", ".join(run_names(place)) or "none yet"
         raise ConfigError(f"there is no run {run_name!r} in {place.uri}; runs there: {there}")
     return place, config
+
+
+if __name__ == "__main__":
+    main()

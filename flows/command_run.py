@@ -12,6 +12,7 @@ from data.resolve import ConfigError
 from flows.show import show_table
 from flows.start import begin, unfinished_steps
 from flows.summary import read_steps, summary_rows
+from infra.artifacts import table_folders
 from infra.store import Store, StoreError
 from infra.trainers.errors import TrainingError
 from tasks.errors import StageError
@@ -66,6 +67,8 @@ def _show(config: RunConfig, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     show_table(rows, f"{config.run} ({config.preset})")
+    click.echo("Tables, for polars.scan_parquet:")
     for item in steps:
-        if item.manifest and item.step.ref and item.manifest.rows is not None:
-            click.echo(f"{item.step.iteration} {item.step.stage:20} {item.step.ref.uri}/part-*.parquet")
+        if item.manifest and item.step.ref:
+            for folder in table_folders(item.manifest):
+                click.echo(f"  {item.step.ref.uri}{folder}/part-*.parquet")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_WIDTH = 100
+"""At least so many characters, so that a table in a file or a pipe is not squeezed."""
+
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Print rows as a table; floats with three digits, None as a dash."""
@@ -15,10 +18,11 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for name in rows[0] if rows else ():
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left")
+        table.add_column(name.replace("_", "\n"), justify="right" if numeric else "left", vertical="bottom")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    console.print(table, width=max(console.width, _WIDTH))
 
 
 def _text(value: Any) -> str:

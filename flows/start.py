@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data import benchmarks
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
 from infra.artifacts import ArtifactRef
@@ -31,6 +32,7 @@ def begin(
     StoreError; nothing is written then.
     """
     config = resolve(run, preset or "tiny", overrides, store, iterations)
+    _check_benchmarks(config)
     place = Store(config.store)
     existing = load_run(place, run)
     if existing is not None and not overrides and preset in (None, existing.preset):
@@ -40,6 +42,15 @@ def begin(
         place.check_writable()
     freeze_run(place, config)
     return config
+
+
+def _check_benchmarks(config: RunConfig) -> None:
+    """ConfigError for a benchmark that is not known or does not fit the base model."""
+    for name in config.evaluation.benchmarks:
+        try:
+            benchmarks.load(name, config.base_model)
+        except ValueError as error:
+            raise ConfigError(f"evaluation.benchmarks: {error}") from None
 
 
 def first_unfinished(config: RunConfig) -> int:

@@ -244,6 +244,12 @@ def table_files(manifest: Manifest, side_table: str | None = None) -> list[FileR
     ]
 
 
+def table_folders(manifest: Manifest) -> list[str]:
+    """Folders of the artifact that hold a table: "" for the main one, "/rollouts" and the like."""
+    tables = (file.name for file in manifest.files if file.name.endswith(".parquet"))
+    return sorted({f"/{name.rpartition('/')[0]}".rstrip("/") for name in tables})
+
+
 def read_table(store: Store, ref: ArtifactRef, side_table: str | None = None) -> pa.Table:
     """All rows of the main table or a side table, their sizes verified; StoreError where one is amiss."""
     path = store.path_of(ref.uri)

@@ -142,10 +142,13 @@ def _as_task(
     task_name: str,
     run_name: str,
 ) -> StageTask:
-    parameters = list(inspect.signature(body).parameters.values())
-    first = inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Run)
     # Prefect binds arguments by signature: the task takes a Run where the body takes its Work.
-    make.__signature__ = inspect.Signature([first, *parameters[1:]])  # type: ignore[attr-defined]
+    named = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(body).parameters.values())[1:]
+    ]
+    run = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY, annotation=Run)
+    make.__signature__ = inspect.Signature([run, *named])  # type: ignore[attr-defined]
     make.__name__, make.__doc__, make.__module__ = task_name, body.__doc__, body.__module__
     make.__qualname__ = task_name
     configured = task(

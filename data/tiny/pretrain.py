@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, Mapping[str, float]], None]
 
-HIDDEN_SIZE, LAYERS, HEADS, INTERMEDIATE_SIZE = 128, 3, 4, 256
+HIDDEN_SIZE, LAYERS, HEADS, INTERMEDIATE_SIZE = 128, 2, 4, 256
 MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY, CHALLENGER_LENGTH_DECAY = 0.95, 0.6
-LENGTH_GROUPS = 4
+CLEAN_SHARE = 0.6
+LENGTH_GROUPS = 2
 """A batch is sorted by length and run in this many parts, so that little of it is padding."""
 
 
@@ -37,6 +38,7 @@ class Texts:
 
     def __init__(self, config: TinyModelConfig, seed: int) -> None:
         self._config = config
+        self._drawn, self._total = 0, config.training_steps * config.batch_size
         self._rng = random.Random(f"rzero tiny text {seed}")
         self._excluded = frozenset(
             chain.key for chain in arithmetic.held_out(config.solver_terms, config.held_out_per_length)
@@ -44,12 +46,14 @@ class Texts:
 
     def next(self) -> tuple[str, str]:
         rng, config = self._rng, self._config
+        self._drawn += 1
         if rng.random() < config.challenger_share:
             chain = arithmetic.unseen_chain(rng, config.solver_terms, CHALLENGER_LENGTH_DECAY, self._excluded)
             value = chain.partial_values[-1]
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{value}}}{END}"
         chain = arithmetic.unseen_chain(rng, config.solver_terms, SOLVER_LENGTH_DECAY, self._excluded)
-        solution = arithmetic.solution(chain, rng, config.noise)
+        noise = config.noise if self._drawn > CLEAN_SHARE * self._total else 0.0
+        solution = arithmetic.solution(chain, rng, noise)
         return f"{SOLVER}{chain.question}\n", f"{solution}{END}"
 
 

@@ -136,7 +136,7 @@ def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrai
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_dir, **safe)
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype, use_safetensors=True, **safe)
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype, use_safetensors=True, attn_implementation=os.environ.get("ATT","sdpa"), **safe)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelDirectoryError(f"{model_dir} holds no causal language model: {reason}") from error

@@ -131,7 +131,7 @@ def _letters(text: str) -> str:
 
 def _has_content(answer: str) -> bool:
     """Whether anything is left of an answer without blanks, dollar signs and empty groups."""
-    return bool(re.sub(r"[\s${}~.,;]|\\[,;:! ]", "", answer))
+    return bool(re.sub(r"[\s${}~.,;…]|\\[,;:! ]", "", answer))
 
 
 def _last_box(text: str) -> str | None:

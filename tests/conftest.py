@@ -1,0 +1,41 @@
+"""What the tests share: a quiet environment, one Prefect server a session, a small run to look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.small_run import small_overrides
+
+# Before torch, transformers or Prefect are imported by anything.
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A Prefect server of this session's own, with a database of its own."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_store(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the small run 'small' has finished its one iteration undisturbed. Read only."""
+    from flows.evolve import evolve
+
+    store = tmp_path_factory.mktemp("small") / "store"
+    evolve(run="small", iterations=1, store=str(store), overrides=small_overrides())
+    return store

@@ -1,0 +1,134 @@
+"""The `rzero` command as a person meets it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.small_run import SMALL_RUN
+
+RZERO = [sys.executable, "-m", "flows.cli"]
+
+
+def rzero(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with a store of its own folder."""
+    environment = {key: value for key, value in os.environ.items() if key != "RZERO_STORE"}
+    return subprocess.run(
+        [*RZERO, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = "import sys; from flows.cli import main; sys.argv = ['rzero', '--help']\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "heavy = {'torch', 'transformers', 'prefect', 'polars', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+    code += "assert not heavy, heavy"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout
+    assert "inspect" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--run", "a", "--preset", "nope"], "there is no preset 'nope'"),
+        (["--run", "a", "--set", "solver.lr=1"], "solver.lr: there is no such setting"),
+        (["--run", "a", "--set", "solver.steps=x"], "solver.steps:"),
+        (["--run", "a", "--iterations", "-1"], "iterations:"),
+        (["--run", "../a"], "'../a' is not a run name"),
+        (["--run", "a/b"], "'a/b' is not a run name"),
+        (["--run", "a", "--set", "evaluation.benchmarks=[chess]"], "unknown benchmark 'chess'"),
+        (["--run", "a", "--store", "in-the-way/store"], "cannot be written to"),
+        (["--run", "a", "--store", "bogus://x"], "cannot be opened"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    (tmp_path / "in-the-way").write_text("a file")
+    done = rzero("run", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in-the-way"]
+
+
+def test_the_name_of_a_run_with_another_configuration_is_refused(small_store: Path) -> None:
+    before = sorted(path for path in small_store.rglob("*"))
+    arguments = [item for override in SMALL_RUN for item in ("--set", override)]
+    done = rzero(
+        "run", "--run", "small", "--store", str(small_store), *arguments, "--set", "seed=5", cwd=small_store
+    )
+    assert done.returncode == 2
+    assert "another configuration: seed: was 0, now 5" in done.stderr
+    assert sorted(path for path in small_store.rglob("*")) == before
+
+
+def test_a_finished_run_executes_no_stage_and_says_so(small_store: Path) -> None:
+    done = rzero("run", "--run", "small", "--store", str(small_store), "--json", cwd=small_store)
+    assert done.returncode == 0, done.stderr
+    assert "run small is finished; no stage was executed" in done.stderr
+    assert [row["iteration"] for row in json.loads(done.stdout)] == [0, 1]
+
+
+def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
+    status = rzero("status", "small", "--store", str(small_store), "--json", cwd=small_store)
+    assert status.returncode == 0, status.stderr
+    assert len(json.loads(status.stdout)) == 8
+    query = "SELECT question, p_hat FROM self WHERE kept ORDER BY question_id"
+    where = ("inspect", "small", "--store", str(small_store), "--iteration", "1")
+    scored = rzero(*where, "--stage", "scored", "--sql", query, "--json", cwd=small_store)
+    assert scored.returncode == 0, scored.stderr
+    assert all(0.25 <= row["p_hat"] <= 0.75 for row in json.loads(scored.stdout))
+    for stage in ("curriculum", "train_solver", "answers", "evaluate", "probe"):
+        shown = rzero(*where, "--stage", stage, cwd=small_store)
+        assert shown.returncode == 0, shown.stderr
+        assert "scan_parquet" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "nobody"], "there is no run 'nobody'"),
+        (["inspect", "small", "--iteration", "9", "--stage", "scored"], "is not finished"),
+        (
+            ["inspect", "small", "--iteration", "1", "--stage", "dreams"],
+            "there is no stage or table 'dreams'",
+        ),
+        (["inspect", "small", "--iteration", "0", "--stage", "scored"], "there is no score_and_filter"),
+        (["inspect", "small", "--iteration", "1", "--stage", "scored", "--table", "x"], "has no table 'x'"),
+        (["inspect", "small", "--iteration", "1", "--stage", "scored", "--sql", "SELEC"], "--sql:"),
+        (["export", "small", "--iteration", "7", "--to", "there"], "has iterations 0 to 1"),
+    ],
+)
+def test_a_wrong_question_about_a_run_is_one_line_and_exit_2(
+    small_store: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = rzero(*arguments, "--store", str(small_store), cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_exported_model_is_a_hugging_face_directory(small_store: Path, tmp_path: Path) -> None:
+    done = rzero(
+        "export", "small", "--iteration", "1", "--to", "solver", "--store", str(small_store), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    from transformers import AutoModelForCausalLM
+
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "solver").config.vocab_size > 100

@@ -1,0 +1,153 @@
+"""A whole iteration with real parts: what it leaves behind, and that it is made once."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data.schemas import SCHEMAS
+from flows.evolve import evolve
+from flows.summary import read_steps, status_rows, summary_rows
+from infra.artifacts import Manifest, verify
+from infra.runs import load_run
+from infra.store import Store
+from tests.small_run import small_overrides
+
+STAGES = {
+    0: ["prepare_base_model", "evaluate"],
+    1: [
+        "train_challenger",
+        "generate_questions",
+        "sample_answers",
+        "score_and_filter",
+        "train_solver",
+        "evaluate",
+    ],
+}
+
+
+def _manifests(store: Path, run: str) -> dict[str, Manifest]:
+    """Manifests by 'iteration=K/stage'."""
+    found = {}
+    for path in sorted(store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json")):
+        name = "/".join(path.parts[-4:-2])
+        assert name not in found, f"two artifacts of {name}"
+        found[name] = Manifest.model_validate_json(path.read_bytes())
+    return found
+
+
+def test_every_stage_leaves_one_artifact_where_the_layout_says(small_store: Path) -> None:
+    wanted = sorted(f"iteration={k}/{stage}" for k, stages in STAGES.items() for stage in stages)
+    assert sorted(_manifests(small_store, "small")) == wanted
+
+
+def test_every_file_has_the_digest_of_its_manifest(small_store: Path) -> None:
+    store = Store(str(small_store))
+    config = load_run(store, "small")
+    assert config is not None
+    steps = read_steps(store, config)
+    assert all(step.manifest for step in steps)
+    assert [verify(store, step.step.location) for step in steps if step.step.location] == [[]] * len(steps)
+
+
+def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) -> None:
+    tables = {
+        "questions": "generate_questions/*/part-*.parquet",
+        "answers": "sample_answers/*/part-*.parquet",
+        "scored": "score_and_filter/*/part-*.parquet",
+        "curriculum": "score_and_filter/*/curriculum/part-*.parquet",
+        "evaluation": "evaluate/*/part-*.parquet",
+        "probe": "train_challenger/*/probe/part-*.parquet",
+        "rollouts": "train_*/*/rollouts/part-*.parquet",
+        "metrics": "train_*/*/metrics/part-*.parquet",
+    }
+    assert set(tables) == set(SCHEMAS)
+    for name, pattern in tables.items():
+        frame = pl.scan_parquet(f"{small_store}/runs/small/iteration=1/{pattern}").collect()
+        assert frame.columns == SCHEMAS[name].names, name
+        assert frame.height > 0, name
+
+
+def test_votes_and_kept_questions_agree_with_the_answers(small_store: Path) -> None:
+    base = f"{small_store}/runs/small/iteration=1"
+    scored = pl.read_parquet(f"{base}/score_and_filter/*/part-*.parquet")
+    answers = pl.read_parquet(f"{base}/sample_answers/*/part-*.parquet")
+    kept = scored.filter("kept")
+    assert kept.height == pl.read_parquet(f"{base}/score_and_filter/*/curriculum/part-*.parquet").height > 0
+    assert kept.filter((pl.col("p_hat") - 0.5).abs() > 0.25 + 1e-9).is_empty()
+    for row in kept.iter_rows(named=True):
+        given = answers.filter(pl.col("question_id") == row["question_id"])
+        assert given.height == row["samples"] == 10
+        assert given["answer"].null_count() == row["abstentions"]
+        assert given["answer"].value_counts()["count"].max() == row["votes"] or row["votes"] > 1
+        assert row["p_hat"] == pytest.approx(row["votes"] / (row["samples"] - row["abstentions"]))
+
+
+def test_models_load_with_the_auto_classes(small_store: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for stage in (
+        "iteration=0/prepare_base_model",
+        "iteration=1/train_challenger",
+        "iteration=1/train_solver",
+    ):
+        (folder,) = small_store.glob(f"runs/small/{stage}/*")
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        assert model.config.vocab_size == len(tokenizer)
+        assert not list(folder.glob("*.bin")) + list(folder.glob("*.pt")) + list(folder.glob("*.pkl"))
+
+
+def test_a_run_says_how_it_went(small_store: Path) -> None:
+    store = Store(str(small_store))
+    config = load_run(store, "small")
+    assert config is not None
+    rows = summary_rows(read_steps(store, config))
+    assert [row["iteration"] for row in rows] == [0, 1]
+    assert 0 < rows[0]["pass@1"] < 1
+    assert all(value is not None for name, value in rows[1].items() if name != "label_accuracy")
+    assert {row["state"] for row in status_rows(read_steps(store, config))} == {"finished"}
+
+
+def test_two_stores_get_the_same_digest_for_every_artifact(small_store: Path, tmp_path: Path) -> None:
+    evolve(run="again", iterations=1, store=str(tmp_path / "other"), overrides=small_overrides())
+    one = {name: m.digest for name, m in _manifests(small_store, "small").items()}
+    other = {name: m.digest for name, m in _manifests(tmp_path / "other", "again").items()}
+    assert one == other
+
+
+def test_a_missing_artifact_is_made_again_and_only_that(small_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(small_store, store)
+    before = _manifests(store, "small")
+    (gone,) = (store / "runs/small/iteration=1").glob("score_and_filter/*/_manifest.json")
+    gone.unlink()
+    evolve(run="small", iterations=1, store=str(store))
+    after = _manifests(store, "small")
+    assert {name: m.digest for name, m in after.items()} == {name: m.digest for name, m in before.items()}
+    made = [name for name in after if after[name] != before[name]]
+    assert made in ([], ["iteration=1/score_and_filter"])
+    assert gone.exists()
+
+
+def test_no_path_of_the_store_is_inside_an_artifact(small_store: Path) -> None:
+    text = str(small_store).encode()
+    for path in small_store.glob("runs/small/iteration=*/*/*/**/*"):
+        if path.is_file() and path.name != "_manifest.json" and "_parts" not in path.parts:
+            assert text not in path.read_bytes(), path
+
+
+def test_the_manifest_carries_configuration_inputs_and_versions(small_store: Path) -> None:
+    manifests = _manifests(small_store, "small")
+    for manifest in manifests.values():
+        assert manifest.config["seed"] == 0
+        assert re.fullmatch("[0-9a-f]{64}", manifest.digest)
+        assert {"rzero", "torch", "polars"} <= set(manifest.versions)
+    solver = manifests["iteration=1/train_solver"]
+    assert solver.inputs["curriculum"].digest == manifests["iteration=1/score_and_filter"].digest
+    assert json.loads((small_store / "runs/small/run.json").read_text())["run"] == "small"

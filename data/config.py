@@ -26,12 +26,15 @@ class Section(BaseModel):
 class TinyModelConfig(Section):
     """How the tiny language model of the embedded default is pre-trained in place."""
 
-    training_steps: Count = Field(1300, description="Optimiser steps of the pre-training.")
-    batch_size: Count = Field(64, description="Texts in one pre-training batch.")
+    training_steps: Count = Field(500, description="Optimiser steps of the pre-training.")
+    batch_size: Count = Field(48, description="Texts in one pre-training batch.")
     noise: Probability = Field(
         0.10, description="Share of reasoning steps that are wrong in the pre-training text."
     )
-    solver_terms: int = Field(12, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
+    solver_terms: int = Field(14, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
+    straying_share: Probability = Field(
+        0.10, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+    )
     challenger_share: Probability = Field(0.10, description="Share of the text in the Challenger's role.")
     held_out_per_length: Count = Field(
         40, description="Held-out questions for each number of terms, in no training text."

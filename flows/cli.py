@@ -129,6 +129,20 @@ def inspect(
 
 
 @main.command()
+@click.argument("run_names", metavar="NAME [NAME …]", nargs=-1, required=True)
+@click.option("--to", "target", type=click.Path(), help="The HTML file.  [default: report.html with the run]")
+@_store_option
+def report(run_names: tuple[str, ...], target: str | None, store: str | None) -> None:
+    """Write a self-contained HTML report of one or several runs."""
+    from pathlib import Path
+
+    from flows.command_report import report_command
+
+    place, _ = _load(run_names[0], store)
+    click.echo(report_command(place, run_names, Path(target) if target else None))
+
+
+@main.command()
 @click.argument("run_name", metavar="NAME")
 @click.option("--iteration", type=int, required=True, help="Number of the iteration; 0 is the base model.")
 @click.option("--model", type=click.Choice(["challenger", "solver"]), default="solver", show_default=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 
@@ -72,3 +73,11 @@ def _show(config: RunConfig, as_json: bool) -> None:
         if item.manifest and item.step.ref:
             for folder in table_folders(item.manifest):
                 click.echo(f"  {item.step.ref.uri}{folder}/part-*.parquet")
+    if importlib.util.find_spec("plotly") is None:
+        click.echo(
+            "No report: it needs plotly, which the extra 'report' brings (pip install 'rzero[report]')"
+        )
+        return
+    from flows.command_report import report_command
+
+    click.echo(f"Report: {report_command(store, [config.run], None)}")

@@ -49,7 +49,7 @@ def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
             {
                 "iteration": step.iteration,
                 "stage": step.stage,
-                "state": "finished" if manifest else "unfinished",
+                "state": "finished" if manifest else "damaged" if step.damage else "unfinished",
                 "seconds": manifest.seconds if manifest else None,
                 "finished_at": manifest.finished_at if manifest else None,
                 "uri": step.ref.uri if step.ref else None,

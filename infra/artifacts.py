@@ -21,12 +21,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.store import Store, StoreError
+from infra.store import FileDigest, Progress, Store, StoreError, file_sha256, shifted
 from infra.tables import parquet_bytes
 
 MANIFEST = "_manifest.json"
+PARTS = "_parts"
 FORMAT_VERSION = 1
 _PACKAGES = ("rzero", "prefect", "torch", "transformers", "pyarrow", "polars", "math-verify")
+
+
+class DamagedArtifact(StoreError):
+    """An artifact that has a manifest but is not what it says; `path` is its folder within the store.
+
+    `infra.damage.set_aside` takes it out of the way, so that it is made again.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[DamagedArtifact], tuple[str, str]]:
+        """How it travels between processes."""
+        return type(self), (self.path, str(self))
 
 
 class _Frozen(BaseModel):
@@ -114,30 +130,63 @@ def content_digest(files: Sequence[FileRecord]) -> str:
 
 
 def read_manifest(store: Store, location: Location) -> Manifest | None:
-    """The manifest; None where the artifact does not exist. StoreError where it cannot be read."""
-    path = f"{location.path}/{MANIFEST}"
-    if not store.exists(path):
-        return None
+    """The manifest; None where the artifact does not exist.
+
+    DamagedArtifact where it is no manifest, StoreError where a newer version wrote it.
+    """
+    content = store.get(f"{location.path}/{MANIFEST}")
+    return None if content is None else parse_manifest(store, location.path, content)
+
+
+def parse_manifest(store: Store, path: str, content: bytes) -> Manifest:
+    """The manifest of the artifact in the folder `path`, from its bytes; errors as of `read_manifest`."""
+    uri = store.uri_of(f"{path}/{MANIFEST}")
     try:
-        return Manifest.model_validate_json(store.read(path))
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise StoreError(f"{store.uri_of(path)} is not a manifest of this version: {error}") from None
+        if (written := _format_version(content)) > FORMAT_VERSION:
+            raise StoreError(
+                f"{uri} has format {written}, this version of rzero reads {FORMAT_VERSION}; update rzero"
+            ) from None
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its JSON"
+        raise DamagedArtifact(
+            path, f"{uri} is not a manifest of this version: {where}: {first['msg']}"
+        ) from None
+    if manifest.digest != content_digest(manifest.files):
+        raise DamagedArtifact(path, f"{uri} was changed: its digest is not that of the files it lists")
+    return manifest
+
+
+def _format_version(content: bytes) -> int:
+    try:
+        found = json.loads(content).get("format_version")
+    except (ValueError, AttributeError):
+        return 0
+    return found if isinstance(found, int) else 0
 
 
 def find(store: Store, location: Location) -> ArtifactRef | None:
-    """The artifact at this location, its files of the right size; None where it does not exist."""
+    """The artifact at this location, its files of the right size; None where it does not exist.
+
+    DamagedArtifact where its manifest or a file is not whole.
+    """
     manifest = read_manifest(store, location)
     if manifest is None:
         return None
+    sizes = store.sizes(location.path)
     for file in manifest.files:
-        size = store.size(f"{location.path}/{file.name}")
-        if size != file.bytes:
-            found = "missing" if size is None else f"{size} bytes long"
-            raise StoreError(
-                f"{store.uri_of(location.path)}/{file.name} is {found}, its manifest says {file.bytes} bytes; "
-                "remove the artifact's folder to have it made again"
-            )
+        check_size(store, location.path, file, sizes.get(file.name))
     return ref_of(store, location, manifest)
+
+
+def check_size(store: Store, path: str, file: FileRecord, size: int | None) -> None:
+    """DamagedArtifact where a file of the artifact in the folder `path` is missing or has another size."""
+    if size != file.bytes:
+        found = "missing" if size is None else f"{size} bytes long"
+        raise DamagedArtifact(
+            path, f"{store.uri_of(path)}/{file.name} is {found}, its manifest says {file.bytes} bytes"
+        )
 
 
 def ref_of(store: Store, location: Location, manifest: Manifest) -> ArtifactRef:
@@ -165,7 +214,8 @@ class ArtifactWriter:
         """Write one part of the main table, or of a side table."""
         name = part_name(part) if side_table is None else f"{side_table}/{part_name(part)}"
         content = parquet_bytes(table)
-        self.store.put(f"{self.location.path}/{name}", content)
+        if not self._is_made():
+            self.store.put(f"{self.location.path}/{name}", content)
         record = FileRecord(name=name, sha256=sha256(content), bytes=len(content), rows=table.num_rows)
         self.add_record(record)
         return record
@@ -174,14 +224,24 @@ class ArtifactWriter:
         """Take in a file that is already in the artifact's folder."""
         self._files[record.name] = record
 
-    def add_folder(self, folder: Path) -> None:
-        """Copy a local folder (a model directory) to the top of the artifact."""
-        for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+    def add_folder(self, folder: Path, progress: Progress | None = None) -> None:
+        """Copy a local folder (a model directory) to the top of the artifact; progress counts its bytes."""
+        sources = sorted(path for path in folder.rglob("*") if path.is_file())
+        total = sum(source.stat().st_size for source in sources)
+        done = 0
+        for source in sources:
             name = source.relative_to(folder).as_posix()
-            with source.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            self.store.put_file(f"{self.location.path}/{name}", source)
-            self.add_record(FileRecord(name=name, sha256=digest, bytes=source.stat().st_size))
+            if self._is_made():
+                written = FileDigest(file_sha256(source), source.stat().st_size)
+            else:
+                each = shifted(progress, done, total)
+                written = self.store.put_file(f"{self.location.path}/{name}", source, each)
+            done += written.bytes
+            self.add_record(FileRecord(name=name, sha256=written.sha256, bytes=written.bytes))
+
+    def _is_made(self) -> bool:
+        """Whether another process has committed meanwhile: nothing of a finished artifact is overwritten."""
+        return self.store.exists(f"{self.location.path}/{MANIFEST}")
 
     def commit(
         self,
@@ -251,21 +311,29 @@ def table_folders(manifest: Manifest) -> list[str]:
 
 
 def read_table(store: Store, ref: ArtifactRef, side_table: str | None = None) -> pa.Table:
-    """All rows of the main table or a side table, their sizes verified; StoreError where one is amiss."""
+    """All rows of the main table or a side table, verified; DamagedArtifact where a file is amiss."""
     path = store.path_of(ref.uri)
-    manifest = Manifest.model_validate_json(store.read(f"{path}/{MANIFEST}"))
+    manifest = manifest_of(store, ref)
     files = table_files(manifest, side_table)
     if not files:
         raise StoreError(f"{ref.uri} has no table {side_table or manifest.kind!r}")
     tables = []
     for file in files:
-        content = store.read(f"{path}/{file.name}")
-        if len(content) != file.bytes:
-            raise StoreError(
-                f"{ref.uri}/{file.name} is {len(content)} bytes long, its manifest says {file.bytes}"
-            )
+        content = store.get(f"{path}/{file.name}")
+        check_size(store, path, file, None if content is None else len(content))
+        if content is None or sha256(content) != file.sha256:
+            raise DamagedArtifact(path, f"{ref.uri}/{file.name} does not have the sha256 of its manifest")
         tables.append(pq.read_table(pa.BufferReader(content)))
     return pa.concat_tables(tables)
+
+
+def manifest_of(store: Store, ref: ArtifactRef) -> Manifest:
+    """The manifest of the artifact that is referred to; DamagedArtifact where it is not that one."""
+    path = store.path_of(ref.uri)
+    manifest = parse_manifest(store, path, store.read(f"{path}/{MANIFEST}"))
+    if manifest.digest != ref.digest:
+        raise DamagedArtifact(path, f"{ref.uri} is not what it was: another content was made there")
+    return manifest
 
 
 def verify(store: Store, location: Location) -> list[str]:
@@ -274,9 +342,7 @@ def verify(store: Store, location: Location) -> list[str]:
     if manifest is None:
         raise StoreError(f"there is no artifact at {store.uri_of(location.path)}")
     return [
-        file.name
-        for file in manifest.files
-        if sha256(store.read(f"{location.path}/{file.name}")) != file.sha256
+        file.name for file in manifest.files if store.sha256(f"{location.path}/{file.name}") != file.sha256
     ]
 
 

@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
-from infra.artifacts import FileRecord, Location, sha256
-from infra.store import Store
+from pydantic import TypeAdapter, ValidationError
+
+from infra.artifacts import FileRecord, Location
+from infra.store import DigestMismatch, Progress, Store
 
 _FOLDER = re.compile(r"step-(\d{6})")
 _KEEP = 2
+_LISTING = "_checkpoint.json"
+_RECORDS = TypeAdapter(list[FileRecord])
+
+log = logging.getLogger("rzero.store")
 
 
 class StoreCheckpoints:
     """Checkpoints under `<artifact>/_checkpoints/step-<n>/`, complete once `_checkpoint.json` is there."""
 
-    def __init__(self, store: Store, location: Location) -> None:
+    def __init__(self, store: Store, location: Location, progress: Progress | None = None) -> None:
         self._store = store
         self._path = f"{location.path}/_checkpoints"
+        self._progress = progress
 
     def newest(self) -> tuple[int, Path] | None:
-        """The newest complete checkpoint as a local folder; one that is damaged is passed over."""
+        """The newest complete checkpoint as a local folder; one that is damaged is passed over.
+
+        The folder lives as long as this object. A store that does not answer is StoreUnavailable: no
+        checkpoint is passed over because of that.
+        """
         for step in reversed(self._steps()):
             folder = Path(tempfile.mkdtemp(prefix="rzero-checkpoint-"))
-            if self._fetch(step, folder):
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            if (damage := self._fetch(step, folder)) is None:
                 return step, folder
+            log.warning("%s is passed over: %s", self._store.uri_of(self._step_path(step)), damage)
+            shutil.rmtree(folder)
         return None
 
     def save(self, step: int, folder: Path) -> None:
         """Publish a folder as the checkpoint of a step, then drop all but the newest two."""
+        path = self._step_path(step)
+        self._store.remove(f"{path}/{_LISTING}")
         records = []
-        for source in sorted(path for path in folder.iterdir() if path.is_file()):
-            content = source.read_bytes()
-            self._store.put(f"{self._step_path(step)}/{source.name}", content)
-            records.append(FileRecord(name=source.name, sha256=sha256(content), bytes=len(content)))
+        for source in sorted(each for each in folder.iterdir() if each.is_file()):
+            written = self._store.put_file(f"{path}/{source.name}", source, self._progress)
+            records.append(FileRecord(name=source.name, sha256=written.sha256, bytes=written.bytes))
         listing = json.dumps([record.model_dump(mode="json") for record in records], indent=1)
-        self._store.put(f"{self._step_path(step)}/_checkpoint.json", listing.encode())
+        self._store.put(f"{path}/{_LISTING}", listing.encode())
         for old in self._steps()[:-_KEEP]:
             self._store.remove(self._step_path(old))
 
@@ -49,20 +67,26 @@ class StoreCheckpoints:
         return f"{self._path}/step-{step:06d}"
 
     def _steps(self) -> list[int]:
-        found = (_FOLDER.fullmatch(name) for name in self._store.names(self._path))
-        steps = (int(match.group(1)) for match in found if match)
-        return sorted(
-            step for step in steps if self._store.exists(f"{self._step_path(step)}/_checkpoint.json")
-        )
+        """The steps that have a listing, in order."""
+        listed = (name.split("/") for name in self._store.sizes(self._path))
+        found = (_FOLDER.fullmatch(parts[0]) for parts in listed if parts[1:] == [_LISTING])
+        return sorted(int(match.group(1)) for match in found if match)
 
-    def _fetch(self, step: int, folder: Path) -> bool:
+    def _fetch(self, step: int, folder: Path) -> str | None:
+        """Copy a checkpoint to a folder; what is wrong with it, or None."""
         path = self._step_path(step)
-        for item in json.loads(self._store.read(f"{path}/_checkpoint.json")):
-            record = FileRecord.model_validate(item)
-            if self._store.size(f"{path}/{record.name}") != record.bytes:
-                return False
-            content = self._store.read(f"{path}/{record.name}")
-            if sha256(content) != record.sha256:
-                return False
-            (folder / record.name).write_bytes(content)
-        return True
+        try:
+            records = _RECORDS.validate_json(self._store.get(f"{path}/{_LISTING}") or b"")
+        except ValidationError:
+            return f"{_LISTING} cannot be read"
+        for record in records:
+            size = self._store.size(f"{path}/{record.name}")
+            if size != record.bytes:
+                return f"{record.name} is {'missing' if size is None else f'{size} bytes long'}"
+            try:
+                self._store.download(
+                    f"{path}/{record.name}", folder / record.name, record.sha256, self._progress
+                )
+            except DigestMismatch as error:
+                return str(error)
+        return None

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from data.config import RunConfig
 from data.seeds import derive_seed
-from infra.artifacts import ArtifactRef, Location, artifact_key, find
+from infra.artifacts import ArtifactRef, DamagedArtifact, Location, artifact_key, find
 from infra.store import Store
 
 
@@ -101,12 +101,17 @@ def _part(config: RunConfig, dotted: str) -> Any:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of one iteration of a run. `location` is None while an input of it is unfinished."""
+    """One stage of one iteration of a run.
+
+    `location` is None while an input of it is unfinished; `damage` says what is wrong with an artifact
+    that the next run will set aside and make again.
+    """
 
     iteration: int
     stage: str
     location: Location | None
     ref: ArtifactRef | None
+    damage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,10 +151,18 @@ def walk_iteration(store: Store, config: RunConfig, iteration: int, before: Mode
                 inputs[name] = source
         complete = set(inputs) == set(STAGES[stage].inputs)
         location = locate(config, iteration, stage, inputs) if complete else None
-        ref = find(store, location) if location else None
+        ref, damage = _look(store, location) if location else (None, None)
         made[stage] = ref
-        steps.append(Step(iteration, stage, location, ref))
+        steps.append(Step(iteration, stage, location, ref, damage))
     return steps
+
+
+def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | None]:
+    """The artifact at a location, or what is wrong with it."""
+    try:
+        return find(store, location), None
+    except DamagedArtifact as damage:
+        return None, str(damage)
 
 
 def models_after(steps: list[Step]) -> Models:

@@ -22,7 +22,9 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
 from data.config import RunConfig
-from infra.artifacts import ArtifactRef, Location, find
+from infra.artifacts import ArtifactRef, Location, sha256
+from infra.damage import find_or_set_aside
+from infra.lease import holder_name, lease_or_result
 from infra.results import result_storage, results_path
 from infra.store import Store
 from tasks.graph import STAGES, locate
@@ -67,8 +69,9 @@ class _ArtifactCache(CachePolicy):
         store, location = run.store, _location(run, self.stage_name, inputs)
         part = inputs.get("part")
         name = location.key if part is None else f"{location.key}-part-{part:05d}"
-        key = f"{run.config.run}-{name}"
-        made = find(store, location) if part is None else find_part(store, location, part)
+        # A reference names the place it lies in: a store that was moved or mirrored has results of its own.
+        key = f"{run.config.run}-{name}-{sha256(store.uri.encode())[:16]}"
+        made = find_or_set_aside(store, location) if part is None else find_part(store, location, part)
         if made is None:
             store.remove(f"{results_path()}/{key}")
         return key
@@ -102,12 +105,13 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
     def decorate(body: Callable[..., None]) -> StageTask:
         def make(run: Run, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
-            found = find(store, location)
-            if found is not None:
-                return found
-            work = Work(run.config, run.iteration, store, location)
-            body(work, **inputs)
-            ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
+            find = functools.partial(find_or_set_aside, store, location)
+            with lease_or_result(store, f"{location.path}/_lease/stage", holder_name(name), find) as found:
+                if isinstance(found, ArtifactRef):
+                    return found
+                work = Work(run.config, run.iteration, store, location)
+                body(work, **inputs)
+                ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
             publish_stage(work, ref)
             return ref
 
@@ -122,12 +126,14 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
     def decorate(body: Callable[..., None]) -> StageTask:
         def make(run: Run, part: int, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
-            found = find_part(store, location, part)
-            if found is not None:
-                return found
-            work = Work(run.config, run.iteration, store, location)
-            body(work, part, **inputs)
-            return work.commit_part(part)
+            find = functools.partial(find_part, store, location, part)
+            lease = f"{location.path}/_lease/part-{part:05d}"
+            with lease_or_result(store, lease, holder_name(f"{name}, part {part}"), find) as found:
+                if isinstance(found, ArtifactRef):
+                    return found
+                work = Work(run.config, run.iteration, store, location)
+                body(work, part, **inputs)
+                return work.commit_part(part)
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"
         return _as_task(make, body, name, f"{name}_part", run_name)

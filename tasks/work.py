@@ -13,14 +13,13 @@ import pyarrow as pa
 from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
-from infra.artifacts import ArtifactRef, ArtifactWriter, FileRecord, Location, part_name, read_table
+from infra.artifacts import ArtifactRef, ArtifactWriter, FileRecord, Location, read_table
 from infra.checkpoints import StoreCheckpoints
+from infra.damage import find_part_record, part_record_path
 from infra.models import model_folder
 from infra.store import Store, StoreError
 from infra.tables import table_of
 from tasks.graph import STAGES, stage_seed
-
-_PARTS = "_parts"
 
 
 class Work:
@@ -71,7 +70,7 @@ class Work:
     def gather(self, parts: int) -> None:
         """Take in all parts of the main table; StoreError where one is missing or damaged."""
         for part in range(parts):
-            record = _part_record(self.store, self.location, part)
+            record = find_part_record(self.store, self.location, part)
             if record is None:
                 raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
             self._writer.add_record(record)
@@ -85,7 +84,7 @@ class Work:
         if self._part_record is None:
             raise ValueError("a part was not written")
         content = self._part_record.model_dump_json(indent=1).encode()
-        self.store.create(_part_path(self.location, part), content)
+        self.store.create(part_record_path(self.location, part), content)
         found = find_part(self.store, self.location, part)
         if found is None:
             raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is gone")
@@ -105,7 +104,7 @@ class Work:
 
 def find_part(store: Store, location: Location, part: int) -> ArtifactRef | None:
     """A finished part of an artifact; None where it does not exist."""
-    record = _part_record(store, location, part)
+    record = find_part_record(store, location, part)
     if record is None:
         return None
     return ArtifactRef(
@@ -115,24 +114,6 @@ def find_part(store: Store, location: Location, part: int) -> ArtifactRef | None
         rows=record.rows,
         bytes=record.bytes,
     )
-
-
-def _part_record(store: Store, location: Location, part: int) -> FileRecord | None:
-    path = _part_path(location, part)
-    if not store.exists(path):
-        return None
-    record = FileRecord.model_validate_json(store.read(path))
-    size = store.size(f"{location.path}/{record.name}")
-    if size != record.bytes:
-        raise StoreError(
-            f"{store.uri_of(location.path)}/{record.name} has {size} bytes, its record says {record.bytes}; "
-            f"remove {store.uri_of(path)} to have the part made again"
-        )
-    return record
-
-
-def _part_path(location: Location, part: int) -> str:
-    return f"{location.path}/{_PARTS}/{part_name(part).removesuffix('.parquet')}.json"
 
 
 def _logger() -> Any:

@@ -1,8 +1,9 @@
 """A run so small that one iteration takes seconds; its dynamics mean nothing."""
 
 SMALL_RUN = (
-    "base_model.tiny.training_steps=260",
-    "base_model.tiny.solver_terms=5",
+    "base_model.tiny.training_steps=150",
+    "base_model.tiny.batch_size=32",
+    "base_model.tiny.solver_terms=4",
     "base_model.tiny.held_out_per_length=3",
     "challenger.steps=3",
     "challenger.prompts_per_step=8",

@@ -95,23 +95,33 @@ def random_chain(rng: random.Random, length: int) -> Chain:
     return Chain(start, tuple(steps))
 
 
+def straying_chain(rng: random.Random, length: int) -> Chain:
+    """A chain of `length` terms that leaves the range at some point; it may start anywhere in it."""
+    while True:
+        upwards = rng.random()
+        signs = [1 if rng.random() < upwards else -1 for _ in range(length - 1)]
+        chain = Chain(int(rng.random() * 100), tuple(sign * (1 + int(rng.random() * 9)) for sign in signs))
+        if not all(LOWEST <= value <= HIGHEST for value in chain.partial_values):
+            return chain
+
+
 def solution(chain: Chain, rng: random.Random, noise: float) -> str:
     r"""What a Solver writes for a chain: `37+5=42-8=34\n\boxed{34}`.
 
     Each step is wrong with probability `noise`, and the rest carries on from the wrong value, so that
     the mistakes of a model that learnt from it are random rather than systematic, and votes can mend them.
+    A step that would leave the range ends it without an answer, `95+8=?`: an abstention.
     """
-    while True:
-        value, text = chain.start, [str(chain.start)]
-        for step in chain.steps:
-            value += step
-            if rng.random() < noise:
-                value += _ERRORS[int(rng.random() * len(_ERRORS))]
-            if not LOWEST <= value <= HIGHEST:
-                break
-            text.append(f"{step:+d}={value}")
-        else:
-            return f"{''.join(text)}\n\\boxed{{{value}}}"
+    value, text = chain.start, str(chain.start)
+    for step in chain.steps:
+        value += step
+        if not LOWEST <= value <= HIGHEST:
+            return f"{text}{step:+d}=?"
+        if rng.random() < noise:
+            errors = [error for error in _ERRORS if LOWEST <= value + error <= HIGHEST]
+            value += errors[int(rng.random() * len(errors))]
+        text += f"{step:+d}={value}"
+    return f"{text}\n\\boxed{{{value}}}"
 
 
 _ERRORS = (-10, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 10)

@@ -2,7 +2,7 @@
 
 The text is right but for random mistakes (`TinyModelConfig.noise`), and the model is trained to the end
 on it: it then knows the sums, yet at temperature 1 it reasons noisily. A vote of its samples is far
-better than one sample, which is what self-training with votes needs (docs of the recipe: README).
+better than one sample, which is what self-training with votes needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.tiny import arithmetic
-from data.tiny.tokenizer import CHALLENGER, END, MODEL_MAX_LENGTH, PAD, SOLVER, build_tokenizer
+from data.tiny.tokenizer import CHALLENGER, END, MODEL_MAX_LENGTH, SOLVER, build_tokenizer, vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,10 @@ MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY, CHALLENGER_LENGTH_DECAY = 0.95, 0.6
-CLEAN_SHARE = 0.6
+CLEAN_SHARE = 0.4
+"""The first part of the training sees text without noise: the sums are learnt sooner from it."""
+EMBEDDING_STD = 0.1
+"""Of the vectors that embeddings are spelt with; large enough not to be washed away by Adam's steps."""
 LENGTH_GROUPS = 2
 """A batch is sorted by length and run in this many parts, so that little of it is padding."""
 
@@ -52,9 +55,19 @@ class Texts:
             value = chain.partial_values[-1]
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{value}}}{END}"
         chain = arithmetic.unseen_chain(rng, config.solver_terms, SOLVER_LENGTH_DECAY, self._excluded)
+        if rng.random() < config.straying_share:
+            chain = self._straying()
         noise = config.noise if self._drawn > CLEAN_SHARE * self._total else 0.0
         solution = arithmetic.solution(chain, rng, noise)
         return f"{SOLVER}{chain.question}\n", f"{solution}{END}"
+
+    def _straying(self) -> arithmetic.Chain:
+        while True:
+            length = arithmetic.random_length(self._rng, self._config.solver_terms, SOLVER_LENGTH_DECAY)
+            chain = arithmetic.straying_chain(self._rng, length)
+            # A held-out chain may leave the range in another order of its steps.
+            if chain.key not in self._excluded:
+                return chain
 
 
 def pretrain(config: TinyModelConfig, seed: int, output_dir: Path, threads: int, report: Report) -> None:
@@ -64,12 +77,15 @@ def pretrain(config: TinyModelConfig, seed: int, output_dir: Path, threads: int,
     gradient's norm and the learning rate. Byte-identical output for the same arguments.
     """
     import torch
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     tokenizer = build_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = new_model(tokenizer)
+        _spell_embeddings(model)
     texts = Texts(config, seed)
     optimizers = _optimizers(model)
     for step in range(1, config.training_steps + 1):
@@ -104,14 +120,35 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
-        attn_implementation="eager",
         dtype="float32",
     )
     model = LlamaForCausalLM(config)
+    # Faster than the fused one at this size.
+    model.set_attn_implementation("eager")
     model.generation_config = GenerationConfig(
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id
     )
     return model
+
+
+def _spell_embeddings(model: LlamaForCausalLM) -> None:
+    """Start each token's embedding as the sum of vectors of its characters, counted from the right.
+
+    `42`, `=42` and `52` then share what they share in writing, and adding in decimal is soon learnt; with
+    a vector of its own for each token, every one of the sums has to be learnt apart.
+    """
+    import torch
+
+    weight = model.model.embed_tokens.weight
+    vectors: dict[tuple[int, str], torch.Tensor] = {}
+    with torch.no_grad():
+        for index, token in enumerate(vocabulary()):
+            # A named token such as <eos> is one character.
+            characters = [token] if len(token) > 3 else list(reversed(token))
+            for place in enumerate(characters):
+                if place not in vectors:
+                    vectors[place] = torch.randn(weight.shape[1]) * EMBEDDING_STD
+            weight[index] = sum(vectors[place] for place in enumerate(characters))
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -169,6 +206,3 @@ def _backward(model: LlamaForCausalLM, rows: list[tuple[list[int], list[int]]], 
         (loss / tokens).backward()
         total += loss.item()
     return total / tokens
-
-
-__all__ = ["PAD", "Texts", "learning_rate_factor", "new_model", "pretrain"]

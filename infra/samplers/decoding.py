@@ -64,7 +64,8 @@ def decode(
         with torch.no_grad():
             loop = _Loop(model, params, eos_token_ids, pad_token_id)
             for rows in _batches(prompt_ids, params, batch_tokens, loop.may_pad):
-                keys = row_keys([seeds[row.prompt] for row in rows], [row.sample for row in rows], loop.device)
+                row_seeds = [seeds[row.prompt] for row in rows]
+                keys = row_keys(row_seeds, [row.sample for row in rows], loop.device)
                 # Batches come in order of samples within a prompt, so appending keeps that order.
                 for row, decoded in zip(rows, loop.run(prompt_ids, rows, keys), strict=True):
                     results[row.prompt].append(decoded)
@@ -92,14 +93,18 @@ def _longest_position(model: PreTrainedModel) -> int | None:
 def _batches(
     prompt_ids: Sequence[Sequence[int]], params: SamplingParams, batch_tokens: int, may_pad: bool
 ) -> Iterator[list[_Row]]:
-    """Rows in batches, shortest prompts first; without padding, a batch has prompts of one length."""
+    """Rows in batches, shortest prompts first.
+
+    A batch has prompts of one length where padding is not allowed, or where they fill half of it: without
+    padding, attention needs no mask and positions are the same for all rows.
+    """
     batch: list[_Row] = []
     for index in sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i])):
         length = len(prompt_ids[index])
         room = max(1, batch_tokens // (length + params.max_tokens))
         for sample in range(params.samples):
             padded = bool(batch) and len(prompt_ids[batch[0].prompt]) != length
-            if len(batch) >= room or (padded and not may_pad):
+            if len(batch) >= room or (padded and (not may_pad or 2 * len(batch) >= room)):
                 yield batch
                 batch = []
             batch.append(_Row(index, sample))

@@ -53,11 +53,11 @@ class _Layer(CacheLayerMixin):
             self.is_initialized = True
             self.length = key_states.shape[2]
             return key_states, value_states
-        end = self.length + key_states.shape[2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        start, self.length = self.length, self.length + key_states.shape[2]
+        keys, values = self._pair()
+        keys[:, :, start : self.length] = key_states
+        values[:, :, start : self.length] = value_states
+        return keys[:, :, : self.length], values[:, :, : self.length]
 
     def expand(self, rows: torch.Tensor, capacity: int) -> None:
         """Row i becomes a copy of the present row `rows[i]`, with room for `capacity` tokens."""
@@ -82,7 +82,8 @@ class _Layer(CacheLayerMixin):
         return block
 
     def _pair(self) -> tuple[torch.Tensor, torch.Tensor]:
-        assert self.keys is not None and self.values is not None
+        assert self.keys is not None
+        assert self.values is not None
         return self.keys, self.values
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -104,11 +105,10 @@ class _Layer(CacheLayerMixin):
 class KeyValueCache(Cache):
     """The cache of all layers; `update` the prompt, `expand` it to rows, then decode and `select`."""
 
-    layers: list[_Layer]
-
     def __init__(self, config: PretrainedConfig) -> None:
         count = config.get_text_config(decoder=True).num_hidden_layers
-        super().__init__(layers=[_Layer() for _ in range(count)])
+        self._own = [_Layer() for _ in range(count)]
+        super().__init__(layers=list(self._own))
 
     def expand(self, rows: torch.Tensor, capacity: int) -> None:
         """Row i becomes a copy of the present row `rows[i]`, with room for `capacity` tokens."""
@@ -122,9 +122,9 @@ class KeyValueCache(Cache):
 
     def clear(self) -> None:
         """Make ready for other prompts; the memory is kept."""
-        for layer in self.layers:
+        for layer in self._own:
             layer.clear()
 
     def _used(self) -> list[_Layer]:
         # Layers that share another layer's keys are never updated.
-        return [layer for layer in self.layers if layer.length > 0]
+        return [layer for layer in self._own if layer.length > 0]

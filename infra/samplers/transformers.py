@@ -39,9 +39,11 @@ class TransformersSampler:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(config.threads)
-        self._tokenizer, self._model = _load(Path(model_dir), getattr(torch, config.dtype))
-        self._model = self._model.to(device).eval()
-        self._eos = eos_token_ids(self._model, self._tokenizer)
+        self._tokenizer, model = _load(Path(model_dir), getattr(torch, config.dtype))
+        model.to(torch.device(device))  # type: ignore[arg-type]  # its decorator hides the signature
+        model.eval()
+        self._model: PreTrainedModel | None = model
+        self._eos = eos_token_ids(model, self._tokenizer)
 
     def sample(
         self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
@@ -129,14 +131,17 @@ def _pad_token_id(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> i
 
 def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    # A bar for each shard of the weights tells nobody anything and gets into logs.
+    logging.disable_progress_bar()
     if not (model_dir / "config.json").is_file():
         problem = "has no config.json" if model_dir.is_dir() else "is not a directory"
         raise ModelDirectoryError(f"{model_dir} {problem}: a Hugging Face model directory is needed")
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_dir, **safe)
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype, use_safetensors=True, attn_implementation=os.environ.get("ATT","sdpa"), **safe)
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype, use_safetensors=True, **safe)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelDirectoryError(f"{model_dir} holds no causal language model: {reason}") from error

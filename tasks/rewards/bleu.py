@@ -121,16 +121,23 @@ def _brevity(hypothesis: Ints, reference: Ints) -> Floats:
 
 
 def scores(overlaps: Sequence[NDArray[np.float32]], hypothesis: Ints, reference: Ints) -> Floats:
-    """BLEU of pairs, shape (pairs,), from their clipped overlaps, one array an order."""
-    product = np.ones(len(hypothesis))
-    for order, overlap in zip(ORDERS, overlaps, strict=True):
-        # Precision in double: 0.1 has no exact single.
-        matched = overlap.astype(np.float64)
-        np.copyto(matched, EPSILON, where=overlap == 0)
-        product *= matched / np.maximum(1, hypothesis - order + 1)
-    bleu = np.sqrt(np.sqrt(product)) * brevity(hypothesis, reference)
-    bleu[overlaps[0] == 0] = 0.0
-    return bleu
+    """BLEU of pairs from their clipped overlaps, one array an order; lengths broadcast against them."""
+    product = overlaps[0].astype(np.float64)
+    for overlap in overlaps[1:]:
+        # In double: 0.1 has no exact single. An overlap of none is below 0.1, any other above.
+        product *= np.maximum(overlap, EPSILON, dtype=np.float64)
+    product /= possible_matches(hypothesis)
+    np.sqrt(np.sqrt(product, out=product), out=product)
+    product *= brevity(hypothesis, reference)
+    return product
+
+
+def possible_matches(hypothesis: Ints) -> Floats:
+    """The product over orders of the number of n-grams in texts of these lengths, at least 1 each."""
+    product = np.ones(hypothesis.shape)
+    for order in ORDERS:
+        product *= np.maximum(1, hypothesis - order + 1)
+    return product
 
 
 def dense_block(batch: Batch, rows: slice, columns: slice) -> Floats:
@@ -139,28 +146,36 @@ def dense_block(batch: Batch, rows: slice, columns: slice) -> Floats:
     In diverse text most pairs share single words only: their other precisions depend on the
     hypothesis alone, and the few pairs that share a pair of words are computed again in full.
     """
-    overlaps = [matrix[rows] @ matrix[columns].T for matrix in batch.features]
     hypothesis, reference = batch.lengths[rows][:, None], batch.lengths[columns][None, :]
-    first = overlaps[0].toarray()
-    bleu = first / np.maximum(1.0, hypothesis)
-    penalty = brevity(hypothesis, reference)
-    if overlaps[1].nnz > bleu.size // 4:  # Collapsed text: nearly all pairs share some pair of words.
-        for order, overlap in zip(ORDERS[1:], overlaps[1:], strict=True):
-            matched = overlap.toarray().astype(np.float64)
-            np.copyto(matched, EPSILON, where=matched == 0)
-            matched /= np.maximum(1, hypothesis - order + 1)
-            bleu *= matched
-        return np.multiply(np.sqrt(np.sqrt(bleu, out=bleu), out=bleu), penalty, out=bleu)
+    pairs = hypothesis.size * reference.size
+    second = batch.features[1][rows] @ batch.features[1][columns].T
+    if second.nnz > pairs // 4:  # Collapsed text: very many pairs share some pair of words.
+        overlaps = [
+            second.toarray() if order == 2 else _dense_overlap(matrix, rows, columns)
+            for order, matrix in zip(ORDERS, batch.features, strict=True)
+        ]
+        return scores(overlaps, hypothesis, reference)
 
-    for order in ORDERS[1:]:
-        bleu *= EPSILON / np.maximum(1, hypothesis - order + 1)
-    np.multiply(np.sqrt(np.sqrt(bleu, out=bleu), out=bleu), penalty, out=bleu)
-    second = overlaps[1].tocoo()
+    first = _dense_overlap(batch.features[0], rows, columns)
+    none = np.zeros((1, 1), dtype=np.float32)
+    bleu = scores([first, none, none, none], hypothesis, reference)
     if second.nnz:
-        i, j = second.row, second.col
-        matches = [first[i, j], second.data] + [higher.toarray()[i, j] for higher in overlaps[2:]]
+        shared = second.tocoo()
+        i, j = shared.row, shared.col
+        higher = [(matrix[rows] @ matrix[columns].T).toarray()[i, j] for matrix in batch.features[2:]]
+        matches = [first[i, j], shared.data, *higher]
         bleu[i, j] = scores(matches, batch.lengths[rows][i], batch.lengths[columns][j])
     return bleu
+
+
+def _dense_overlap(matrix: sp.csr_array, rows: slice, columns: slice) -> NDArray[np.float32]:
+    """The overlaps of two ranges of texts, shape (rows, columns)."""
+    left, right = matrix[rows], matrix[columns]
+    # Sparse times dense adds whole rows, sparse times sparse scattered entries: about eight to one.
+    scattered = int((np.bincount(left.indices, minlength=left.shape[1])[right.indices]).sum())
+    if 8 * scattered < right.nnz * left.shape[0]:
+        return np.asarray((left @ right.T).toarray(), dtype=np.float32)
+    return np.ascontiguousarray((right @ left.T.toarray()).T, dtype=np.float32)
 
 
 def row_blocks(height: int, width: int) -> Iterator[slice]:

@@ -79,7 +79,11 @@ def challenger_rewards(
         raise ValueError(f"valid must hold booleans, not {keep.dtype}")
     if not (np.isfinite(repetition_weight) and repetition_weight >= 0.0):
         raise ValueError(f"repetition_weight must be a number from 0 up, not {repetition_weight!r}")
-    parts = {"p_hat": p_hat, "shares": shares, "answered": np.ones(len(keep)) if answered is None else answered}
+    parts = {
+        "p_hat": p_hat,
+        "shares": shares,
+        "answered": np.ones(len(keep)) if answered is None else answered,
+    }
     checked = {}
     for name, values in parts.items():
         array = np.asarray(values, dtype=np.float64)

@@ -1,20 +1,22 @@
 """Clusters of near-duplicate texts: average linkage over BLEU distances, cut below a threshold.
 
-Up to `FULL_MATRIX` texts this is scipy's average linkage on the matrix of all distances, the
-routine that scikit-learn calls too. Larger batches are first split into the connected components of
-"closer than the threshold": two clusters can only merge below the threshold if some pair of their
-texts is below it, so no merge crosses components and the partition is the same (where several
-merges tie exactly, the order in which they are made, and so the partition, may differ).
+Two clusters can only merge below the threshold if some pair of their texts is below it, so no merge
+crosses the connected components of "closer than the threshold". Diverse text falls into tiny
+components, found without computing most distances, and each is clustered by scipy's average linkage,
+the routine that scikit-learn calls too. The partition is that of the matrix of all distances, except
+that where several merges tie exactly the order in which they are made may matter: so a batch of up to
+`FULL_MATRIX` texts with such ties is clustered on the matrix of all its distances after all.
 
 A component of more than `EXACT_COMPONENT` texts is collapsed text. Identical texts in it become one
-weighted item; if still more than `EXACT_COMPONENT` items are left they are clustered in parts, and
-then the parts' clusters by their exact average distances: the only approximation, in that merges
-within a part come before merges across parts.
+weighted item; if still more than `PART` items are left they are clustered in parts, and then the
+parts' clusters by their average distances, estimated from evenly spaced members: the only
+approximation, and only for batches beyond `EXACT_COMPONENT`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,14 +42,22 @@ def cluster_labels(texts: Sequence[str], threshold: float = 0.5) -> Ints:
     batch = bleu.encode(texts)
     if len(batch) == 0:
         return np.zeros(0, dtype=np.int64)
-    if len(batch) <= FULL_MATRIX:
-        return _renumber(_full(batch, threshold))
+    small = len(batch) <= FULL_MATRIX
+    if small and _looks_collapsed(batch, threshold):
+        return _renumber(_linked(bleu.condensed_distances(batch), threshold))
+    components = _components(batch, threshold)
     labels = np.zeros(len(batch), dtype=np.int64)
     used = 0
-    for members in _components(batch, threshold):
+    for members in components:
         part = np.zeros(1, dtype=np.int64)
         if 1 < len(members) <= EXACT_COMPONENT:
-            part = _full(batch.take(members), threshold)
+            distances = bleu.condensed_distances(batch.take(members))
+            if distances.max() < threshold:
+                part = np.zeros(len(members), dtype=np.int64)
+            elif small and len(np.unique(distances)) < len(distances):
+                return _renumber(_linked(bleu.condensed_distances(batch), threshold))
+            else:
+                part = _linked(distances, threshold)
         elif len(members) > EXACT_COMPONENT:
             part = _collapsed(batch.take(members), [texts[k] for k in members], threshold)
         labels[members] = used + part
@@ -55,15 +65,23 @@ def cluster_labels(texts: Sequence[str], threshold: float = 0.5) -> Ints:
     return _renumber(labels)
 
 
+def _looks_collapsed(batch: Batch, threshold: float) -> bool:
+    """Whether one of a few rows is close to a sizeable share of the batch: then all distances matter."""
+    everything = np.arange(len(batch))
+    probes = np.unique(np.linspace(0, len(batch) - 1, PROBES).astype(np.int64))
+    close = _close_pairs(batch, probes, everything, threshold)[0]
+    return len(close) > 0 and int(np.bincount(close).max()) > max(8, len(batch) // 32)
+
+
 def _renumber(labels: NDArray[np.integer]) -> Ints:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)
 
 
-def _full(batch: Batch, threshold: float) -> Ints:
-    if len(batch) == 1:
+def _linked(distances: Floats, threshold: float) -> Ints:
+    if len(distances) == 0:
         return np.zeros(1, dtype=np.int64)
-    tree = linkage(bleu.condensed_distances(batch), method="average")
+    tree = linkage(distances, method="average")
     # fcluster cuts at "not above"; the threshold is strict.
     cut = np.nextafter(threshold, 0.0)
     return fcluster(tree, cut, criterion="distance").astype(np.int64) - 1
@@ -161,8 +179,7 @@ def _close_sharing(
     found = (left[order] @ right[order].T).tocoo()
     a, b = found.row.astype(np.int64), found.col.astype(np.int64)
     overlaps = [
-        found.data if k == order else _pair_overlaps(left[k], right[k], a, b)
-        for k in range(len(bleu.ORDERS))
+        found.data if k == order else _pair_overlaps(left[k], right[k], a, b) for k in range(len(bleu.ORDERS))
     ]
     first, second = rows[i[a]], columns[j[b]]
     lower, upper = np.minimum(first, second), np.maximum(first, second)
@@ -227,7 +244,7 @@ def _evenly(groups: Ints, count: int, each: int) -> Ints:
     bounds = np.searchsorted(groups[order], np.arange(count + 1))
     chosen = [
         order[np.unique(np.linspace(a, b - 1, min(each, b - a)).astype(np.int64))]
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in pairwise(bounds.tolist())
     ]
     return np.sort(np.concatenate(chosen))
 

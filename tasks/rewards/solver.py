@@ -29,7 +29,9 @@ def solver_rewards(
         raise ValueError(f"{len(answers)} answers but {len(labels)} labels")
     for position, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"label {position} is empty: a question without a pseudo-label is not trained on")
+            raise ValueError(
+                f"label {position} is empty: a question without a pseudo-label is not trained on"
+            )
     rewards = np.zeros(len(answers))
     rows = [row for row, answer in enumerate(answers) if answer is not None and answer.strip()]
     verdicts = grader.equivalent([(answers[row] or "", labels[row]) for row in rows])

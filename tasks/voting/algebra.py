@@ -10,10 +10,11 @@ from collections.abc import Hashable
 from typing import Any
 
 import math_verify
-import sympy
+import sympy  # type: ignore[import-untyped]
 
 from tasks.voting import evaluate
 from tasks.voting.evaluate import POINTS, constant_key, context, point, rounded
+from tasks.voting.lexicon import GREEK
 
 
 def parsed(answer: str) -> list[Any]:
@@ -50,7 +51,7 @@ def probe(answer: str) -> Hashable | None:
 
 def _name(symbol: str) -> str:
     plain = re.sub(r"[{}]", "", symbol)
-    return "\\" + plain if plain in evaluate.GREEK else plain
+    return "\\" + plain if plain in GREEK else plain
 
 
 def _number(value: Any) -> Any:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Hashable
 from fractions import Fraction
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 
-from tasks.voting.grammar import GREEK as GREEK
-from tasks.voting.grammar import Node
+from tasks.voting.cursor import Node
+from tasks.voting.roots import rational_root
 from tasks.voting.tokens import HardError, SyntaxFault
 
 DIGITS = 120
@@ -101,7 +101,8 @@ def values_at_points(node: Node, sign: int = 1) -> list[Value]:
             if not negative:
                 raise
             value = None
-        values.append(None if negative and evaluator.left_reals else value)
+        complex_there = value is not None and not isinstance(value, Fraction) and value.imag != 0
+        values.append(None if negative and evaluator.left_reals and complex_there else value)
     return values
 
 
@@ -260,7 +261,11 @@ class Evaluator:
                 if bits * abs(y.numerator) > LARGEST_BITS:
                     raise HardError("too large a power")
                 return x**y.numerator
-            root = _rational_root(x, y.denominator)
+            if x < 0 and y.denominator % 2:
+                # The real root, as in school: (-8)^(1/3) is -2.
+                size = self.power(-x, y)
+                return -size if y.numerator % 2 else size
+            root = rational_root(x, y.denominator)
             if root is not None:
                 return self.power(root, Fraction(y.numerator))
         base, exponent = to_mp(x), to_mp(y)
@@ -306,7 +311,7 @@ class Evaluator:
     def _binomial(self, n: Value, k: Value) -> Value:
         if not (isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1):
             raise HardError("a binomial coefficient of symbols")
-        if not (0 <= k and 0 <= n <= LARGEST_FACTORIAL):
+        if not (k >= 0 and 0 <= n <= LARGEST_FACTORIAL):
             raise HardError("a large binomial coefficient")
         return Fraction(math.comb(int(n), int(k)))
 
@@ -366,34 +371,12 @@ class Evaluator:
         number = to_mp(x)
         if number != 0 and ctx.mag(number) > 100:
             raise HardError(f"{name} of a huge number")
-        function = {"arcsin": ctx.asin, "arccos": ctx.acos, "arctan": ctx.atan}.get(name) or getattr(ctx, name)
+        function = {"arcsin": ctx.asin, "arccos": ctx.acos, "arctan": ctx.atan}.get(name) or getattr(
+            ctx, name
+        )
         result = _tame(function(number))
         if name in ("sin", "cos", "tan", "cot", "sec", "csc") and ctx.mag(result) > NOISE_BITS:
             raise SyntaxFault(f"{name} has a pole there")
         if result == 0 or ctx.mag(result) < min(0, ctx.mag(number) if number != 0 else 0) - NOISE_BITS:
             return Fraction(0)
         return result
-
-
-def _rational_root(x: Fraction, degree: int) -> Fraction | None:
-    """The exact root of a positive rational, None where it is irrational."""
-    if x < 0 or degree > 64:
-        return None
-    top, bottom = _integer_root(x.numerator, degree), _integer_root(x.denominator, degree)
-    return None if top is None or bottom is None else Fraction(top, bottom)
-
-
-def _integer_root(number: int, degree: int) -> int | None:
-    if degree == 2:
-        root = math.isqrt(number)
-        return root if root * root == number else None
-    if number in (0, 1):
-        return number
-    low, high = 1, 1 << (number.bit_length() // degree + 1)
-    while low < high:
-        middle = (low + high) // 2
-        if middle**degree < number:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low**degree == number else None

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+from tasks.voting.lexicon import PLACEHOLDER_ANSWERS, PLACEHOLDER_QUESTIONS
+
 MAX_QUESTION_CHARACTERS = 4000
 MAX_ANSWER_CHARACTERS = 300
 MAX_DEPTH = 20
@@ -31,18 +33,6 @@ _BOX = re.compile(r"\\\\?(?:boxed|fbox)[ \t\r\n]{0,8}\{")
 _TOKEN = re.compile(_BOX.pattern + r"|\\.|[{}]", re.DOTALL)
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 
-# Compared after dropping everything but letters.
-_PLACEHOLDER_ANSWERS = frozenset(
-    "finalanswer answer youranswer youranswerhere youranswerforthequestion thefinalanswer answerhere "
-    "finalanswerhere yourfinalanswer theanswer insertanswer insertanswerhere textfinalanswer textanswer".split()
-)
-_PLACEHOLDER_QUESTIONS = frozenset(
-    "question thequestion yourquestion yourquestionhere questiontext questionhere thequestiontext "
-    "thefullproblemstatement fullproblemstatement problemstatement theproblemstatement "
-    "thefullproblemstatementononeormorelines insertquestionhere problem theproblem yourproblem "
-    "yourproblemhere thefulltextofthequestion thefullquestion fullquestion newquestion".split()
-)
-
 
 def proposal(completion: str) -> tuple[str | None, str | None, str | None]:
     r"""(question, answer, None) of a Challenger's completion, or (None, None, reason).
@@ -57,7 +47,7 @@ def proposal(completion: str) -> tuple[str | None, str | None, str | None]:
     if reason is not None:
         return None, None, reason
     answer, reason = solver_answer(completion[end:])
-    if reason is None and _letters(answer or "") in _PLACEHOLDER_ANSWERS:
+    if reason is None and _letters(answer or "") in PLACEHOLDER_ANSWERS:
         reason = "template_echo"
     if reason is not None:
         return None, None, reason
@@ -120,7 +110,7 @@ def _question_fault(question: str) -> str | None:
     if len(question) > MAX_QUESTION_CHARACTERS:
         return "too_long"
     letters = _letters(question)
-    if letters in _PLACEHOLDER_QUESTIONS or not any(c.isalnum() for c in question):
+    if letters in PLACEHOLDER_QUESTIONS or not any(c.isalnum() for c in question):
         return "template_echo"
     return None
 

@@ -14,14 +14,15 @@ DEGREE = "\x03"
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_VULGAR = {
-    c: unicodedata.normalize("NFKC", c).split("⁄") for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"
-}
+_VULGAR = {c: unicodedata.normalize("NFKC", c).split("⁄") for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"}
+_GREEK_NAMES = (  # In the order of the letters below.
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega"
+)
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-        "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega".split(),
+        _GREEK_NAMES.split(),
         strict=True,
     )
 )
@@ -65,44 +66,59 @@ _TEXT = re.compile(
     r"\s*\{([^{}]*)\}"
 )
 _BOLD = re.compile(r"\\(?:mathbf|boldsymbol|mathcal|mathit|bm)\s*\{\s*([A-Za-z])\s*\}")
-_DROP = re.compile(
-    r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg|displaystyle|textstyle"
-    r"|limits|nolimits|mathstrut|strut|middle)(?![A-Za-z])"
-)
-_SPACE = re.compile(r"(?<!\\)\\[,:; >]|\\(?:quad|qquad|thinspace|enspace|space|hspace\s*\{[^{}]*\})(?![A-Za-z])|~|\s+")
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_COMMANDS = {
+    name: replacement
+    for names, replacement in (
+        (
+            "left right bigl bigr Bigl Bigr biggl biggr Biggl Biggr big Big bigg Bigg displaystyle textstyle",
+            " ",
+        ),
+        ("limits nolimits mathstrut strut middle underline nonumber", " "),
+        ("quad qquad thinspace enspace space", " "),
+        ("dfrac tfrac cfrac", r"\frac"),
+        ("dbinom tbinom", r"\binom"),
+        ("leq leqslant leqq", r"\le"),
+        ("geq geqslant geqq", r"\ge"),
+        ("neq", r"\ne"),
+        ("lt", "<"),
+        ("gt", ">"),
+        ("varnothing", r"\emptyset"),
+        ("lvert rvert vert mid lVert rVert", "|"),
+        ("lbrace", r"\{"),
+        ("rbrace", r"\}"),
+        ("lparen", "("),
+        ("rparen", ")"),
+        ("lbrack", "["),
+        ("rbrack", "]"),
+        ("dots cdots dotsc dotso", r"\ldots"),
+        ("ast star bullet", "*"),
+        ("backslash smallsetminus", r"\setminus"),
+        ("degree textdegree", DEGREE),
+    )
+    for name in names.split()
+}
+_SPACE = re.compile(r"(?<!\\)\\[,:; >]|\\hspace\s*\{[^{}]*\}|~|\s+")
 _NOTHING = re.compile(r"\\!|\\(?:hfill|phantom\s*\{[^{}]*\})(?![A-Za-z])|[\u200b-\u200f\u2060\ufeff]")
-_SYNONYMS: list[tuple[re.Pattern[str], str]] = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
-        (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le"),
-        (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge"),
-        (r"\\neq(?![A-Za-z])", r"\\ne"),
-        (r"\\lt(?![A-Za-z])", "<"),
-        (r"\\gt(?![A-Za-z])", ">"),
-        (r"<=", r"\\le "),
-        (r">=", r"\\ge "),
-        (r"!=", r"\\ne "),
-        (r"==", "="),
-        (r"\\varnothing(?![A-Za-z])", r"\\emptyset"),
-        (r"\\(?:lvert|rvert|vert|mid|lVert|rVert)(?![A-Za-z])", "|"),
-        (r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:lparen)(?![A-Za-z])", "("),
-        (r"\\(?:rparen)(?![A-Za-z])", ")"),
-        (r"\\(?:lbrack)(?![A-Za-z])", "["),
-        (r"\\(?:rbrack)(?![A-Za-z])", "]"),
-        (r"\\(?:dots|cdots|dotsc|dotso)(?![A-Za-z])|\.\.\.+", r"\\ldots "),
-        (r"\\(?:ast|star|bullet)(?![A-Za-z])", "*"),
-        (r"\*\*", "^"),
-        (r"\\%", "%"),
-        (r"\\(?:backslash|smallsetminus)(?![A-Za-z])", r"\\setminus"),
-        (r"\\(?:degree|textdegree)(?![A-Za-z])", DEGREE),
-        (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))", DEGREE),
-        (r"\\#", "#"),
-        (r"\\_", "_"),
-        (r"\\&", "&"),
+# Tried only where the text holds the first item.
+_SYNONYMS: list[tuple[str, re.Pattern[str], str]] = [
+    (mark, re.compile(pattern), replacement)
+    for mark, pattern, replacement in (
+        ("<=", r"<=", r"\\le "),
+        (">=", r">=", r"\\ge "),
+        ("!=", r"!=", r"\\ne "),
+        ("==", r"==", "="),
+        ("...", r"\.\.\.+", r"\\ldots "),
+        ("**", r"\*\*", "^"),
+        ("\\%", r"\\%", "%"),
+        ("\\circ", r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))", DEGREE),
+        ("\\#", r"\\#", "#"),
+        ("\\_", r"\\_", "_"),
+        ("\\&", r"\\&", "&"),
+        ("p", rf"(?<=[\d}})])\s*{TEXT_OPEN}?\s*(?:percent|per cent|pct)\b\.?\s*{TEXT_CLOSE}?", "%"),
+        ("U", r"(?<=[\])])\s*U\s*(?=[\[(])", r"\\cup "),
+        ("C", r"(?:\{\})?[\^_]\s*\{?(\d+)\}?\s*C\s*_\s*\{?(\d+)\}?", r"\\binom{\1}{\2}"),
+        ("C", r"(?<![A-Za-z\\])C\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", r"\\binom{\1}{\2}"),
     )
 ]
 _LEAD = re.compile(
@@ -123,13 +139,14 @@ def plain(answer: str) -> str:
         text = _from_unicode(text)
     text = _without_dollars(text)
     text = _NOTHING.sub("", text)
-    text = text.replace("{,}", ",").replace("\\\\", " \\\\ ") if "\\" in text or "{" in text else text
-    if "\\" in text:
-        text = _DROP.sub(" ", text)
+    if "\\" in text or "{" in text:
+        text = text.replace("{,}", ",").replace("\\\\", " \\\\ ")
         text = _BOLD.sub(r" \1 ", text)
         text = _TEXT.sub(rf" {TEXT_OPEN}\1{TEXT_CLOSE} ", text)
-    for pattern, replacement in _SYNONYMS:
-        text = pattern.sub(replacement, text)
+        text = _COMMAND.sub(lambda m: _COMMANDS.get(m.group(1), m.group()), text)
+    for mark, pattern, replacement in _SYNONYMS:
+        if mark in text:
+            text = pattern.sub(replacement, text)
     text = _SPACE.sub(" ", text).strip()
     text = _trim(text)
     text = _SPACED_THOUSANDS.sub(lambda m: m.group().replace(" ", ""), text)
@@ -139,8 +156,13 @@ def plain(answer: str) -> str:
 def _from_unicode(text: str) -> str:
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
     text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
-    text = re.sub("[" + "".join(_VULGAR) + "]", lambda m: r"\frac{%s}{%s}" % tuple(_VULGAR[m.group()]), text)
+    text = re.sub("[" + "".join(_VULGAR) + "]", _vulgar, text)
     return unicodedata.normalize("NFKC", text.translate(_UNICODE_TABLE)).translate(_UNICODE_TABLE)
+
+
+def _vulgar(match: re.Match[str]) -> str:
+    top, bottom = _VULGAR[match.group()]
+    return rf"\frac{{{top}}}{{{bottom}}}"
 
 
 def _without_dollars(text: str) -> str:

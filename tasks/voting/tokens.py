@@ -1,4 +1,4 @@
-r"""Cutting plain LaTeX mathematics into tokens, and telling words from products of variables."""
+r"""Cutting plain LaTeX mathematics into tokens."""
 
 from __future__ import annotations
 
@@ -35,24 +35,6 @@ _TOKEN = re.compile(
     r"|(?P<letters>[A-Za-z]+)"
     rf"|(?P<mark>[-+*/^_=<>()\[\]{{}}|,;:!%&'{DEGREE}])"
 )
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log ln lg exp gcd lcm max min "
-    "sqrt abs floor ceil".split()
-)
-ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "cosec": "csc", "tg": "tan", "ctg": "cot"}
-PLAIN_CONSTANTS = {"pi": "pi", "inf": "inf", "infty": "inf", "infinity": "inf", "oo": "inf"}
-SHORT_WORDS = frozenset(
-    "no on of or so to up us we it is in if he go do by be at as an am my me hi ox ok oh ha ho".split()
-)
-
-
-def is_word(letters: str) -> bool:
-    """Whether a run of letters is a word rather than a product of variables."""
-    if len(letters) < 2 or letters in FUNCTIONS or letters in ALIASES or letters in PLAIN_CONSTANTS:
-        return False
-    if len(letters) == 2:
-        return letters.lower() in SHORT_WORDS or letters.isupper()
-    return letters[0].isupper() or any(vowel in letters.lower() for vowel in "aeiou") or len(letters) > 4
 
 
 def tokens_of(text: str) -> list[Token]:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tasks.voting.lexicon import NOT_NOUNS
+
 Dimension = tuple[tuple[str, int], ...]
 
 
@@ -42,7 +44,8 @@ def _table() -> dict[str, Unit]:
 
     prefixes = [
         ("n", "nano", "1e-9"), ("u", "micro", "1e-6"), ("m", "milli", "1e-3"), ("c", "centi", "1e-2"),
-        ("d", "deci", "1e-1"), ("", "", "1"), ("k", "kilo", "1e3"), ("M", "mega", "1e6"), ("G", "giga", "1e9"),
+        ("d", "deci", "1e-1"), ("", "", "1"), ("k", "kilo", "1e3"), ("M", "mega", "1e6"),
+        ("G", "giga", "1e9"),
     ]  # fmt: skip
     metric = [
         ("m", "meter metre", Fraction(1), {"length": 1}),
@@ -106,10 +109,6 @@ KNOWN = _table()
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER_WORDS = {"squared": 2, "cubed": 3}
 _ATOM = re.compile(r"([A-Za-z]+)\.?(?:\s*\^\s*\{?\s*(-?\d)\s*\}?)?|(/|\*)|(\s+|-)")
-_NOT_NOUNS = frozenset(
-    "and or if for when where with by at from to mod is are not no pm am so such that approximately about "
-    "because since than more less only but then else each of".split()
-)
 
 
 def is_known(word: str) -> bool:
@@ -162,7 +161,7 @@ def _atom(word: str, nouns: bool) -> Unit | None:
     if found is not None or not nouns:
         return found
     lower = word.lower()
-    if lower in _NOT_NOUNS or len(lower) < 2:
+    if lower in NOT_NOUNS or len(lower) < 2:
         return None
     return Unit(Fraction(1), ((_singular(lower), 1),))
 

@@ -30,12 +30,7 @@ class Vote:
     votes: int
     samples: int
     abstentions: int
-
-    @property
-    def p_hat(self) -> float:
-        """Share of the samples that answered which agree with the majority."""
-        answered = self.samples - self.abstentions
-        return self.votes / answered if answered else 0.0
+    p_hat: float
 
 
 def majority(samples: Sequence[Sequence[str | None]], grader: Grader) -> list[Vote]:
@@ -48,14 +43,9 @@ def majority(samples: Sequence[Sequence[str | None]], grader: Grader) -> list[Vo
     for question, groups in zip(samples, _grouped(samples, grader), strict=True):
         answered = sum(group.votes for group in groups)
         best = min(groups, key=_rank, default=None)
-        votes.append(
-            Vote(
-                answer=None if best is None else best.answer,
-                votes=0 if best is None else best.votes,
-                samples=len(question),
-                abstentions=len(question) - answered,
-            )
-        )
+        answer, count = (None, 0) if best is None else (best.answer, best.votes)
+        p_hat = count / answered if answered else 0.0
+        votes.append(Vote(answer, count, len(question), len(question) - answered, p_hat))
     return votes
 
 
@@ -176,6 +166,7 @@ def _merge(groups: list[_Group], verdicts: dict[Pair, bool]) -> list[_Group]:
 
 def _equals_all(reading: Reading, group: _Group, verdicts: dict[Pair, bool]) -> bool:
     return all(
-        verdicts.get((reading.answer, other.answer), False) or verdicts.get((other.answer, reading.answer), False)
+        verdicts.get((reading.answer, other.answer), False)
+        or verdicts.get((other.answer, reading.answer), False)
         for other in group.readings
     )

@@ -75,6 +75,7 @@ class WorkerPool:
         outcomes: list[Outcome | None] = [None] * len(requests)
         waiting = deque(range(len(requests)))
         busy: dict[int, _Worker] = {}
+        retried: set[int] = set()
         with selectors.DefaultSelector() as selector:
             try:
                 while waiting or busy:
@@ -87,11 +88,19 @@ class WorkerPool:
                     limit = self.timeout_seconds + GRACE_SECONDS
                     overdue = min(worker.started for worker in busy.values()) + limit - now
                     ready = [key.data for key, _ in selector.select(max(0.0, overdue))]
-                    late = [w for w in busy.values() if w not in ready and time.monotonic() - w.started > limit]
+                    late = [
+                        w for w in busy.values() if w not in ready and time.monotonic() - w.started > limit
+                    ]
                     for worker in ready + late:
                         selector.unregister(worker.channel)
                         del busy[worker.pid]
-                        outcomes[worker.task] = self._collect(worker) if worker in ready else self._kill(worker)
+                        outcome = self._collect(worker) if worker in ready else self._kill(worker)
+                        if outcome.kind == "died" and worker.task not in retried:
+                            # Not of its own limits: perhaps the system took it, so it gets a second chance.
+                            retried.add(worker.task)
+                            waiting.append(worker.task)
+                        else:
+                            outcomes[worker.task] = outcome
             finally:
                 for worker in busy.values():
                     self._kill(worker)

@@ -126,7 +126,13 @@ def advantage_cases() -> list[Case]:
             )
             expected = result.squeeze(-1).tolist()
             cases.append(
-                {"name": name, "rewards": rewards, "groups": groups, "divide_by_std": divide, "expected": expected}
+                {
+                    "name": name,
+                    "rewards": rewards,
+                    "groups": groups,
+                    "divide_by_std": divide,
+                    "expected": expected,
+                }
             )
     return cases
 

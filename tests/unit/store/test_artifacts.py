@@ -22,20 +22,9 @@ from infra.artifacts import (
 )
 from infra.store import Store, StoreError
 from infra.tables import parquet_bytes, table_of
+from tests.artifact_samples import curriculum_rows
 
-ROWS = [
-    {
-        "question_id": number,
-        "prompt": [{"role": "user", "content": f"{number}+1"}],
-        "question": f"{number}+1",
-        "pseudo_label": str(number + 1),
-        "p_hat": 0.5,
-        "data_source": "rzero",
-        "reward_model": {"style": "rule", "ground_truth": str(number + 1)},
-        "extra_info": {"index": number, "split": "train"},
-    }
-    for number in range(5)
-]
+ROWS = curriculum_rows(5)
 
 
 def _location() -> Location:
@@ -89,6 +78,7 @@ def test_another_content_under_the_same_key_is_refused(store: Store) -> None:
                 _commit(writer)
         else:
             _commit(writer)
+    assert verify(store, _location()) == []
 
 
 def test_a_truncated_file_is_named(store: Store) -> None:

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.tiny import arithmetic
-from data.tiny.arithmetic import Chain, held_out, in_range, parse, random_chain, solution, terms, truth
+from data.tiny.arithmetic import (
+    Chain,
+    held_out,
+    in_range,
+    parse,
+    random_chain,
+    solution,
+    straying_chain,
+    terms,
+    truth,
+)
 
 NUMBERS = st.integers(0, 999_999)
 STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
@@ -110,10 +120,14 @@ def test_a_solution_without_noise_is_the_running_sum_and_boxes_the_truth(seed: i
 
 def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
     rng = random.Random(3)
-    wrong = total = 0
+    wrong = total = abstained = 0
     for _ in range(2000):
         chain = random_chain(rng, 8)
-        text, boxed = solution(chain, rng, 0.1).split("\n")
+        written = solution(chain, rng, 0.1)
+        if written.endswith("=?"):
+            abstained += 1
+            continue
+        text, boxed = written.split("\n")
         start, *rest = re.findall(r"[+-][1-9]|=[0-9]+|^[0-9]+", text)
         value = int(start)
         assert [int(step) for step in rest[::2]] == list(chain.steps)
@@ -124,9 +138,22 @@ def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
             assert 0 <= value <= 99
         assert boxed == f"\\boxed{{{value}}}"
     assert abs(wrong / total - 0.1) < 0.01
+    assert abstained < 100
 
 
-def test_the_held_out_set_has_distinct_chains_of_each_length_and_longer_sets_begin_with_shorter_ones() -> None:
+@given(st.integers(0, 10**9), st.integers(2, 20))
+def test_a_straying_chain_leaves_the_range_and_its_solution_gives_up_there(seed: int, length: int) -> None:
+    rng = random.Random(seed)
+    chain = straying_chain(rng, length)
+    assert in_range(chain.question) is False
+    assert terms(chain.question) == length
+    written = solution(chain, rng, 0.0)
+    assert "\\boxed" not in written
+    assert written.endswith("=?")
+    assert in_range(re.sub("=[0-9?]+", "", written)) is False
+
+
+def test_the_held_out_set_has_distinct_chains_and_longer_sets_begin_with_shorter_ones() -> None:
     chains = held_out(12, 40)
     assert [len(chain.steps) + 1 for chain in chains] == [k for k in range(2, 13) for _ in range(40)]
     assert len({chain.key for chain in chains}) == len(chains)

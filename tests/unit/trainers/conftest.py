@@ -11,19 +11,31 @@ import pytest
 import torch
 
 from data.config import GrpoConfig, TrainerConfig
-from infra.trainers import Rollout, ScoredRollout, TrainingJob
+from infra.trainers import (
+    Checkpoints,
+    Reward,
+    Rollout,
+    ScoredRollout,
+    TrainingJob,
+    TrainingResult,
+    open_trainer,
+)
 
 WORDS = ["<pad>", "<eos>", "a", "b", "c", "d", "e", "f"]
 
 
-def build_model(folder: Path, vocabulary: Sequence[str] = WORDS, **overrides: Any) -> Path:
+def _build_model(
+    folder: Path, vocabulary: Sequence[str] = WORDS, dtype: torch.dtype = torch.float32, **overrides: Any
+) -> Path:
     """A random LlamaForCausalLM and its tokenizer as a Hugging Face directory."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<pad>").save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<pad>").save_pretrained(
+        folder
+    )
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -35,25 +47,23 @@ def build_model(folder: Path, vocabulary: Sequence[str] = WORDS, **overrides: An
         eos_token_id=1,
         pad_token_id=0,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(config).to(dtype).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_model(tmp_path_factory.mktemp("model"))
+    return _build_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def build_model() -> Callable[..., Path]:
+    """build_model(folder, **LlamaConfig) for tests that change the directory."""
+    return _build_model
 
 
 @pytest.fixture
-def trainer_config() -> TrainerConfig:
-    return TrainerConfig(device="cpu", threads=1)
-
-
-MakeJob = Callable[..., TrainingJob]
-
-
-@pytest.fixture
-def make_job(model_dir: Path, tmp_path: Path) -> MakeJob:
+def make_job(model_dir: Path, tmp_path: Path) -> Callable[..., TrainingJob]:
     """A small job; keywords that the job lacks go to its GrpoConfig."""
 
     def make(
@@ -83,7 +93,7 @@ def make_job(model_dir: Path, tmp_path: Path) -> MakeJob:
     return make
 
 
-def count_of_b(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+def _count_of_b(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
     """The share of the word `b` in a completion of at most six words."""
     return [
         ScoredRollout(r.completion.text.split().count("b") / 6, {"answer": r.completion.text[:1]})
@@ -105,10 +115,35 @@ class FolderCheckpoints:
         shutil.copytree(folder, self.root / str(step))
 
 
-def no_report(step: int, metrics: Mapping[str, float]) -> None:
-    """Nobody watches."""
-
-
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> FolderCheckpoints:
     return FolderCheckpoints(tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def folder_checkpoints() -> type[FolderCheckpoints]:
+    """For tests that need more than one place."""
+    return FolderCheckpoints
+
+
+@pytest.fixture
+def count_of_b() -> Reward:
+    """A trivial reward: the share of one word."""
+    return _count_of_b
+
+
+@pytest.fixture
+def train(checkpoints: FolderCheckpoints) -> Callable[..., TrainingResult]:
+    """train(job) on one CPU thread; what a test is about goes into the keywords."""
+
+    def run(
+        job: TrainingJob,
+        reward: Reward = _count_of_b,
+        places: Checkpoints = checkpoints,
+        report: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
+        **config: Any,
+    ) -> TrainingResult:
+        trainer = open_trainer(TrainerConfig(**{"device": "cpu", "threads": 1, **config}))
+        return trainer.train(job, reward, places, report)
+
+    return run

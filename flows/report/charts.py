@@ -1,0 +1,264 @@
+"""How every chart looks: a plotly figure, its caption, the numbers behind it, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import polars as pl
+
+from flows.report import theme
+from flows.report.markup import percent
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of the page. `caption` says what one should see; `rows` are the drawn numbers as text."""
+
+    key: str
+    title: str
+    caption: str
+    figure: go.Figure
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    wide: bool = False
+
+
+@dataclass
+class Series:
+    """A line of a chart. `points` are single runs or samples behind it, drawn small."""
+
+    label: str
+    x: Sequence[Any]
+    y: Sequence[float | None]
+    low: Sequence[float | None] | None = None
+    high: Sequence[float | None] | None = None
+    hover: Sequence[str] | None = None
+    points: Sequence[tuple[Any, float]] = ()
+    colour: str = theme.SERIES[0]
+    symbol: str = "circle"
+    dash: str = "solid"
+    mode: str = "lines+markers"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: its title with the unit, and how it is drawn. `share` shows 0.25 as 25 %."""
+
+    title: str
+    share: bool = False
+    categories: bool = False
+    range: tuple[float, float] | None = None
+    zero: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """As plotly's layout takes it."""
+        options: dict[str, Any] = {"title": {"text": self.title, "standoff": 8, "font": {"size": 13}}}
+        if self.share:
+            options["tickformat"] = ".1~%"
+        if self.categories:
+            options["type"] = "category"
+        if self.range:
+            options["range"] = list(self.range)
+        if self.zero:
+            options["rangemode"] = "tozero"
+        return options | self.extra
+
+
+SHARE_RANGE = (-0.02, 1.04)
+LINE_HEADERS = ("line", "iteration", "value", "low", "high")
+WILSON = "95\u00a0% interval of the share"
+
+
+def whole_axis(title: str, values: Sequence[int]) -> Axis:
+    """An axis of whole numbers with some room at both ends."""
+    low, high = (min(values), max(values)) if values else (0, 1)
+    step = max(1, math.ceil((high - low) / 12))
+    return Axis(title, range=(low - 0.35, high + 0.35), extra={"dtick": step, "tickformat": "d", "tick0": 0})
+
+
+def new_figure(x: Axis, y: Axis, height: int = 330, legend: bool = True) -> go.Figure:
+    """An empty figure in the report's style."""
+    axis = {
+        "gridcolor": theme.GRID,
+        "linecolor": theme.GRID,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": theme.GRID,
+        "automargin": True,
+        "fixedrange": True,
+    }
+    layout = {
+        "template": "none",
+        "height": height,
+        "paper_bgcolor": theme.PAPER,
+        "plot_bgcolor": theme.PAPER,
+        "font": {
+            "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
+            "size": 13,
+            "color": theme.INK,
+        },
+        "margin": {"l": 56, "r": 14, "t": 12, "b": 44},
+        "hoverlabel": {
+            "bgcolor": theme.PAPER,
+            "bordercolor": theme.QUIET,
+            "font": {"color": theme.INK},
+            "align": "left",
+        },
+        "legend": {
+            "orientation": "h",
+            "traceorder": "normal",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+        },
+        "showlegend": legend,
+        "xaxis": axis | x.options(),
+        "yaxis": axis | y.options(),
+    }
+    return go.Figure(layout=layout)
+
+
+def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -> go.Figure:
+    """Lines with their error bars, side by side where they would cover each other."""
+    figure = new_figure(x, y, height, legend=len(series) > 1)
+    value_format = "%{y:.1%}" if y.share else "%{y:.4g}"
+    numeric = not x.categories
+    for index, item in enumerate(series):
+        shift = 0.05 * (index - (len(series) - 1) / 2) if numeric and item.low is not None else 0.0
+        place = [value + shift for value in item.x] if shift else list(item.x)
+        if item.points:
+            figure.add_scatter(
+                x=[at + (0.12 if numeric else 0) for at, _ in item.points],
+                y=[value for _, value in item.points],
+                mode="markers",
+                marker={"color": item.colour, "size": 5, "opacity": 0.45, "symbol": "circle-open"},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        error = None
+        if item.low is not None and item.high is not None:
+            pairs = list(zip(item.y, item.low, item.high, strict=True))
+            error = {
+                "type": "data",
+                "symmetric": False,
+                "array": [0 if v is None or h is None else max(0.0, h - v) for v, _, h in pairs],
+                "arrayminus": [0 if v is None or low is None else max(0.0, v - low) for v, low, _ in pairs],
+                "thickness": 1.4,
+                "width": 3,
+            }
+        figure.add_scatter(
+            x=place,
+            y=list(item.y),
+            mode=item.mode,
+            name=item.label,
+            error_y=error,
+            text=list(item.hover) if item.hover else None,
+            hovertemplate=f"{value_format}{'<br>%{text}' if item.hover else ''}<extra>{item.label}</extra>",
+            line={"color": item.colour, "width": 2.2, "dash": item.dash},
+            marker={"color": item.colour, "size": 8, "symbol": item.symbol},
+        )
+    return figure
+
+
+def line_series(frame: pl.DataFrame, labels: Sequence[str]) -> list[Series]:
+    """One series a line from `line, run, iteration, value, low, high`.
+
+    A line of one run has the run's interval; of several, their mean with the lowest and the highest, and
+    each run as a point.
+    """
+    series = []
+    for index, label in enumerate(labels):
+        part = frame.filter(pl.col("line") == label) if not frame.is_empty() else frame
+        if part.is_empty():
+            continue
+        several = part["run"].n_unique() > 1
+        means = (
+            part.group_by("iteration")
+            .agg(
+                pl.col("value").mean().alias("mean"),
+                pl.col("value").min().alias("lowest"),
+                pl.col("value").max().alias("highest"),
+                pl.col("low").min(),
+                pl.col("high").max(),
+                pl.len().alias("runs"),
+            )
+            .sort("iteration")
+        )
+        counts = means["runs"].to_list()
+        series.append(
+            Series(
+                label,
+                means["iteration"].to_list(),
+                means["mean"].to_list(),
+                means["lowest" if several else "low"].to_list(),
+                means["highest" if several else "high"].to_list(),
+                [f"iteration {i}, mean of {n} runs" for i, n in zip(means["iteration"], counts, strict=True)]
+                if several
+                else [f"iteration {i}" for i in means["iteration"]],
+                [(i, v) for i, v in part.select("iteration", "value").iter_rows()] if several else (),
+                theme.series_colour(index),
+                theme.SYMBOLS[index % len(theme.SYMBOLS)],
+                theme.DASHES[index % len(theme.DASHES)],
+            )
+        )
+    return series
+
+
+def spread_words(runs: Sequence[int], one: str, points: bool = True) -> str:
+    """What the bars of `line_series` mean, given the number of runs of each line.
+
+    `points`: whether each run is drawn as well.
+    """
+    if all(count == 1 for count in runs):
+        return f"Bars: {one}."
+    circles = " (small circles: each run)" if points else ""
+    if all(count > 1 for count in runs):
+        return f"Bars: lowest to highest run{circles}."
+    return f"Bars: lowest to highest run where a line has several{circles}, else {one}."
+
+
+def cells(series: Sequence[Series], share: bool) -> list[list[object]]:
+    """The drawn numbers of series as rows: series, x, value, low, high."""
+
+    def shown(value: float | None) -> object:
+        if value is None:
+            return None
+        return percent(value) if share else f"{value:.4g}"
+
+    rows: list[list[object]] = []
+    for item in series:
+        for index, (x, y) in enumerate(zip(item.x, item.y, strict=True)):
+            if y is None:
+                continue
+            low = item.low[index] if item.low else None
+            high = item.high[index] if item.high else None
+            at = f"{x:.4g}" if isinstance(x, float) else x
+            rows.append([item.label, at, shown(y), shown(low), shown(high)])
+    return rows
+
+
+def share_chart(
+    key: str,
+    title: str,
+    frame: pl.DataFrame,
+    labels: Sequence[str],
+    axis: str,
+    caption: str,
+    x_title: str = "iteration",
+    whole: bool = True,
+) -> Chart:
+    """A chart of shares by iteration from `line, run, iteration, value, low, high`.
+
+    The axis goes from 0 to 100 %, or with `whole` false from 0 to what is there.
+    """
+    series = line_series(frame, labels)
+    x = whole_axis(x_title, [int(i) for item in series for i in item.x])
+    y = Axis(axis, share=True, range=SHARE_RANGE if whole else None, zero=not whole)
+    figure = draw_series(series, x, y)
+    return Chart(key, title, caption, figure, LINE_HEADERS, cells(series, True))

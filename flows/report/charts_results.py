@@ -1,0 +1,301 @@
+"""Charts of what the Solver can do, of the trainings, and of the time it took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from flows.report import accuracy as acc
+from flows.report import theme
+from flows.report.charts import (
+    LINE_HEADERS,
+    SHARE_RANGE,
+    Axis,
+    Chart,
+    Series,
+    cells,
+    draw_series,
+    line_series,
+    new_figure,
+    spread_words,
+    whole_axis,
+)
+from flows.report.markup import duration
+from flows.report.read import Line, Run
+
+STAGE_ORDER = (
+    "prepare_base_model",
+    "train_challenger",
+    "generate_questions",
+    "sample_answers",
+    "score_and_filter",
+    "train_solver",
+    "evaluate",
+)
+_MOST_MARKERS = 80
+_BOOTSTRAP = "95\u00a0% interval if the problems were drawn anew (bootstrap)"
+
+
+def measure_names(evaluation: pl.DataFrame) -> dict[str, str]:
+    """Each measure as a person reads it: `maj@10` where every run draws ten samples."""
+    counts = acc.sample_count(evaluation)
+    return {name: name for name in acc.MEASURES} | {
+        "maj@k": f"maj@{counts[0]}" if len(counts) == 1 else "maj@k"
+    }
+
+
+def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
+    """Accuracy by iteration: one chart of all measures for one line, one a measure for several."""
+    if evaluation.is_empty():
+        return []
+    table = acc.accuracy_by_iteration(evaluation)
+    names = measure_names(evaluation)
+    iterations = table["iteration"].to_list()
+    x, y = (
+        whole_axis("iteration (0: the base model)", iterations),
+        Axis("accuracy on held-out problems", share=True, range=SHARE_RANGE),
+    )
+    labels = [line.label for line in lines]
+    runs = [len(line.runs) for line in lines]
+    if len(lines) == 1:
+        series = []
+        for index, measure in enumerate(acc.MEASURES):
+            for item in line_series(table.filter(pl.col("measure") == measure), labels):
+                item.label = names[measure]
+                item.colour, item.symbol = theme.series_colour(index), theme.SYMBOLS[index]
+                item.dash = theme.DASHES[index]
+                if measure == "pass@1" and runs == [1]:
+                    by_sample = acc.accuracy_by_sample(evaluation)
+                    item.points = list(by_sample.select("iteration", "value").iter_rows())
+                series.append(item)
+        dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if runs == [1] else ""
+        caption = (
+            f"pass@1: mean accuracy of one sampled answer; {names['maj@k']}: of the majority of the "
+            f"samples; greedy: "
+            "of the likeliest answer. If pass@1 rises to a greedy line that stays flat, the model has become "
+            f"surer of what it knew. {spread_words(runs, _BOOTSTRAP)}{dots}"
+        )
+        figure = draw_series(series, x, y, 400)
+        rows = cells(series, True)
+        return [Chart("accuracy", "Accuracy by iteration", caption, figure, LINE_HEADERS, rows, wide=True)]
+    charts: list[Chart] = []
+    for measure in acc.MEASURES:
+        series = line_series(table.filter(pl.col("measure") == measure), labels)
+        if series:
+            caption = f"{_MEANINGS[measure]} {spread_words(runs, _BOOTSTRAP)}"
+            figure = draw_series(series, x, y)
+            key = f"accuracy-{acc.MEASURES.index(measure)}"
+            rows = cells(series, True)
+            charts.append(Chart(key, f"{names[measure]} by iteration", caption, figure, LINE_HEADERS, rows))
+    return charts
+
+
+_MEANINGS = {
+    "pass@1": "Mean accuracy of one sampled answer.",
+    "maj@k": "Accuracy of the majority of the samples.",
+    "greedy": "Accuracy of the likeliest answer (temperature 0).",
+}
+
+
+def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame, group_name: str) -> list[Chart]:
+    """Accuracy by part of the held-out set: iterations for one line, base and last for several."""
+    if evaluation.is_empty():
+        return []
+    table = acc.accuracy_by_group(evaluation)
+    names = measure_names(evaluation)
+    charts: list[Chart] = []
+    for benchmark in table["benchmark"].unique().sort():
+        for measure in acc.MEASURES:
+            part = table.filter((pl.col("benchmark") == benchmark) & (pl.col("measure") == measure))
+            if part.is_empty() or part["group"].n_unique() < 2:
+                continue
+            series = _group_series(lines, part)
+            groups = part["group"].unique().to_list()
+            if all(group.isdigit() for group in groups):
+                x = whole_axis(group_name, [int(group) for group in groups])
+            else:
+                x = Axis(group_name, categories=True)
+            y = Axis("accuracy", share=True, range=SHARE_RANGE)
+            smallest = min(part["problems"].to_list())
+            caption = (
+                f"Where the gain lies. Each point rests on as few as {smallest} problems a run, so that "
+                f"single "
+                "points move by several points of chance."
+            )
+            title = f"{names[measure]} by group, {benchmark}"
+            key = f"group-{len(charts)}"
+            figure, rows = draw_series(series, x, y), cells(series, True)
+            charts.append(Chart(key, title, caption, figure, LINE_HEADERS, rows))
+    return charts
+
+
+def _group_series(lines: Sequence[Line], part: pl.DataFrame) -> list[Series]:
+    numeric = all(str(group).isdigit() for group in part["group"])
+
+    def series(label: str, frame: pl.DataFrame, colour: str, index: int, dash: str = "solid") -> Series:
+        means = frame.group_by("group").agg(pl.col("value").mean()).sort("group")
+        x = [int(group) if numeric else group for group in means["group"]]
+        mode = "lines+markers" if numeric else "markers"
+        symbol = theme.SYMBOLS[index % len(theme.SYMBOLS)]
+        return Series(label, x, means["value"].to_list(), colour=colour, symbol=symbol, dash=dash, mode=mode)
+
+    iterations = sorted(part["iteration"].unique().to_list())
+    if len(lines) == 1:
+        shown = iterations if len(iterations) <= 6 else [*iterations[:1], *iterations[1::2]]
+        return [
+            series(
+                "base model" if i == 0 else f"iteration {i}",
+                part.filter(pl.col("iteration") == i),
+                theme.iteration_colour(i, max(iterations)),
+                index,
+                "dot" if i == 0 else "solid",
+            )
+            for index, i in enumerate(shown)
+        ]
+    found = []
+    for index, line in enumerate(lines):
+        mine = part.filter(pl.col("line") == line.label)
+        if mine.is_empty():
+            continue
+        last = max(mine["iteration"].to_list())
+        dash = theme.DASHES[index % len(theme.DASHES)]
+        label = f"{line.label}, iteration {last}"
+        found.append(
+            series(label, mine.filter(pl.col("iteration") == last), theme.series_colour(index), index, dash)
+        )
+    base = part.filter(pl.col("iteration") == 0)
+    if not base.is_empty():
+        found.insert(0, series("base model (mean)", base, theme.BASE, len(lines), "dot"))
+    return found
+
+
+_ROLES = {"train_challenger": "Challenger", "train_solver": "Solver"}
+_CURVES = {
+    "reward_mean": ("reward", "mean reward (0 to 1)", "Mean over the rollouts of a step"),
+    "kl": ("KL", "KL, nats a token", "Distance (KL) to the model that the iteration began with"),
+}
+_CAPTIONS = {
+    (
+        "train_challenger",
+        "reward_mean",
+    ): "It should rise within an iteration, and fall at each start, since the "
+    "Solver has learnt meanwhile. A healthy reward alone says little: look at format, range and labels too.",
+    (
+        "train_challenger",
+        "kl",
+    ): "It starts near 0 in each iteration. A jump is a warning: the Challenger leaves what it could write.",
+    (
+        "train_solver",
+        "reward_mean",
+    ): "Share of rollouts that agree with the pseudo-label, right or wrong. It rises "
+    "as the Solver agrees with its own majority.",
+    ("train_solver", "kl"): "It starts near 0 in each iteration; how far the Solver moves from its start.",
+}
+
+
+def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> list[Chart]:
+    """Reward and KL by step, the iterations one after the other; `metrics` by stage."""
+    charts: list[Chart] = []
+    for stage, role in _ROLES.items():
+        frame = metrics.get(stage, pl.DataFrame())
+        if frame.is_empty():
+            continue
+        for column, (short, axis, meaning) in _CURVES.items():
+            longest = frame.group_by("iteration").agg(pl.col("step").max()).sort("iteration")
+            starts, total = {}, 0
+            for iteration, steps in longest.iter_rows():
+                starts[iteration] = total
+                total += steps
+            series = _curves(lines, frame, column, starts)
+            x = Axis("training step, iterations in a row", range=(0, total + 1))
+            figure = draw_series(series, x, Axis(axis, zero=True))
+            for iteration, start in starts.items():
+                figure.add_vline(x=start + 0.5, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
+                figure.add_annotation(
+                    x=start + 0.7,
+                    y=1,
+                    yref="paper",
+                    text=f"it. {iteration}" if iteration == 1 else str(iteration),
+                    showarrow=False,
+                    xanchor="left",
+                    yanchor="top",
+                    font={"size": 11, "color": theme.QUIET},
+                )
+            caption = f"{meaning}. {_CAPTIONS[stage, column]}"
+            rows = cells(series, False)
+            key = f"{stage}-{column}".replace("_", "-")
+            headers = ("line", "step", "value", "low", "high")
+            charts.append(Chart(key, f"{role}: {short} by step", caption, figure, headers, rows))
+    return charts
+
+
+def _curves(lines: Sequence[Line], frame: pl.DataFrame, column: str, starts: dict[int, int]) -> list[Series]:
+    series = []
+    for index, line in enumerate(lines):
+        x: list[float | None] = []
+        y: list[float | None] = []
+        hover: list[str] = []
+        mine = frame.filter(pl.col("line") == line.label)
+        for iteration, start in starts.items():
+            means = mine.filter(pl.col("iteration") == iteration).group_by("step").agg(pl.col(column).mean())
+            for step, value in means.sort("step").iter_rows():
+                x.append(start + step)
+                y.append(value)
+                hover.append(f"iteration {iteration}, step {step}")
+            if not means.is_empty():
+                # A gap between iterations: another start, another reference.
+                x.append(x[-1])
+                y.append(None)
+                hover.append("")
+        if x:
+            series.append(
+                Series(
+                    line.label,
+                    x,
+                    y,
+                    hover=hover,
+                    colour=theme.series_colour(index),
+                    symbol=theme.SYMBOLS[index % len(theme.SYMBOLS)],
+                    mode="lines+markers" if len(x) <= _MOST_MARKERS else "lines",
+                )
+            )
+    return series
+
+
+def time_chart(runs: Sequence[Run]) -> Chart | None:
+    """Time by stage, one bar an iteration of each run."""
+    rows: list[tuple[str, str, float]] = []
+    for run in runs:
+        for item in run.steps:
+            if item.manifest:
+                where = f"{run.name}, {item.step.iteration}" if len(runs) > 1 else f"{item.step.iteration}"
+                rows.append((where, item.step.stage, item.manifest.seconds))
+    if not rows:
+        return None
+    bars = list(dict.fromkeys(where for where, _, _ in rows))
+    largest = max(sum(seconds for at, _, seconds in rows if at == where) for where in bars)
+    unit, divisor = ("minutes", 60) if largest >= 180 else ("seconds", 1)
+    y = Axis(
+        "run, iteration" if len(runs) > 1 else "iteration (0: base)",
+        categories=True,
+        extra={"autorange": "reversed"},
+    )
+    figure = new_figure(Axis(f"time in {unit}", zero=True), y, height=120 + 34 * len(bars))
+    for index, stage in enumerate(STAGE_ORDER):
+        mine = {where: seconds for where, name, seconds in rows if name == stage}
+        figure.add_bar(
+            y=bars,
+            x=[mine.get(where, 0) / divisor for where in bars],
+            name=stage,
+            orientation="h",
+            marker={"color": theme.series_colour(index), "line": {"color": theme.PAPER, "width": 1.5}},
+            hovertemplate=f"%{{x:.2f}} {unit}<extra>{stage}</extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.3)
+    caption = (
+        "From the start of the attempt that finished a stage to its manifest; attempts that were interrupted "
+        "before it, and the waits between stages, are not in it."
+    )
+    table = [[where, stage, duration(seconds)] for where, stage, seconds in rows]
+    return Chart("time", "Time by stage", caption, figure, ("iteration", "stage", "time"), table, wide=True)

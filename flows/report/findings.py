@@ -1,0 +1,203 @@
+"""The report's first words: the figures that matter, and what in them asks for care."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from flows.report import accuracy as acc
+from flows.report import questions as q
+from flows.report.charts_results import measure_names
+from flows.report.markup import Html, duration, element, percent, points
+from flows.report.read import Line
+
+_LOW_LABELS, _LOW_DOMAIN, _LOW_FORMAT, _LOW_KEPT = 0.7, 0.95, 0.9, 0.1
+
+
+def tiles(lines: Sequence[Line], evaluation: pl.DataFrame, scored: pl.DataFrame) -> list[Html]:
+    """For each line: accuracy of the base and of the last iteration, kept share, labels, time."""
+    made = []
+    for line in lines:
+        cards = _accuracy_cards(line, evaluation)
+        mine = scored.filter(pl.col("line") == line.label) if not scored.is_empty() else scored
+        if not mine.is_empty():
+            last = mine.filter(pl.col("iteration") == mine["iteration"].max())
+            where = f"iteration {last['iteration'][0]}"
+            right = q.mean_of(last.filter("kept")["label_is_right"])
+            cards.append(_card("kept share", percent(q.mean_of(last["kept"])), where))
+            if right is not None:
+                cards.append(_card("pseudo-labels that are true", percent(right), f"{where}, kept questions"))
+        seconds = sum(item.manifest.seconds for run in line.runs for item in run.steps if item.manifest)
+        if seconds:
+            over = f"over {len(line.runs)} runs" if len(line.runs) > 1 else "all finished stages"
+            cards.append(_card("time", duration(seconds), over))
+        if cards:
+            heading = element("h3", line.label) if len(lines) > 1 else None
+            made.append(element("div", heading, element("div", cards, class_="tiles")))
+    return made
+
+
+def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Html]:
+    if evaluation.is_empty():
+        return []
+    names = measure_names(evaluation)
+    cards = []
+    for measure in acc.MEASURES:
+        gains, befores, afters, lasts = [], [], [], set()
+        for run in line.runs:
+            first, last, number = _ends(evaluation, run.name, measure)
+            before, after = acc.mean_accuracy(first), acc.mean_accuracy(last)
+            if before and after:
+                lasts.add(number)
+                befores.append(before.value)
+                afters.append(after.value)
+                gains.append(acc.gain(first, last))
+        if not afters:
+            continue
+        before_mean, after_mean = sum(befores) / len(befores), sum(afters) / len(afters)
+        if lasts == {0}:
+            cards.append(_card(names[measure], percent(after_mean), "base model"))
+            continue
+        found = gains[0]
+        if len(gains) == 1 and found:
+            spread = f"{points(found.value)} points (95\u00a0%: {points(found.low)} to {points(found.high)})"
+        else:
+            values = [item.value for item in gains if item]
+            spread = (
+                f"{points(after_mean - before_mean)} points ({points(min(values))} to {points(max(values))})"
+            )
+        until = "iteration " + "/".join(str(number) for number in sorted(lasts))
+        value = f"{percent(before_mean)} → {percent(after_mean)}"
+        cards.append(_card(names[measure], value, f"base → {until}: {spread}"))
+    return cards
+
+
+def _ends(evaluation: pl.DataFrame, run: str, measure: str) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Scores of the base and of the last evaluated iteration of a run, and its number."""
+    mine = evaluation.filter(pl.col("run") == run)
+    if mine.is_empty():
+        return pl.DataFrame(schema=_SCORES), pl.DataFrame(schema=_SCORES), 0
+    number = int(mine["iteration"].max())  # type: ignore[arg-type]
+    parts = [
+        acc.problem_scores(mine.filter(pl.col("iteration") == i)).filter(pl.col("measure") == measure)
+        for i in (0, number)
+    ]
+    return parts[0], parts[1], number
+
+
+_SCORES = {"benchmark": pl.String, "problem_id": pl.Int64, "score": pl.Float64}
+
+
+def cautions(
+    lines: Sequence[Line], evaluation: pl.DataFrame, probe: pl.DataFrame, scored: pl.DataFrame
+) -> list[str]:
+    """Sentences on what the figures do not show, each drawn from the figures themselves."""
+    told = []
+    for line in lines:
+        head = f"{line.label}: " if len(lines) > 1 else ""
+        mine = scored.filter(pl.col("line") == line.label) if not scored.is_empty() else scored
+        before = probe.filter(pl.col("line") == line.label) if not probe.is_empty() else probe
+        found = _of_accuracy(line, evaluation) + _of_questions(mine) + _of_training(before, mine)
+        told += [head + sentence for sentence in found]
+    return told
+
+
+def _gain(line: Line, evaluation: pl.DataFrame, measure: str) -> acc.Interval | None:
+    """Gain from the base to the last iteration: of one run its interval, of several the range of the runs."""
+    gains = []
+    for run in line.runs:
+        first, last, number = _ends(evaluation, run.name, measure)
+        found = acc.gain(first, last) if number else None
+        if found:
+            gains.append(found)
+    if len(gains) < 2:
+        return gains[0] if gains else None
+    values = [item.value for item in gains]
+    return acc.Interval(sum(values) / len(values), min(values), max(values))
+
+
+def _of_accuracy(line: Line, evaluation: pl.DataFrame) -> list[str]:
+    if evaluation.is_empty():
+        return []
+    sampled, agreed, greedy = (_gain(line, evaluation, measure) for measure in acc.MEASURES)
+    noise = "the range of the runs" if len(line.runs) > 1 else "its 95\u00a0% interval"
+    told = []
+    if sampled and sampled.low > 0 and greedy and greedy.low <= 0:
+        told.append(
+            f"pass@1 rose by {_size(sampled.value)} points, but greedy accuracy did not clearly rise (by "
+            f"{points(greedy.value)} points, {noise} from {points(greedy.low)} to {points(greedy.high)}): "
+            "from this alone the gain cannot be told from sharpening, a model grown surer of what it knew."
+        )
+    if sampled and sampled.low <= 0 <= sampled.high:
+        told.append(
+            f"pass@1 did not clearly rise: by {points(sampled.value)} points, {noise} from "
+            f"{points(sampled.low)} to {points(sampled.high)}."
+        )
+    for name, found in (("pass@1", sampled), ("The majority's", agreed), ("Greedy", greedy)):
+        if found and found.high < 0:
+            told.append(f"{name} accuracy fell by {_size(found.value)} points.")
+    return told
+
+
+def _of_questions(scored: pl.DataFrame) -> list[str]:
+    """Figures of the questions that are low, each with the iterations in which they are."""
+    if scored.is_empty():
+        return []
+    low: dict[str, list[str]] = {}
+    for iteration in sorted(scored["iteration"].unique().to_list()):
+        part = scored.filter(pl.col("iteration") == iteration)
+        domain = q.in_domain_share(part)
+        shares = (
+            ("Pseudo-labels that are true", q.mean_of(part.filter("kept")["label_is_right"]), _LOW_LABELS),
+            (
+                "Questions within the base's domain",
+                None if domain.is_empty() else q.mean_of(domain["value"]),
+                _LOW_DOMAIN,
+            ),
+            ("Well-formed candidates", q.mean_of(part["question"].is_not_null()), _LOW_FORMAT),
+            ("Candidates that are kept", q.mean_of(part["kept"]), _LOW_KEPT),
+        )
+        for what, value, least in shares:
+            if value is not None and value < least:
+                low.setdefault(what, []).append(f"{percent(value)} in iteration {iteration}")
+    return [f"{what}: only {_sentence(where)}." for what, where in low.items()]
+
+
+def _of_training(probe: pl.DataFrame, scored: pl.DataFrame) -> list[str]:
+    """Iterations in which the Challenger's uncertainty reward did not rise outside the noise of sampling."""
+    if probe.is_empty() or scored.is_empty():
+        return []
+    before, after = q.mean_by_iteration(probe, "uncertainty"), q.mean_by_iteration(scored, "uncertainty")
+    both = after.join(before, on=q.KEYS, suffix="_before").sort(q.KEYS)
+    rise = pl.col("value") - pl.col("value_before")
+    noise = (
+        (pl.col("high") - pl.col("value")) ** 2 + (pl.col("high_before") - pl.col("value_before")) ** 2
+    ).sqrt()
+    flat = both.filter(rise <= noise)
+    if flat.is_empty():
+        return []
+    which = [str(iteration) for iteration in sorted(flat["iteration"].unique().to_list())]
+    return [
+        "The uncertainty of fresh questions did not clearly rise with the Challenger's training in "
+        f"iteration{'s' if len(which) > 1 else ''} {_sentence(which)}: the 95\u00a0% interval of the difference reaches 0 or below."
+    ]
+
+
+def _size(difference: float) -> str:
+    """A difference in points without its sign."""
+    return f"{100 * abs(difference):.1f}"
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _card(title: str, value: str | None, note: str) -> Html:
+    return element(
+        "div",
+        element("div", title, class_="tile-title"),
+        element("div", value or "–", class_="tile-value"),
+        element("div", note, class_="tile-note"),
+        class_="tile",
+    )

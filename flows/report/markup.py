@@ -1,0 +1,149 @@
+"""HTML by construction: whatever is not `Html` already is escaped, so model output stays text."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+_SPACE = "\u00a0"
+"""Between a number and its unit, so that they stay on one line."""
+_VOID = frozenset({"meta", "br", "hr"})
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Html(str):
+    """Text that is markup and is not to be escaped again."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """The value as HTML text."""
+    return value if isinstance(value, Html) else Html(html.escape(str(value), quote=True))
+
+
+def visible(value: str, limit: int = 1200) -> str:
+    r"""Model output as a person can read it: control and direction-changing characters as `\u202e`.
+
+    What is longer than `limit` characters is cut, and says so.
+    """
+    shown = "".join(_visible(character) for character in value[:limit])
+    rest = len(value) - limit
+    return f"{shown} … ({rest} more characters)" if rest > 0 else shown
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return character
+    if character in _BIDI_CONTROLS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\u{ord(character):04x}"
+    return character
+
+
+def element(name: str, /, *children: object, **attributes: object) -> Html:
+    """`<name attributes>children</name>`. `class_` is `class`, `data_label` is `data-label`.
+
+    An attribute that is None or False is left out, True stands alone; a child that is None is left out.
+    """
+    parts = [name]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        attribute = key.rstrip("_").replace("_", "-")
+        parts.append(attribute if value is True else f'{attribute}="{text(value)}"')
+    opening = f"<{' '.join(parts)}>"
+    if name in _VOID:
+        return Html(opening)
+    return Html(f"{opening}{join(*children)}</{name}>")
+
+
+def join(*children: object) -> Html:
+    """Children one after the other; None is left out, lists are opened."""
+    found = []
+    for child in children:
+        if isinstance(child, list | tuple):
+            found.append(join(*child))
+        elif child is not None:
+            found.append(text(child))
+    return Html("".join(found))
+
+
+def json_block(identifier: str, value: Any) -> Html:
+    """Data for the page's script; `<`, `>` and `&` are escaped, so nothing in it can end the block."""
+    content = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    for character in "<>&":
+        content = content.replace(character, f"\\u{ord(character):04x}")
+    return Html(f'<script type="application/json" id="{text(identifier)}">{content}</script>')
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], class_: str | None = None) -> Html:
+    """A table that scrolls within its own box; numbers stand to the right, None is a dash."""
+    numeric = [
+        bool(rows) and all(row[column] is None or _is_number(row[column]) for row in rows)
+        for column in range(len(headers))
+    ]
+    head = [element("th", header, scope="col", class_=_side(numeric[i])) for i, header in enumerate(headers)]
+    body = [
+        element(
+            "tr",
+            [
+                element("td", "–" if cell is None else cell, class_=_side(numeric[i]), data_label=headers[i])
+                for i, cell in enumerate(row)
+            ],
+        )
+        for row in rows
+    ]
+    made = element("table", element("thead", element("tr", head)), element("tbody", body), class_=class_)
+    return element("div", made, class_="scroll", tabindex="0", role="region", aria_label="table")
+
+
+def _side(numeric: bool) -> str | None:
+    return "number" if numeric else None
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) or (
+        isinstance(cell, str) and re.fullmatch(r"[+−-]?[\d.,]+(\s?[%a-zA-Z]{1,3})?", cell) is not None
+    )
+
+
+def percent(value: float | None, digits: int = 1) -> str | None:
+    """A share in percent; None stays None."""
+    return None if value is None else f"{100 * value:.{digits}f}{_SPACE}%"
+
+
+def points(value: float | None) -> str | None:
+    """A difference of shares in percentage points, with its sign."""
+    return None if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def number(value: float | None, digits: int = 3) -> str | None:
+    """A number with a fixed count of digits; None stays None."""
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def duration(seconds: float | None) -> str | None:
+    """Seconds as `41 s`, `6 min 12 s` or `3 h 05 min`."""
+    if seconds is None:
+        return None
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes as `812 B`, `4.1 kB` or `2.0 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

@@ -1,0 +1,192 @@
+"""What a report is made from: runs with their finished steps, and their tables, read from the store."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.config import RunConfig
+from data.resolve import ConfigError
+from flows.summary import FinishedStep, read_steps
+from infra.artifacts import ArtifactRef, Manifest, table_files
+from infra.runs import load_run, run_names
+from infra.store import Store, StoreError
+
+_NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
+"""Settings in which the runs of one line may differ."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, its steps from the base model on, finished or not."""
+
+    store: Store
+    config: RunConfig
+    steps: tuple[FinishedStep, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.config.run
+
+    @property
+    def last_iteration(self) -> int:
+        """The last iteration that is finished, 0 for the base model alone, -1 where not even that is."""
+        unfinished = [item.step.iteration for item in self.steps if item.manifest is None]
+        return min(unfinished) - 1 if unfinished else self.steps[-1].step.iteration
+
+    @property
+    def first_unfinished(self) -> tuple[int, str] | None:
+        """Iteration and stage of the first unfinished step; None where all are finished."""
+        for item in self.steps:
+            if item.manifest is None:
+                return item.step.iteration, item.step.stage
+        return None
+
+    def artifact(self, iteration: int, stage: str) -> tuple[ArtifactRef, Manifest] | None:
+        """A finished artifact with its manifest; None where it is unfinished."""
+        for item in self.steps:
+            if (item.step.iteration, item.step.stage) == (iteration, stage):
+                return (item.step.ref, item.manifest) if item.step.ref and item.manifest else None
+        return None
+
+    def table(
+        self, iteration: int, stage: str, side_table: str | None = None, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame | None:
+        """A table of a finished stage; None where the stage is unfinished or has no such table.
+
+        StoreError where a file is not as long as its manifest says.
+        """
+        found = self.artifact(iteration, stage)
+        files = table_files(found[1], side_table) if found else []
+        if not found or not files:
+            return None
+        parts = []
+        for file in files:
+            path = f"{self.store.path_of(found[0].uri)}/{file.name}"
+            content = self.store.read(path)
+            if len(content) != file.bytes:
+                raise StoreError(
+                    f"{self.store.uri_of(path)} is {len(content)} bytes long, its manifest says {file.bytes}"
+                )
+            parts.append(pq.read_table(pa.BufferReader(content), columns=columns and list(columns)))
+        frame: Any = pl.from_arrow(pa.concat_tables(parts))
+        return frame
+
+    def iterations(self) -> Iterator[int]:
+        """Numbers of the iterations of which anything is finished."""
+        for iteration in range(self.steps[-1].step.iteration + 1):
+            if any(item.manifest and item.step.iteration == iteration for item in self.steps):
+                yield iteration
+
+
+@dataclass(frozen=True)
+class Line:
+    """Runs of one configuration that differ at most in their seed: one line in every chart."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+
+def read_runs(store: Store, names: Sequence[str]) -> list[Run]:
+    """The runs of these names, each once; ConfigError for a name that the store does not have."""
+    runs = []
+    for name in dict.fromkeys(names):
+        config = load_run(store, name)
+        if config is None:
+            there = ", ".join(run_names(store)) or "none yet"
+            raise ConfigError(f"there is no run {name!r} in {store.uri}; runs there: {there}")
+        begun = [
+            int(entry.removeprefix("iteration="))
+            for entry in store.names(f"runs/{name}")
+            if entry.removeprefix("iteration=").isdigit() and entry.startswith("iteration=")
+        ]
+        steps = read_steps(store, config, max([config.iterations, *begun]))
+        finished = [item.step.iteration for item in steps if item.manifest]
+        last = max([config.iterations, *finished])
+        runs.append(Run(store, config, tuple(item for item in steps if item.step.iteration <= last)))
+    return runs
+
+
+def lines_of(runs: Sequence[Run]) -> list[Line]:
+    """The runs in lines: those that differ at most in their seed stand together."""
+    found: list[tuple[dict[str, Any], list[Run]]] = []
+    for run in runs:
+        settings = run.config.model_dump(mode="json", exclude=set(_NOT_OF_A_LINE))
+        for known, members in found:
+            if known == settings:
+                members.append(run)
+                break
+        else:
+            found.append((settings, [run]))
+    lines: list[Line] = []
+    for _, members in found:
+        names = [run.name for run in members]
+        label = _label(names)
+        if label in (line.label for line in lines):
+            label = ", ".join(names)
+        lines.append(Line(label, tuple(members)))
+    return lines
+
+
+def _label(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    alike = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*names, strict=False))
+    shared = "".join(characters[0] for characters in alike).rstrip("-_.0123456789")
+    for ending in ("-seed", "_seed", ".seed", "-s", "_s", ".s"):
+        shared = shared.removesuffix(ending)
+    return f"{shared or names[0] + ' and others'} ({len(names)} runs)"
+
+
+def collect(
+    lines: Sequence[Line], stage: str, side_table: str | None = None, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """A table of all runs and iterations in one, with `line`, `run` and `iteration` before its columns.
+
+    It has no rows and no columns where nothing is finished.
+    """
+    parts = []
+    for line in lines:
+        for run in line.runs:
+            for iteration in run.iterations():
+                frame = run.table(iteration, stage, side_table, columns)
+                if frame is not None:
+                    parts.append(
+                        frame.select(
+                            pl.lit(line.label).alias("line"),
+                            pl.lit(run.name).alias("run"),
+                            pl.lit(iteration, dtype=pl.Int64).alias("iteration"),
+                            pl.all(),
+                        )
+                    )
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def flat_config(config: RunConfig) -> dict[str, Any]:
+    """The configuration with dotted names."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, item)
+        else:
+            flat[prefix] = value
+
+    walk("", config.model_dump(mode="json"))
+    return flat
+
+
+def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+    """Settings in which the runs differ, with the value of each run; names and places aside."""
+    flat = [flat_config(run.config) for run in runs]
+    names = list(dict.fromkeys(name for config in flat for name in config))
+    rows = [(name, [config.get(name) for config in flat]) for name in names if name not in ("run", "store")]
+    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

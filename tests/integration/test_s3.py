@@ -1,0 +1,399 @@
+"""The store in a bucket of a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from data.schemas import SCHEMAS
+from infra import s3, s3_errors
+from infra.artifacts import (
+    MANIFEST,
+    ArtifactWriter,
+    DamagedArtifact,
+    Location,
+    find,
+    read_manifest,
+    read_table,
+    verify,
+)
+from infra.checkpoints import StoreCheckpoints
+from infra.damage import find_or_set_aside
+from infra.lease import SKEW_SECONDS, acquire
+from infra.models import model_folder
+from infra.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256
+from infra.tables import table_of
+from tests.artifact_samples import (
+    MODEL,
+    TABLE,
+    commit,
+    curriculum_rows,
+    make_model,
+    make_table,
+    model_files,
+)
+from tests.s3_server import (
+    ACCESS_KEY,
+    PLAIN_ACCESS_KEY,
+    SECRET_KEY,
+    fault_proxy,
+    running_server,
+    times,
+    use_server,
+)
+
+SMALLEST_PART = 5 * 1024 * 1024
+SEVERAL_PARTS = 3 * SMALLEST_PART + 12345
+
+
+@pytest.fixture
+def behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The environment set for the server; a file system of the tests' own to look behind the store."""
+    monkeypatch.setenv("RZERO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(s3, "PART_BYTES", SMALLEST_PART)
+    return use_server(monkeypatch, running_server().endpoint)
+
+
+@pytest.fixture(params=["plain", "versioned"])
+def store(behind: Any, request: pytest.FixtureRequest) -> Store:
+    return Store(f"s3://{running_server().new_bucket(behind, request.param == 'versioned')}/house/store")
+
+
+@pytest.fixture
+def plain(behind: Any) -> Store:
+    return Store(f"s3://{running_server().new_bucket(behind)}/house/store")
+
+
+def _bucket(store: Store) -> str:
+    return store.root.split("/")[0]
+
+
+def _uploads(behind: Any, store: Store) -> list[Any]:
+    return list(behind.call_s3("list_multipart_uploads", Bucket=_bucket(store)).get("Uploads", []))
+
+
+def test_what_is_put_is_read_listed_moved_and_removed(store: Store) -> None:
+    store.check_writable()
+    store.put("a/b.bin", b"one")
+    store.put("a/b.bin", b"two")
+    store.put("a/deep/c.bin", b"")
+    assert store.read("a/b.bin") == b"two"
+    assert store.read("a/deep/c.bin") == b""
+    assert store.size("a/b.bin") == 3
+    assert store.size("a") is None
+    assert store.get("nothing") is None
+    assert store.names("a") == ["b.bin", "deep"]
+    assert store.names("nowhere") == []
+    assert store.sizes("a") == {"b.bin": 3, "deep/c.bin": 0}
+    assert store.move("a/b.bin", "d/e.bin")
+    assert not store.move("a/b.bin", "d/e.bin")
+    assert store.read("d/e.bin") == b"two"
+    store.remove("a")
+    store.remove("a")
+    assert store.sizes("") == {"d/e.bin": 3}
+    assert store.path_of(store.uri_of("d/e.bin")) == "d/e.bin"
+    with pytest.raises(StoreError, match=r"a/b\.bin is missing"):
+        store.read("a/b.bin")
+
+
+def test_of_many_writers_exactly_one_creates(plain: Store) -> None:
+    won: list[int] = []
+    gate = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        gate.wait()
+        if plain.create("m.json", str(number).encode()):
+            won.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert plain.read("m.json") == str(won[0]).encode()
+
+
+def test_of_two_that_write_the_same_one_creates(plain: Store) -> None:
+    assert plain.create("m.json", b"same")
+    assert not plain.create("m.json", b"same")
+
+
+def test_both_shapes_of_a_refused_condition_are_known() -> None:
+    assert s3_errors.is_refused_condition(FileExistsError())
+    named = OSError(22, "pre-conditions")
+    named.__cause__ = type(
+        "ClientError", (Exception,), {"response": {"Error": {"Code": "PreconditionFailed"}}}
+    )()
+    assert s3_errors.is_refused_condition(named)
+    assert not s3_errors.is_refused_condition(OSError(22, "something else"))
+
+
+def test_a_file_of_several_parts_travels_there_and_back(plain: Store, behind: Any, tmp_path: Path) -> None:
+    weights = model_files(tmp_path / "model", SEVERAL_PARTS) / "model.safetensors"
+    up: list[tuple[int, int]] = []
+    down: list[tuple[int, int]] = []
+    written = plain.put_file("w", weights, lambda *seen: up.append(seen))
+    assert written == (file_sha256(weights), SEVERAL_PARTS)
+    assert "-4" in behind.info(plain.full("w"))["ETag"]
+    plain.download("w", tmp_path / "copy", written.sha256, lambda *seen: down.append(seen))
+    assert file_sha256(tmp_path / "copy") == written.sha256
+    assert plain.read("w") == weights.read_bytes()
+    for seen in (up, down):
+        assert seen == sorted(seen)
+        assert len(seen) == 4
+        assert seen[-1] == (SEVERAL_PARTS, SEVERAL_PARTS)
+
+
+def test_a_download_with_another_sha256_leaves_nothing(plain: Store, tmp_path: Path) -> None:
+    plain.put("w", b"content")
+    with pytest.raises(DigestMismatch, match="/w does not have the sha256 abc"):
+        plain.download("w", tmp_path / "copy" / "w", "abc")
+    assert list((tmp_path / "copy").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["403", "interrupt"])
+def test_an_upload_that_fails_is_taken_back(
+    behind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    weights = model_files(tmp_path / "model", SEVERAL_PARTS) / "model.safetensors"
+    bucket = running_server().new_bucket(behind)
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with fault_proxy() as proxy:
+        use_server(monkeypatch, proxy.endpoint)
+        store = Store(f"s3://{bucket}/store")
+        if fault == "403":
+            proxy.fault = times(1, "403", "PUT", "partNumber=3")
+            with pytest.raises(StoreError, match="denies access"):
+                store.put_file("w", weights)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                store.put_file("w", weights, interrupted)
+        assert any(method == "POST" and "uploads" in path for method, path in proxy.requests)
+        assert _uploads(behind, store) == []
+        assert not store.exists("w")
+
+
+def test_what_another_process_writes_is_seen_at_once(plain: Store, behind: Any) -> None:
+    plain.put("a/1", b"1")
+    assert plain.names("a") == ["1"]
+    assert not plain.exists("a/2")
+    behind.pipe_file(plain.full("a/2"), b"22")
+    assert plain.names("a") == ["1", "2"]
+    assert plain.size("a/2") == 2
+    behind.pipe_file(plain.full("a/2"), b"4444")
+    assert plain.read("a/2") == b"4444"
+    assert plain.sizes("a") == {"1": 1, "2": 4}
+
+
+def test_many_names_come_in_pages_and_go_in_batches(plain: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = s3.S3Backend._send
+
+    def small_pages(self: Any, method: str, body_bytes: int, **options: Any) -> Any:
+        few = {"MaxKeys": 3} if method == "list_objects_v2" else {}
+        return send(self, method, body_bytes, **options, **few)
+
+    monkeypatch.setattr(s3.S3Backend, "_send", small_pages)
+    monkeypatch.setattr(s3, "_DELETED_AT_ONCE", 4)
+    for number in range(10):
+        plain.put(f"many/{number}", b"1")
+    assert plain.names("many") == [str(number) for number in range(10)]
+    assert len(plain.sizes("many")) == 10
+    plain.remove("many")
+    assert plain.sizes("many") == {}
+
+
+def test_in_a_versioned_bucket_nothing_is_lost_by_removing(behind: Any) -> None:
+    store = Store(f"s3://{running_server().new_bucket(behind, versioned=True)}/store")
+    store.put("a", b"one")
+    store.put("a", b"two")
+    store.remove("a")
+    assert not store.exists("a")
+    assert store.create("a", b"three")
+    assert not store.create("a", b"four")
+    versions = behind.call_s3("list_object_versions", Bucket=_bucket(store))["Versions"]
+    assert len(versions) == 3
+
+
+def test_an_artifact_exists_by_its_manifest_and_of_two_that_commit_one_wins(store: Store) -> None:
+    writers = [ArtifactWriter(store, TABLE) for _ in range(4)]
+    for writer in writers:
+        writer.add_table(table_of(curriculum_rows(5), SCHEMAS["curriculum"]))
+    assert find(store, TABLE) is None
+    refs = [commit(writer) for writer in writers]
+    assert refs == [refs[0]] * 4
+    assert find(store, TABLE) == refs[0]
+    assert read_table(store, refs[0]).to_pylist() == curriculum_rows(5)
+    assert verify(store, TABLE) == []
+
+
+def test_a_damaged_artifact_is_set_aside_and_made_again(store: Store) -> None:
+    made = make_table(store)
+    store.put(f"{TABLE.path}/part-00000.parquet", b"half")
+    assert find_or_set_aside(store, TABLE) is None
+    assert sorted(store.sizes(f"{TABLE.path}.damaged-1")) == [
+        "_damage.json",
+        "_manifest.json.damaged",
+        "part-00000.parquet.damaged",
+    ]
+    assert make_table(store) == made
+
+
+def test_a_model_is_fetched_once_verified_and_kept(store: Store, tmp_path: Path) -> None:
+    ref = make_model(store, model_files(tmp_path / "model", SMALLEST_PART + 1))
+    folder = model_folder(store, ref)
+    for name in ("config.json", "model.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+    assert folder == tmp_path / "cache" / ref.digest
+    store.remove(f"{MODEL.path}/model.safetensors")
+    assert model_folder(store, ref) == folder
+
+
+def test_a_model_whose_object_was_changed_is_damaged(plain: Store, tmp_path: Path) -> None:
+    ref = make_model(plain, model_files(tmp_path / "model", 5000))
+    plain.put(f"{MODEL.path}/model.safetensors", bytes(5000))
+    with pytest.raises(DamagedArtifact, match=r"model\.safetensors does not have the sha256"):
+        model_folder(plain, ref)
+
+
+def test_checkpoints_are_kept_and_a_damaged_one_is_passed_over(store: Store, tmp_path: Path) -> None:
+    checkpoints = StoreCheckpoints(store, MODEL)
+    folder = tmp_path / "state"
+    for step in (5, 10, 15):
+        model_files(folder, 3000, seed=step)
+        checkpoints.save(step, folder)
+    store.put(f"{MODEL.path}/_checkpoints/step-000015/model.safetensors", bytes(3000))
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest[0] == 10
+    checkpoints.remove()
+    assert checkpoints.newest() is None
+
+
+def test_of_many_that_want_a_lease_one_gets_it_and_its_successor_is_one(plain: Store) -> None:
+    now = [1000.0]
+    for number in (1, 2):
+        gate = threading.Barrier(4)
+        won: list[int] = []
+
+        def take(gate: threading.Barrier = gate, won: list[int] = won) -> None:
+            gate.wait()
+            lease = acquire(plain, "lease", "someone", 60.0, lambda: now[0])
+            if lease is not None:
+                won.append(lease.number)
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert won == [number]
+        now[0] += 60 + SKEW_SECONDS + 1
+
+
+def test_credentials_are_nowhere(
+    behind: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    bucket = running_server().new_bucket(behind)
+    caplog.set_level(logging.DEBUG, "s3fs")
+    texts = []
+    with caplog.at_level(logging.DEBUG), fault_proxy() as proxy:
+        use_server(monkeypatch, proxy.endpoint, fresh=True)
+        store = Store(f"s3://{bucket}/store")
+        ref = make_table(store)
+        make_model(store, model_files(tmp_path / "model", 5000))
+        acquire(store, "lease", "someone")
+        monkeypatch.setenv("RZERO_STORE_PATIENCE_SECONDS", "0.1")
+        for fault in ("403", "503", "reset"):
+            proxy.fault = times(100, fault)
+            for request in (store.check_writable, lambda: store.read("a"), lambda: store.names("a")):
+                with pytest.raises(StoreError) as refused:
+                    request()
+                texts.append(str(refused.value))
+        proxy.fault = times(0, "")
+        texts += [store.uri, ref.model_dump_json(), repr(read_manifest(store, TABLE))]
+        texts += [store.read(name).decode("latin-1") for name in store.sizes("")]
+        use_server(monkeypatch, proxy.endpoint.replace("//", "//user:hidden-password@"), fresh=True)
+        with pytest.raises(StoreError) as refused:
+            Store(f"s3://{bucket}/store")
+        texts.append(str(refused.value))
+    texts += [f"{record.name} {record.getMessage()}" for record in caplog.records]
+    assert len(texts) > 50
+    for text in texts:
+        assert SECRET_KEY not in text
+        assert "hidden-password" not in text
+    for text in texts:
+        if not text.startswith(("botocore", "aiobotocore")):
+            assert ACCESS_KEY not in text
+
+
+@pytest.mark.parametrize("uri", ["s3://KEY:SECRET@bucket/x", "s3://KEY@bucket/x"])
+def test_a_uri_with_credentials_is_refused_without_repeating_it(uri: str) -> None:
+    with pytest.raises(StoreError, match="must not hold credentials") as refused:
+        Store(uri)
+    assert "KEY" not in str(refused.value).replace("AWS_ACCESS_KEY_ID", "").replace(
+        "AWS_SECRET_ACCESS_KEY", ""
+    )
+
+
+def test_what_a_person_can_mend_is_one_line_that_names_what_to_set(
+    behind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = running_server().new_bucket(behind)
+    endpoint = running_server().endpoint
+    for changes, place, expected in (
+        ({}, "no-such-bucket", "there is no bucket 'no-such-bucket'"),
+        ({"AWS_ACCESS_KEY_ID": "UNKNOWN"}, bucket, "refuses the credentials (InvalidAccessKeyId); set AWS_"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, bucket, "refuses the credentials (SignatureDoesNotMatch)"),
+        ({"AWS_ACCESS_KEY_ID": ""}, bucket, "no complete credentials were found; set AWS_ACCESS_KEY_ID"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, bucket, "http://127.0.0.1:9 does not answer"),
+        ({"AWS_ENDPOINT_URL": "http://no.invalid"}, bucket, "http://no.invalid does not answer"),
+    ):
+        use_server(monkeypatch, endpoint, fresh=True)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", PLAIN_ACCESS_KEY)
+        monkeypatch.setenv("RZERO_STORE_PATIENCE_SECONDS", "0.2")
+        for name, value in changes.items():
+            monkeypatch.setenv(name, value)
+        if changes == {"AWS_ACCESS_KEY_ID": ""}:
+            monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+            monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(StoreError) as refused:
+            Store(f"s3://{place}/store").read("a")
+        assert expected in str(refused.value)
+        assert "\n" not in str(refused.value)
+        assert isinstance(refused.value, StoreUnavailable) == ("does not answer" in expected)
+
+
+def test_a_server_without_conditional_writes_is_refused(behind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = running_server().new_bucket(behind)
+    with fault_proxy() as proxy:
+        use_server(monkeypatch, proxy.endpoint)
+        proxy.fault = times(100, "unconditional")
+        with pytest.raises(StoreError, match="does not honour conditional writes"):
+            Store(f"s3://{bucket}/store").check_writable()
+
+
+def test_the_server_may_be_named_in_the_configuration_of_fsspec(
+    plain: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": running_server().endpoint})
+    store = Store(plain.uri)
+    store.put("a", b"1")
+    assert plain.read("a") == b"1"
+
+
+def test_the_manifest_in_the_bucket_is_for_people(plain: Store) -> None:
+    make_table(plain)
+    manifest = json.loads(plain.read(f"{TABLE.path}/{MANIFEST}"))
+    assert manifest["files"][0]["name"] == "part-00000.parquet"
+    assert Location(run="a", iteration=1, stage="score_and_filter", key="k").path in plain.uri_of(TABLE.path)

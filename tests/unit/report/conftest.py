@@ -1,0 +1,230 @@
+"""Runs with made-up tables, laid out in a store exactly as the stages would."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.config import RunConfig
+from data.resolve import resolve
+from data.schemas import SCHEMAS
+from data.tiny import arithmetic
+from infra.artifacts import ArtifactRef, ArtifactWriter
+from infra.runs import freeze_run
+from infra.store import Store
+from infra.tables import table_of
+from tasks.graph import Models, models_after, stage_names, walk_iteration
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
+OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")
+Rows = Sequence[Mapping[str, Any]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store in memory."""
+    return Store(f"memory:/{tmp_path}/store")
+
+
+@pytest.fixture
+def local_store(tmp_path: Path) -> Store:
+    """An empty store in a folder."""
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def fabricate() -> Callable[..., RunConfig]:
+    """`fabricate(store, run, ...)` writes a run of made-up figures and gives its configuration."""
+    return make_run
+
+
+def make_run(
+    store: Store,
+    run: str = "made",
+    iterations: int = 2,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    stop_before: tuple[int, str] | None = None,
+    hostile: bool = False,
+) -> RunConfig:
+    """A run up to, and without, the stage `stop_before`."""
+    config = resolve(run, "tiny", [*OVERRIDES, f"seed={seed}", *overrides], iterations=iterations)
+    freeze_run(store, config)
+    models = Models(None, None)
+    for iteration in range(iterations + 1):
+        for stage in stage_names(iteration):
+            if (iteration, stage) == stop_before:
+                return config
+            steps = walk_iteration(store, config, iteration, models)
+            step = next(step for step in steps if step.stage == stage)
+            assert step.location is not None
+            writer = ArtifactWriter(store, step.location)
+            kind, tables, figures = _outcome(
+                stage, iteration, random.Random(f"{seed} {iteration} {stage}"), hostile
+            )
+            if kind == "model":
+                store.put(f"{step.location.path}/config.json", f"{run} {iteration} {stage}".encode())
+            for name, rows in tables.items():
+                writer.add_table(table_of(rows, SCHEMAS[name]), None if name == kind else name)
+            inputs: dict[str, ArtifactRef] = {}
+            writer.commit(kind=kind, stage_version=1, seed=seed, inputs=inputs, figures=figures, config={})
+        models = models_after(walk_iteration(store, config, iteration, models))
+    return config
+
+
+def _outcome(
+    stage: str, iteration: int, rng: random.Random, hostile: bool
+) -> tuple[str, dict[str, Rows], dict[str, Any]]:
+    """Kind, tables and figures of a stage."""
+    if stage == "evaluate":
+        return "evaluation", {"evaluation": evaluation_rows(iteration, rng)}, {"pass@1": 0.5, "greedy": 0.9}
+    if stage == "generate_questions":
+        return "questions", {"questions": question_rows(hostile)}, {}
+    if stage == "sample_answers":
+        return "answers", {"answers": answer_rows(hostile)}, {}
+    if stage == "score_and_filter":
+        return (
+            "scored",
+            {"scored": scored_rows(iteration, rng, hostile), "curriculum": []},
+            {"kept_share": 0.3},
+        )
+    tables: dict[str, Rows] = {}
+    if stage != "prepare_base_model":
+        tables["metrics"] = [metric_row(step, iteration) for step in range(1, 4)]
+    if stage == "train_challenger":
+        scored = scored_rows(iteration, rng, False)
+        names = [name for name in SCHEMAS["probe"].names if name != "reason"]
+        tables["probe"] = [{name: row[name] for name in names} | {"reason": None} for row in scored]
+    return "model", tables, {}
+
+
+def evaluation_rows(iteration: int, rng: random.Random, samples: int = 4) -> list[dict[str, Any]]:
+    """24 problems of 2 to 5 terms, easier to get right from one iteration to the next."""
+    rows = []
+    for problem in range(24):
+        terms = 2 + problem // 6
+        chance = min(0.98, 0.9 - 0.12 * terms + 0.15 * iteration)
+        right = [rng.random() < chance for _ in range(samples)]
+        for mode, grades in (("sampled", right), ("greedy", [terms < 5])):
+            for sample, correct in enumerate(grades):
+                rows.append(
+                    {
+                        "benchmark": "arithmetic",
+                        "problem_id": problem,
+                        "group": f"{terms:02d}",
+                        "problem": "20+1",
+                        "gold": "21",
+                        "mode": mode,
+                        "sample": sample,
+                        "seed": 1,
+                        "completion": "c",
+                        "tokens": 3,
+                        "finish_reason": "stop",
+                        "answer": "21" if correct else "20",
+                        "reason": None,
+                        "correct": correct,
+                        "majority_answer": "21",
+                        "majority_correct": sum(grades) * 2 >= len(grades),
+                    }
+                )
+    return rows
+
+
+QUESTIONS = 60
+
+
+def question_text(index: int, rng: random.Random, hostile: bool) -> str | None:
+    """A chain; each tenth candidate is badly formed; each third hostile, if asked for."""
+    if index % 10 == 9:
+        return None
+    if hostile and index % 3 == 0:
+        return HOSTILE
+    return arithmetic.random_chain(rng, 2 + index % 5).question
+
+
+def question_rows(hostile: bool) -> list[dict[str, Any]]:
+    """Candidates; the badly formed ones show their completion in the report."""
+    completion = f"rambling {HOSTILE}" if hostile else "rambling"
+    fixed = {"seed": 1, "completion": completion, "tokens": 5, "finish_reason": "stop", "question": None}
+    return [
+        {"question_id": index, **fixed, "challenger_answer": None, "reason": None}
+        for index in range(QUESTIONS)
+    ]
+
+
+def answer_rows(hostile: bool) -> list[dict[str, Any]]:
+    """Ten answers to each candidate, one of them none."""
+    rows = []
+    for question in range(QUESTIONS):
+        for sample in range(10):
+            answer = HOSTILE if hostile and sample == 3 else None if sample == 9 else str(sample % 2)
+            rows.append(
+                {
+                    "question_id": question,
+                    "sample": sample,
+                    "seed": 1,
+                    "completion": "c",
+                    "tokens": 4,
+                    "finish_reason": "stop",
+                    "answer": answer,
+                    "reason": None,
+                }
+            )
+    return rows
+
+
+def scored_rows(iteration: int, rng: random.Random, hostile: bool) -> list[dict[str, Any]]:
+    """Candidates of falling agreement, some kept, some not, a tenth badly formed."""
+    rows = []
+    for index in range(QUESTIONS):
+        question = question_text(index, rng, hostile)
+        valid = question is not None
+        votes = rng.randint(2, 10) if valid else 0
+        p_hat = votes / 10
+        kept = valid and 0.25 <= p_hat <= 0.75
+        truth = arithmetic.truth(question) if question else None
+        reason = "too_easy" if p_hat > 0.75 else "too_hard" if valid else "bad_format:no_question"
+        rows.append(
+            {
+                "question_id": index,
+                "question": question,
+                "challenger_answer": None,
+                "majority_answer": (HOSTILE if hostile and index % 3 == 0 else truth or "1")
+                if valid
+                else None,
+                "p_hat": p_hat,
+                "votes": votes,
+                "samples": 10 if valid else 0,
+                "abstentions": 0,
+                "answered_share": 1.0 if valid else 0.0,
+                "uncertainty": 1 - 2 * abs(p_hat - 0.5) if valid else 0.0,
+                "cluster_share": 2 / QUESTIONS if valid else 0.0,
+                "cluster_size": 2 if valid else 0,
+                "reward": 0.3 + 0.05 * iteration if valid else 0.0,
+                "kept": kept,
+                "drop_reason": None if kept else reason,
+                "true_answer": truth,
+                "label_is_right": rng.random() < p_hat if truth else None,
+                "in_range": arithmetic.in_range(question) if question else None,
+                "terms": arithmetic.terms(question) if question else None,
+            }
+        )
+    return rows
+
+
+def metric_row(step: int, iteration: int) -> dict[str, Any]:
+    """One training step."""
+    names = [name for name in SCHEMAS["metrics"].names if name not in ("step", "reward_mean", "kl")]
+    return {"step": step, "reward_mean": 0.1 * step, "kl": 0.01 * step * iteration} | dict.fromkeys(
+        names, 0.5
+    )
+
+
+@pytest.fixture
+def scored_table() -> list[dict[str, Any]]:
+    """Made-up candidates of one iteration."""
+    return scored_rows(1, random.Random(0), False)

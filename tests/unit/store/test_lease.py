@@ -1,0 +1,267 @@
+"""A lease: one holder at a time, taken over when its holder is gone."""
+
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from infra import lease as lease_module
+from infra.lease import SKEW_SECONDS, Lease, acquire, heartbeat, holder_name, lease_or_result
+from infra.store import Store, StoreUnavailable
+
+PATH = "runs/a/iteration=1/train_solver/k/_lease"
+TTL = 60.0
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _acquire(store: Store, clock: Clock, holder: str) -> Lease | None:
+    return acquire(store, PATH, holder, TTL, clock)
+
+
+def _held(store: Store, clock: Clock, holder: str) -> Lease:
+    lease = _acquire(store, clock, holder)
+    assert lease is not None
+    return lease
+
+
+def test_while_one_holds_it_no_other_gets_it(store: Store, clock: Clock) -> None:
+    _held(store, clock, "a")
+    assert _acquire(store, clock, "b") is None
+    clock.now += TTL + SKEW_SECONDS
+    assert _acquire(store, clock, "b") is None
+
+
+def test_a_released_one_is_free_at_once(store: Store, clock: Clock) -> None:
+    first = _held(store, clock, "a")
+    first.release()
+    second = _held(store, clock, "b")
+    assert second.number == first.number + 1
+    assert store.names(PATH) == ["00000002.json"]
+
+
+def test_who_does_not_renew_loses_it_and_learns_of_it(store: Store, clock: Clock) -> None:
+    first = _held(store, clock, "a")
+    clock.now += TTL + SKEW_SECONDS + 1
+    second = _held(store, clock, "b")
+    assert not first.renew()
+    assert first.is_lost
+    first.release()
+    assert second.renew()
+    assert _acquire(store, clock, "c") is None
+
+
+def test_who_renews_keeps_it(store: Store, clock: Clock) -> None:
+    lease = _held(store, clock, "a")
+    for _ in range(10):
+        clock.now += TTL / 3
+        assert lease.renew()
+        assert _acquire(store, clock, "b") is None
+
+
+def test_an_old_holder_that_wakes_up_does_not_disturb_its_successor(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _held(store, clock, "a")
+    clock.now += TTL + SKEW_SECONDS + 1
+    put, successors = Store.put, []
+
+    def put_too_late(self: Store, path: str, content: bytes) -> None:
+        monkeypatch.setattr(Store, "put", put)
+        successors.append(_held(store, clock, "b"))
+        put(self, path, content)
+
+    monkeypatch.setattr(Store, "put", put_too_late)
+    first.renew()
+    assert successors[0].renew()
+    assert not first.renew()
+    assert _acquire(store, clock, "c") is None
+
+
+def test_of_many_that_take_over_exactly_one_gets_it(store: Store, clock: Clock) -> None:
+    _held(store, clock, "gone")
+    clock.now += TTL + SKEW_SECONDS + 1
+    gate = threading.Barrier(8)
+    won: list[Lease] = []
+
+    def take(number: int) -> None:
+        gate.wait()
+        lease = _acquire(store, clock, str(number))
+        if lease is not None:
+            won.append(lease)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [lease.number for lease in won] == [2]
+    assert won[0].renew()
+
+
+def test_a_killed_process_of_this_machine_holds_nothing(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from infra.lease import acquire\n"
+        "from infra.store import Store\n"
+        f"assert acquire(Store(sys.argv[1]), {PATH!r}, 'killed', 3600.0) is not None\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60, check=False)
+    assert process.returncode == -9
+    lease = acquire(Store(str(tmp_path)), PATH, "next", 3600.0)
+    assert lease is not None
+    assert lease.number == 2
+
+
+def test_a_process_of_another_machine_is_waited_for(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = {"machine": "another", "pid": 2**22 + 1, "started": "1"}
+    monkeypatch.setattr(lease_module, "_this_process", lambda: gone)
+    _held(store, clock, "far away")
+    assert _acquire(store, clock, "b") is None
+    clock.now += TTL + SKEW_SECONDS + 1
+    assert _acquire(store, clock, "b") is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"holder": "a"}'])
+def test_a_lease_that_cannot_be_read_is_taken_over(store: Store, clock: Clock, content: bytes) -> None:
+    store.put(f"{PATH}/00000007.json", content)
+    assert _held(store, clock, "a").number == 8
+
+
+def test_a_store_out_of_reach_does_not_cost_the_lease_before_its_time(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = _held(store, clock, "a")
+
+    def unreachable(self: Store, path: str) -> list[str]:
+        raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(Store, "names", unreachable)
+    clock.now += TTL / 2
+    assert lease.renew()
+    clock.now += TTL
+    assert not lease.renew()
+    assert lease.is_lost
+
+
+def test_who_waits_gets_what_the_other_made(store: Store, clock: Clock) -> None:
+    other = _held(store, clock, "a")
+    made: list[str] = []
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        clock.now += seconds
+        other.renew()
+        if len(waited) == 3:
+            made.append("the artifact")
+
+    def result() -> str | None:
+        return made[0] if made else None
+
+    with lease_or_result(store, PATH, "b", result, TTL, clock, wait) as held:
+        assert held == "the artifact"
+    assert len(waited) == 3
+
+
+def test_who_waits_for_one_that_is_killed_takes_over(store: Store, clock: Clock) -> None:
+    _held(store, clock, "a")
+
+    def wait(seconds: float) -> None:
+        clock.now += seconds
+
+    with lease_or_result(store, PATH, "b", lambda: None, TTL, clock, wait) as held:
+        assert isinstance(held, Lease)
+        assert held.number == 2
+    assert clock.now <= 1000 + TTL + SKEW_SECONDS + 3
+    assert _acquire(store, clock, "c") is not None
+
+
+def test_a_holder_from_a_machine_with_a_wrong_clock_is_not_waited_for_for_ever(
+    store: Store, clock: Clock
+) -> None:
+    tomorrow = Clock()
+    tomorrow.now += 86400
+    _held(store, tomorrow, "a")
+
+    def wait(seconds: float) -> None:
+        clock.now += seconds
+
+    with lease_or_result(store, PATH, "b", lambda: None, TTL, clock, wait) as held:
+        assert isinstance(held, Lease)
+    assert clock.now <= 1000 + TTL + SKEW_SECONDS + 3
+
+
+def test_what_was_finished_at_the_last_moment_is_not_done_again(store: Store, clock: Clock) -> None:
+    answers = iter([None, "made"])
+    with lease_or_result(store, PATH, "b", lambda: next(answers), TTL, clock) as held:
+        assert held == "made"
+    assert _acquire(store, clock, "c") is not None
+
+
+def test_finished_work_leaves_no_lease_behind(store: Store, clock: Clock) -> None:
+    made: list[str] = []
+    with lease_or_result(store, PATH, "a", lambda: made[0] if made else None, TTL, clock) as held:
+        assert isinstance(held, Lease)
+        assert store.names(PATH) == ["00000001.json"]
+        made.append("the artifact")
+    assert store.names(PATH) == []
+    with lease_or_result(store, PATH, "b", lambda: made[0], TTL, clock) as held:
+        assert held == "the artifact"
+
+
+def test_an_error_in_the_work_frees_the_lease(store: Store, clock: Clock) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        lease_or_result(store, PATH, "a", lambda: None, TTL, clock),
+    ):
+        raise ZeroDivisionError
+    assert _acquire(store, clock, "b") is not None
+
+
+def test_the_heartbeat_renews_until_the_block_ends(store: Store, clock: Clock) -> None:
+    lease = _held(store, clock, "a")
+    beats = threading.Semaphore(0)
+    renew = lease.renew
+
+    def counted() -> bool:
+        try:
+            return renew()
+        finally:
+            beats.release()
+
+    lease.renew = counted  # type: ignore[method-assign]
+    with heartbeat(lease, every_seconds=0.001):
+        for _ in range(5):
+            assert beats.acquire(timeout=30)
+    assert not [thread for thread in threading.enumerate() if thread.name == "rzero-lease"]
+    assert not lease.is_lost
+
+
+def test_a_holder_is_named_for_a_person() -> None:
+    assert holder_name("run a") == f"run a on {os.uname().nodename}, process {os.getpid()}"

@@ -1,0 +1,221 @@
+"""Which answers are equal."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.voting.equivalence import Grader
+from tasks.voting.forms import Status, agree, read
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (CORPUS / name).read_text(encoding="utf-8").splitlines()]
+
+
+def hostile(ends: str) -> list[str]:
+    return [
+        line["answer"] if "answer" in line else "".join(piece * times for piece, times in line["repeat"])
+        for line in lines("hostile.jsonl")
+        if line["ends"] == ends
+    ]
+
+
+@pytest.fixture(scope="module")
+def grader() -> Iterator[Grader]:
+    # Long enough for a busy machine: what must time out does so with a limit of its own.
+    with Grader(timeout_seconds=60.0, workers=1) as shared:
+        yield shared
+
+
+def test_the_corpus_of_judged_pairs_is_graded_as_judged(grader: Grader) -> None:
+    pairs = lines("equal_or_not.jsonl")
+    verdicts = grader.equivalent([(pair["a"], pair["b"]) for pair in pairs])
+    wrong = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict is not pair["equal"]]
+    assert len(pairs) >= 700
+    assert wrong == []
+
+
+def test_equality_does_not_depend_on_the_order_of_a_pair(grader: Grader) -> None:
+    pairs = [(pair["a"], pair["b"]) for pair in lines("equal_or_not.jsonl")]
+    assert grader.equivalent(pairs) == grader.equivalent([(b, a) for a, b in pairs])
+
+
+def test_what_needs_no_algebra_system_starts_no_process() -> None:
+    answers = ["34", "-7", "1/2", r"\frac{3}{4}", "0.25", "x=5", "42-", "3+4=7-", "cat", "(1,2)", r"\sqrt{2}"]
+    with Grader() as grader:
+        grader.equivalent([(a, b) for a in answers for b in answers])
+        assert not grader._pool.started
+
+
+def test_sums_and_integrals_are_valued_in_a_worker(grader: Grader) -> None:
+    pairs = [(r"\sum_{k=1}^{10} k", "55"), (r"\int_0^1 x^2\,dx", r"\frac13"), (r"\int_0^1 x\,dx", "1")]
+    assert grader.equivalent(pairs) == [True, True, False]
+
+
+def test_one_answer_agrees_with_itself_however_hostile() -> None:
+    answers = hostile("timeout") + hostile("refused")
+    with Grader(timeout_seconds=0.2) as grader:
+        assert grader.equivalent([(a, f" {a} ") for a in answers[:1]]) == [True]
+        assert all(agree(read(answer), read(answer)) for answer in answers)
+
+
+def test_a_hang_ends_as_none_is_counted_and_the_others_are_graded() -> None:
+    hanging = hostile("timeout")
+    with Grader(timeout_seconds=0.7, workers=2) as grader:
+        pairs = [pair for answer in hanging for pair in ((answer, "5"), ("1/2", "0.5"), ("2", "3"))]
+        verdicts = grader.equivalent(pairs)
+        assert verdicts == [None, True, False] * len(hanging)
+        assert grader.timeouts + grader.failures == len(hanging)
+        assert grader.timeouts >= len(hanging) - 2
+        # A time-out is remembered: the same answer does not cost its time again, but is counted again.
+        counted = grader.timeouts
+        assert grader.equivalent([(hanging[0], "7")]) == [None]
+        assert grader.timeouts == counted + 1
+
+
+def test_answers_too_long_or_too_deep_are_refused_and_counted() -> None:
+    refused = hostile("refused")
+    with Grader() as grader:
+        assert grader.equivalent([(answer, "5") for answer in refused]) == [None] * len(refused)
+        assert grader.refusals == len(refused)
+        assert not grader._pool.started
+
+
+def test_text_that_is_no_mathematics_is_unequal_at_once(grader: Grader) -> None:
+    assert grader.equivalent([(answer, "5") for answer in hostile("unequal")]) == [False] * 3
+    assert grader.equivalent([(" " * 50_000 + "5", "5")]) == [True]
+
+
+def test_killed_processes_are_replaced_and_none_outlives_the_grader() -> None:
+    with Grader(timeout_seconds=60.0, workers=1) as grader:
+        assert grader.equivalent([(r"\sum_{k=1}^{3} k", "6")]) == [True]
+        os.kill(grader._pool._idle[0].pid, signal.SIGKILL)
+        assert grader.equivalent([(r"\sum_{k=1}^{4} k", "10")]) == [True]
+
+        nursery = grader._pool._nursery
+        assert nursery is not None
+        nursery.kill()
+        nursery.wait()
+        assert grader.equivalent([(r"\sum_{k=1}^{5} k", "15"), (r"\sum_{k=1}^{6} k", "20")]) == [True, False]
+        assert grader.failures == 0
+        nursery = grader._pool._nursery
+        workers = [worker.pid for worker in grader._pool._idle]
+    assert nursery is not None
+    assert nursery.returncode is not None
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_worker_cannot_take_more_memory_than_its_limit() -> None:
+    with Grader(timeout_seconds=60.0, memory_bytes=256 << 20, workers=1) as grader:
+        assert grader.equivalent([(r"2^{10^{10}}", "5"), (r"\sum_{k=1}^{3} k", "6")]) == [None, True]
+        assert grader.failures == 1
+
+
+def test_several_threads_share_one_grader(grader: Grader) -> None:
+    def grade(k: int) -> list[bool | None]:
+        return grader.equivalent([(rf"\sum_{{j=1}}^{{{k}}} j", str(k * (k + 1) // 2)), ("x=1", "y=1")])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(grade, range(2, 14))) == [[True, False]] * 12
+
+
+def test_a_grader_works_outside_the_main_thread_and_after_it_was_closed() -> None:
+    found: list[bool | None] = []
+
+    def work() -> None:
+        for _ in range(2):
+            with grader:
+                found.extend(grader.equivalent([(rf"\int_0^{{{len(found) + 2}}} x\,dx", "2")]))
+
+    grader = Grader(timeout_seconds=60.0, workers=1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [True, False]
+
+
+def _grade_in_child(results: Any) -> None:
+    with Grader(timeout_seconds=60.0, workers=1) as grader:
+        results.put(grader.equivalent([(r"\sum_{k=1}^{3} k", "6")]))
+
+
+def test_a_grader_works_in_a_daemonic_process() -> None:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=_grade_in_child, args=(results,), daemon=True)
+    process.start()
+    assert results.get(timeout=120) == [True]
+    process.join()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"timeout_seconds": 0.0}, {"memory_bytes": 1000}, {"workers": 0}],
+    ids=lambda a: next(iter(a)),
+)
+def test_limits_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        Grader(**arguments)
+
+
+_SPELLINGS = (
+    r"1 2 10 0 x y a pi \pi \frac { } ( ) [ ] + - * / ^ _ ! | \sqrt \sin sin \log \text{ cm and or , ; : = < "
+    r"\le \pm \infty e i % \% ^\circ \{ \} \cup \in 0.5 1/2 \binom \begin{pmatrix} \end{pmatrix} & \\ ' $ "
+    "\\$ . ... \\overline 1e5 é ∞ ½ ² \x01 \x02 \x03 \\int ^{-1} cat \\mathbb{R} \\lfloor C U"
+)
+_PIECES = st.sampled_from([*_SPELLINGS.split(" "), " "])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.lists(_PIECES, max_size=30).map("".join), st.text(max_size=40)))
+def test_any_text_is_read_without_an_error_and_equals_itself(answer: str) -> None:
+    form = read(answer)
+    assert form.status in Status
+    assert hash(form.key) == hash(form.key)
+    assert agree(form, form)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))
+def test_a_fraction_equals_all_its_spellings_and_not_its_neighbour(top: int, bottom: int) -> None:
+    forms = [
+        read(text)
+        for text in (
+            f"{top}/{bottom}",
+            rf"\frac{{{top}}}{{{bottom}}}",
+            rf"\dfrac{{{3 * top}}}{{{3 * bottom}}}",
+        )
+    ]
+    assert all(agree(forms[0], other) for other in forms)
+    assert not agree(forms[0], read(f"{top + 1}/{bottom}"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["5", "5.0", "x=5", "y=5", "5 cm", "5 m", "50 mm", "2x=10", "5%", "0.05"]),
+        min_size=3,
+        max_size=3,
+    )
+)
+def test_equal_in_every_part_is_an_equivalence_relation(answers: list[str]) -> None:
+    a, b, c = (read(answer) for answer in answers)
+    assert agree(a, b) == agree(b, a)
+    if a.key == b.key and b.key == c.key:
+        assert agree(a, c)

@@ -25,9 +25,9 @@ def export_command(store: Store, config: RunConfig, iteration: int, model: str, 
         raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
     manifest = read_manifest(store, step.location)
     assert manifest is not None
-    names = [file.name for file in manifest.files if "/" not in file.name]
+    digests = {file.name: file.sha256 for file in manifest.files if "/" not in file.name}
     partial = folder.with_name(folder.name + ".partial")
-    for name in names:
-        store.download(f"{step.location.path}/{name}", partial / name)
+    for name in digests:
+        store.download(f"{step.location.path}/{name}", partial / name, sha256=digests[name])
     partial.rename(folder)
-    return f"{folder}: {model} of iteration {iteration}, {len(names)} files"
+    return f"{folder}: {model} of iteration {iteration}, {len(digests)} files"

@@ -21,8 +21,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
         table.add_column(name.replace("_", "\n"), justify="right" if numeric else "left", vertical="bottom")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
-    console = Console(markup=False, highlight=False)
-    console.print(table, width=max(console.width, _WIDTH))
+    Console(markup=False, highlight=False, width=max(Console().width, _WIDTH)).print(table)
 
 
 def _text(value: Any) -> str:

@@ -27,6 +27,10 @@ def _saved_block(uri: str, is_local: bool, api_url: str) -> Any:
     from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 
     base = f"{uri}/{results_path()}"
-    block: Any = LocalFileSystem(basepath=base) if is_local else RemoteFileSystem(basepath=base)
+    block: Any = (
+        LocalFileSystem(basepath=base)
+        if is_local
+        else RemoteFileSystem(basepath=base, settings={"use_listings_cache": False})
+    )
     block.save(f"rzero-{hashlib.sha256(uri.encode()).hexdigest()[:16]}", overwrite=True)
     return block

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pyarrow as pa
 from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
-from infra.artifacts import ArtifactRef, ArtifactWriter, FileRecord, Location, read_table
+from infra.artifacts import ArtifactRef, ArtifactWriter, DamagedArtifact, FileRecord, Location, read_table
 from infra.checkpoints import StoreCheckpoints
-from infra.damage import find_part_record, part_record_path
+from infra.damage import find_part_record, part_record_path, set_aside
 from infra.models import model_folder
 from infra.store import Store, StoreError
 from infra.tables import table_of
@@ -43,13 +44,24 @@ class Work:
 
     def model(self, ref: ArtifactRef) -> Path:
         """A local Hugging Face directory with the model."""
-        return model_folder(self.store, ref)
+        with self._whole_inputs():
+            return model_folder(self.store, ref)
 
     def table(self, ref: ArtifactRef, side_table: str | None = None) -> pl.DataFrame:
         """All rows of an artifact's main table, or of a side table."""
-        frame = pl.from_arrow(read_table(self.store, ref, side_table))
+        with self._whole_inputs():
+            frame = pl.from_arrow(read_table(self.store, ref, side_table))
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    @contextlib.contextmanager
+    def _whole_inputs(self) -> Iterator[None]:
+        """An input that turns out damaged is set aside, so that the next run makes it again."""
+        try:
+            yield
+        except DamagedArtifact as damage:
+            where = set_aside(self.store, damage.path)
+            raise StoreError(f"{damage}; set aside at {where}: start the same command again") from None
 
     def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the rows of a table of the contract; a side table where it is not the stage's main one."""

@@ -59,7 +59,7 @@ class Axis:
         """As plotly's layout takes it."""
         options: dict[str, Any] = {"title": {"text": self.title, "standoff": 8, "font": {"size": 13}}}
         if self.share:
-            options["tickformat"] = ".1~%"
+            options["tickformat"] = ".2~%"
         if self.categories:
             options["type"] = "category"
         if self.range:
@@ -112,6 +112,7 @@ def new_figure(x: Axis, y: Axis, height: int = 330, legend: bool = True) -> go.F
         "legend": {
             "orientation": "h",
             "traceorder": "normal",
+            "maxheight": 0.9,
             "y": 1.02,
             "yanchor": "bottom",
             "x": 0,

@@ -57,7 +57,7 @@ def kept_charts(lines: Sequence[Line], scored: pl.DataFrame) -> list[Chart]:
     figure = new_figure(
         Axis("share of all candidates", share=True, range=(0, 1.001), extra={"dtick": 0.25}),
         y,
-        150 + 34 * len(bars),
+        200 + 34 * len(bars),
     )
     found = {
         (line, i, fate): share

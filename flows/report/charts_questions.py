@@ -73,11 +73,13 @@ def p_hat_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
             figure.update_layout(barmode="group", bargap=0.18, bargroupgap=0.04)
             who = f"{line.label}, iteration {iteration}" if len(lines) > 1 else f"Iteration {iteration}"
             caption = (
-                "The same Solver answers both. Training should move questions into the shaded middle, which the "
-                "filter keeps: from the right, where all answers agree, or from the left, where they scatter."
+                "The same Solver answers both. Training should move questions into the shaded middle, "
+                "which the filter keeps: from the right, where answers agree, or from the left, where "
+                "they scatter."
             )
             key = f"p-hat-{len(charts)}"
-            charts.append(Chart(key, f"{who}: p̂ before and after", caption, figure, ("", "p̂", "share"), rows))
+            title, headers = f"{who}: p̂ before and after", ("", "p̂", "share")
+            charts.append(Chart(key, title, caption, figure, headers, rows))
     return charts
 
 

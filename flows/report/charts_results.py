@@ -281,7 +281,7 @@ def time_chart(runs: Sequence[Run]) -> Chart | None:
         categories=True,
         extra={"autorange": "reversed"},
     )
-    figure = new_figure(Axis(f"time in {unit}", zero=True), y, height=120 + 34 * len(bars))
+    figure = new_figure(Axis(f"time in {unit}", zero=True), y, height=170 + 34 * len(bars))
     for index, stage in enumerate(STAGE_ORDER):
         mine = {where: seconds for where, name, seconds in rows if name == stage}
         figure.add_bar(

@@ -180,7 +180,8 @@ def _of_training(probe: pl.DataFrame, scored: pl.DataFrame) -> list[str]:
     which = [str(iteration) for iteration in sorted(flat["iteration"].unique().to_list())]
     return [
         "The uncertainty of fresh questions did not clearly rise with the Challenger's training in "
-        f"iteration{'s' if len(which) > 1 else ''} {_sentence(which)}: the 95\u00a0% interval of the difference reaches 0 or below."
+        f"iteration{'s' if len(which) > 1 else ''} {_sentence(which)}: the 95\u00a0% interval of the "
+        "difference reaches 0 or below."
     ]
 
 

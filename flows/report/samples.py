@@ -129,6 +129,8 @@ def _votes(row: Mapping[str, Any]) -> Html:
     if row["samples"] == 0:
         return text("–")
     answered = row["samples"] - row["abstentions"]
+    if not answered:
+        return text(f"none of {row['samples']} answered")
     none = f", {row['abstentions']} gave none" if row["abstentions"] else ""
     meter = element(
         "span", element("span", style=f"width:{100 * row['p_hat']:.0f}%"), class_="meter", aria_hidden="true"

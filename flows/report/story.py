@@ -63,6 +63,9 @@ def _state(run: Run) -> str:
     if run.first_unfinished:
         iteration, stage = run.first_unfinished
         state += f"; unfinished from {stage} of iteration {iteration} on, this report shows what there is"
+    for item in run.steps:
+        if item.step.damage:
+            state += f"; left out as damaged, to be made again by the next run: {item.step.damage}"
     base = config.base_model.name
     return f"{run.name}: preset {config.preset}, base model {base}, seed {config.seed}; {state}."
 
@@ -108,7 +111,8 @@ def _result_sections(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Se
 def _summary(run: Run) -> Html:
     """The table that `rzero run` prints."""
     rows = [row for row in summary_rows(run.steps) if any(v for k, v in row.items() if k != "iteration")]
-    headers = list(dict.fromkeys(key for row in rows for key in row))
+    known = dict.fromkeys(key for row in rows for key in row if key != "seconds")
+    headers = [key for key in known if any(row.get(key) is not None for row in rows)] + ["seconds"]
     shares = {"kept_share", "unique_share", "label_accuracy", "pass@1", "greedy"}
 
     def cell(name: str, value: object) -> object:

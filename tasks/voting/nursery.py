@@ -20,11 +20,12 @@ import signal
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
 HEADER = struct.Struct("!I")
 COMMAND = struct.Struct("!ci")
-STATUS = struct.Struct("!i")
+STATUS = struct.Struct("!id")
 IDLE_SECONDS = 1.0
 GENTLE = "memory"
 
@@ -61,7 +62,7 @@ def main(control_number: int, timeout_seconds: float, memory_bytes: int) -> None
     gc.collect()
     gc.freeze()
     children: set[int] = set()
-    control.sendall(STATUS.pack(0))
+    control.sendall(STATUS.pack(0, 0.0))
     try:
         while _waits(control, parent):
             command, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 1)
@@ -75,9 +76,9 @@ def main(control_number: int, timeout_seconds: float, memory_bytes: int) -> None
                     _work(socket.socket(fileno=descriptors[0]), timeout_seconds, memory_bytes)
                 os.close(descriptors[0])
                 children.add(pid)
-                control.sendall(STATUS.pack(pid))
+                control.sendall(STATUS.pack(pid, 0.0))
             else:
-                control.sendall(STATUS.pack(_kill(number) if number in children else 0))
+                control.sendall(STATUS.pack(*(_kill(number) if number in children else (0, 0.0))))
                 children.discard(number)
     finally:
         for pid in children:
@@ -93,15 +94,16 @@ def _waits(channel: socket.socket, parent: int) -> bool:
     return True
 
 
-def _kill(pid: int) -> int:
-    """Kill a child unless it is dead, and return the signal that it died of, 0 for an exit."""
-    with contextlib.suppress(ProcessLookupError):
-        done, status = os.waitpid(pid, os.WNOHANG)
+def _kill(pid: int) -> tuple[int, float]:
+    """Kill a child unless it is dead: the signal that it died of (0 for an exit) and its CPU seconds."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        done, status, usage = os.wait4(pid, os.WNOHANG)
         if done == 0:
             os.kill(pid, signal.SIGKILL)
-            status = os.waitpid(pid, 0)[1]
-        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    return 0
+            _, status, usage = os.wait4(pid, 0)
+        cause = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        return cause, usage.ru_utime + usage.ru_stime
+    return 0, 0.0
 
 
 def _work(channel: socket.socket, timeout_seconds: float, memory_bytes: int) -> None:
@@ -127,7 +129,7 @@ def _work(channel: socket.socket, timeout_seconds: float, memory_bytes: int) -> 
                 # Whatever the algebra system raises on hostile input is its answer: it cannot tell.
                 reply = ["fault", f"{type(fault).__name__}: {fault}"[:200]]
             signal.setitimer(signal.ITIMER_REAL, 0)
-            send(channel, reply)
+            send(channel, [*reply, time.process_time()])
     except (EOFError, OSError, MemoryError):
         code = 1
     finally:

@@ -28,6 +28,8 @@ from tasks.voting.nursery import COMMAND, GENTLE, STATUS, receive, send
 START_SECONDS = 120.0
 # How long after its limit a worker that did not die by itself is killed.
 GRACE_SECONDS = 1.0
+# A request that got less than this share of a processor until its time was over is tried once more.
+STARVED_SHARE = 0.25
 _ROOT = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tasks.voting.nursery import main; {}"
 _MAIN = "main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))"
@@ -51,6 +53,7 @@ class _Worker:
     channel: socket.socket
     task: int = -1
     started: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class WorkerPool:
@@ -72,6 +75,8 @@ class WorkerPool:
 
     def run(self, requests: Sequence[Sequence[str]]) -> list[Outcome]:
         """The outcome of every request, in order."""
+        if self._nursery is not None and self._nursery.poll() is not None:
+            self.close()
         outcomes: list[Outcome | None] = [None] * len(requests)
         waiting = deque(range(len(requests)))
         busy: dict[int, _Worker] = {}
@@ -95,12 +100,13 @@ class WorkerPool:
                         selector.unregister(worker.channel)
                         del busy[worker.pid]
                         outcome = self._collect(worker) if worker in ready else self._kill(worker)
-                        if outcome.kind == "died" and worker.task not in retried:
-                            # Not of its own limits: perhaps the system took it, so it gets a second chance.
+                        if outcome.kind in ("died", "starved") and worker.task not in retried:
+                            # Perhaps the system took the worker or was too busy: a second chance.
                             retried.add(worker.task)
                             waiting.append(worker.task)
                         else:
-                            outcomes[worker.task] = outcome
+                            starved = outcome.kind == "starved"
+                            outcomes[worker.task] = Outcome("timeout") if starved else outcome
             finally:
                 for worker in busy.values():
                     self._kill(worker)
@@ -149,7 +155,7 @@ class WorkerPool:
 
     def _collect(self, worker: _Worker) -> Outcome:
         try:
-            kind, value = receive(worker.channel)
+            kind, value, worker.cpu_seconds = receive(worker.channel)
         except (OSError, EOFError, ValueError):
             return self._kill(worker)
         if kind == GENTLE:
@@ -164,18 +170,20 @@ class WorkerPool:
         worker.channel.close()
         late = time.monotonic() - worker.started >= self.timeout_seconds
         try:
-            cause = self._command(b"K", worker.pid)
+            cause, cpu_seconds = self._command(b"K", worker.pid)
         except (OSError, EOFError, PoolError):
-            cause = 0
-        timed_out = cause == signal.SIGALRM or (cause == signal.SIGKILL and late)
-        return Outcome("timeout" if timed_out else "died")
+            cause, cpu_seconds = 0, 0.0
+        if cause != signal.SIGALRM and not (cause == signal.SIGKILL and late):
+            return Outcome("died")
+        spent = cpu_seconds - worker.cpu_seconds
+        return Outcome("starved" if spent < STARVED_SHARE * self.timeout_seconds else "timeout")
 
     def _fork(self) -> _Worker:
         if self._nursery is None:
             self._start()
         ours, theirs = socket.socketpair()
         try:
-            pid = self._command(b"F", 0, theirs)
+            pid, _ = self._command(b"F", 0, theirs)
         except BaseException:
             ours.close()
             raise
@@ -183,7 +191,7 @@ class WorkerPool:
             theirs.close()
         return _Worker(pid, ours)
 
-    def _command(self, verb: bytes, number: int, passed: socket.socket | None = None) -> int:
+    def _command(self, verb: bytes, number: int, passed: socket.socket | None = None) -> tuple[int, float]:
         if self._control is None:
             raise PoolError("the grading workers have been closed")
         message = COMMAND.pack(verb, number)
@@ -193,7 +201,7 @@ class WorkerPool:
             socket.send_fds(self._control, [message], [passed.fileno()])
         return self._status()
 
-    def _status(self) -> int:
+    def _status(self) -> tuple[int, float]:
         assert self._control is not None
         reply = b""
         while len(reply) < STATUS.size:
@@ -201,7 +209,8 @@ class WorkerPool:
             if not part:
                 raise EOFError("the process that starts grading workers is gone")
             reply += part
-        return int(STATUS.unpack(reply)[0])
+        number, seconds = STATUS.unpack(reply)
+        return int(number), float(seconds)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

@@ -1,4 +1,6 @@
-"""Scoring against its peers, measured side by side: python -m tests.benchmarks.bench_scoring [--quick] [--full]
+"""Scoring against its peers, measured side by side.
+
+    python -m tests.benchmarks.bench_scoring [--quick] [--full]
 
 CPU seconds of the process and its children; each case runs in a process of its own, so that its peak
 memory is its own. A peer that would take many minutes is measured on a part of the work and scaled
@@ -220,9 +222,7 @@ def run_case(name: str, *arguments: int | str) -> Result:
 def report(quick: bool, full: bool) -> None:
     """Run all cases and print the tables."""
     print("Repetition penalty (CPU s; peer: nltk sentence_bleu in a double loop + scikit-learn)", flush=True)
-    print(
-        f"{'questions':>22} {'CPU s':>8} {'peak MB':>8} {'peer CPU s':>11} {'ratio':>7}  peer measured on, partition"
-    )
+    print(f"{'questions':>22} {'CPU s':>8} {'peak MB':>8} {'peer CPU s':>11} {'ratio':>7}  peer measured on")
     sizes = (
         [(512, 96), (2048, 128)]
         if quick
@@ -235,7 +235,8 @@ def report(quick: bool, full: bool) -> None:
             if peer_count:
                 ratio = row["peer_seconds"] / row["seconds"]
                 same = "the same" if row["same"] else "DIFFERENT"
-                line += f" {row['peer_seconds']:>11.1f} {ratio:>6.0f}x  {row['measured_pairs']:.1%} of pairs, {same}"
+                line += f" {row['peer_seconds']:>11.1f} {ratio:>6.0f}x  {row['measured_pairs']:.1%} of pairs"
+                line += f", partition {same}"
             print(line, flush=True)
 
     questions, peer_questions = (500, 40) if quick else (8000, 200)
@@ -265,9 +266,9 @@ def report(quick: bool, full: bool) -> None:
         print(f"{name:>14} {found['right']:>7.1%} right, {found['wrongly_equal']} wrongly equal")
     row = run_case("hangs")
     print(
-        f"\nHostile answers ({row['count']}, limit 2 s): longest {row['longest']:.2f} s, {row['timeouts']} timed out, "
-        f"{row['refusals']} refused, {row['failures']} out of memory; other answers graded beside "
-        f"{row['graded']} of {row['count']}; peak {row['megabytes']:.0f} MB"
+        f"\nHostile answers ({row['count']}, limit 2 s): longest {row['longest']:.2f} s, "
+        f"{row['timeouts']} timed out, {row['refusals']} refused, {row['failures']} out of memory; "
+        f"other answers graded beside {row['graded']} of {row['count']}; peak {row['megabytes']:.0f} MB"
     )
 
 

@@ -20,7 +20,7 @@ from data.resolve import ConfigError
 from flows.command_report import report_command
 from flows.report import theme
 from flows.report.read import lines_of, read_runs
-from infra.store import Store, StoreError
+from infra.store import Store
 
 Fabricate = Callable[..., RunConfig]
 FETCHING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "ping"}
@@ -239,10 +239,14 @@ def test_an_unknown_run_and_a_target_in_the_way_are_one_clear_line(
     assert not list(tmp_path.parent.glob(".tmp-*"))
 
 
-def test_a_damaged_table_is_named_and_no_report_is_written(local_store: Store, fabricate: Fabricate) -> None:
+def test_a_damaged_table_is_left_out_and_named(
+    local_store: Store, fabricate: Fabricate, tmp_path: Path
+) -> None:
     fabricate(local_store, iterations=1)
     damaged = next(Path(local_store.root).rglob("score_and_filter/*/part-00000.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    with pytest.raises(StoreError, match=r"part-00000.parquet"):
-        report_command(local_store, ["made"])
-    assert not (Path(local_store.root) / "runs/made/report.html").exists()
+    page = page_of(report_command(local_store, ["made"], tmp_path / "report.html"))
+    assert "kept" not in page.charts
+    assert "accuracy" in page.charts
+    assert f"left out as damaged, to be made again by the next run: {damaged}" in page.text
+    assert "unfinished from score_and_filter of iteration 1 on" in page.text

@@ -194,6 +194,7 @@ def test_who_waits_for_one_that_is_killed_takes_over(store: Store, clock: Clock)
 
     def wait(seconds: float) -> None:
         clock.now += seconds
+        assert clock.now < 2000
 
     with lease_or_result(store, PATH, "b", lambda: None, TTL, clock, wait) as held:
         assert isinstance(held, Lease)
@@ -211,6 +212,7 @@ def test_a_holder_from_a_machine_with_a_wrong_clock_is_not_waited_for_for_ever(
 
     def wait(seconds: float) -> None:
         clock.now += seconds
+        assert clock.now < 2000
 
     with lease_or_result(store, PATH, "b", lambda: None, TTL, clock, wait) as held:
         assert isinstance(held, Lease)

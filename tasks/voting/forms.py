@@ -87,6 +87,9 @@ _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z]")
 _FUNCTION_NAME = re.compile(
     r"\\?[A-Za-z]+'*(?:\^\{?-1\}?)?\([A-Za-z](?:,[A-Za-z])*\)|\\frac\{d[a-z]\}\{d[a-z]\}|d[a-z]/d[a-z]"
 )
+_DERIVATIVE = re.compile(
+    r"\\frac\s*\{\s*(?:d|\\partial)\s*\}\s*\{\s*(?:d|\\partial)\s*[a-z]\s*\}|(?<![A-Za-z])d/d[a-z]\b"
+)
 _PIECE = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\sA-Za-z\d]")
 _IGNORED = frozenset([*".,;:!?'\"$(){}[]\\`", TEXT_OPEN, TEXT_CLOSE, "and"])
 _SYNONYMS = {
@@ -151,6 +154,8 @@ def _read_plain(text: str) -> Form:
         return _as_text(text)
     if any(command in TEXTUAL for command in re.findall(r"\\([A-Za-z]+)", text)):
         return _as_text(text)
+    if _DERIVATIVE.search(text):
+        raise HardError("a derivative is no quotient")
     tokens = tokens_of(text)
     if not tokens:
         return _as_text(text)

@@ -1,11 +1,11 @@
 """Which questions are kept: 3 to 7 of 10 (paper, section 2.3), abstentions counted."""
 
 import pytest
-from tasks.voting.votes import Vote
 
 from data.config import FilterConfig
 from tasks.filter import drop_reason
 from tasks.questions import ScoredQuestion
+from tasks.voting.votes import Vote
 
 
 def _question(votes: int, answered: int = 10, samples: int = 10) -> ScoredQuestion:

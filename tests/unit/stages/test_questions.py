@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pytest
-from tasks.voting.equivalence import Grader
 
 from tasks.questions import score_questions
+from tasks.voting.equivalence import Grader
 
 
 def _write(question: str) -> str:

@@ -49,6 +49,18 @@ def test_the_corpus_of_judged_pairs_is_graded_as_judged(grader: Grader) -> None:
     assert wrong == []
 
 
+def test_pairs_it_was_not_tuned_on_are_graded_well_and_none_is_wrongly_equal(grader: Grader) -> None:
+    pairs = lines("second_bag.jsonl")
+    verdicts = grader.equivalent([(pair["a"], pair["b"]) for pair in pairs])
+    judged = list(zip(pairs, verdicts, strict=True))
+    assert [pair for pair, verdict in judged if verdict and not pair["equal"]] == []
+    assert sum(verdict is pair["equal"] for pair, verdict in judged) >= 0.95 * len(pairs)
+
+
+def test_a_derivative_is_no_quotient(grader: Grader) -> None:
+    assert grader.equivalent([(r"\frac{d}{dx} x^2", "x")]) == [False]
+
+
 def test_equality_does_not_depend_on_the_order_of_a_pair(grader: Grader) -> None:
     pairs = [(pair["a"], pair["b"]) for pair in lines("equal_or_not.jsonl")]
     assert grader.equivalent(pairs) == grader.equivalent([(b, a) for a, b in pairs])

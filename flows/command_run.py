@@ -9,14 +9,12 @@ from collections.abc import Sequence
 import click
 
 from data.config import RunConfig
-from data.resolve import ConfigError
+from flows.quiet import EXPECTED, quiet_expected_errors
 from flows.show import show_table
 from flows.start import begin, unfinished_steps
 from flows.summary import read_steps, summary_rows
 from infra.artifacts import table_folders
-from infra.store import Store, StoreError
-from infra.trainers.errors import TrainingError
-from tasks.errors import StageError
+from infra.store import Store
 
 
 def run_command(
@@ -48,12 +46,11 @@ def run_command(
 
 def _work(config: RunConfig) -> int:
     from flows.evolve import evolve
-    from flows.quiet import quiet_expected_errors
 
     quiet_expected_errors()
     try:
         evolve(run=config.run, iterations=config.iterations, store=config.store)
-    except (ConfigError, StageError, StoreError, TrainingError, OSError) as error:
+    except (*EXPECTED, OSError) as error:
         click.echo(f"rzero: {error}", err=True)
         click.echo("rzero: what is finished is kept; the same command goes on from there", err=True)
         return 1

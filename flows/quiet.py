@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 
 from data.resolve import ConfigError
+from infra.samplers.transformers import ModelDirectoryError
 from infra.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.errors import StageError
 
-_EXPECTED = (ConfigError, StageError, StoreError, TrainingError)
+EXPECTED = (ConfigError, ModelDirectoryError, StageError, StoreError, TrainingError)
+"""What a person can mend; the message says how."""
 
 
 class _WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], _EXPECTED):
+        if record.exc_info and isinstance(record.exc_info[1], EXPECTED):
             record.exc_info = None
         return True
 

@@ -108,6 +108,7 @@ def load_policy(model_dir: Path, device: torch.device, dtype: torch.dtype) -> tu
             attn_implementation="eager" if device.type == "cpu" else "sdpa",
             local_files_only=True,
             trust_remote_code=False,
+            use_safetensors=True,
         )
     stored = model.dtype
     # Cloned out of the mapped file, into memory of its own: aligned alike in every run.

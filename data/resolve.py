@@ -35,8 +35,8 @@ def resolve(
     `overrides` are "dotted.key=value" strings or a mapping of dotted keys. Raises ConfigError.
     """
     values = _read_preset(preset)
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_split_override, overrides)
-    for key, value in pairs:
+    settings = overrides if isinstance(overrides, Mapping) else split_overrides(overrides)
+    for key, value in settings.items():
         if key.split(".")[0] in ("run", "preset"):
             raise ConfigError(f"{key}: is named outright, it cannot be overridden")
         _set(values, key, value)
@@ -69,6 +69,11 @@ def _read_preset(preset: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"preset: {preset}.yaml is not a mapping")
     return values
+
+
+def split_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """ "dotted.key=value" strings as a mapping; of two with the same key the later one counts."""
+    return dict(map(_split_override, overrides))
 
 
 def _split_override(override: str) -> tuple[str, Any]:

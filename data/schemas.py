@@ -97,7 +97,7 @@ CURRICULUM = _table(
         ("question_id", _INT, False, "Number of the candidate."),
         ("prompt", _MESSAGES, False, "The Solver's prompt as chat messages."),
         ("question", _STR, False, "The question."),
-        ("pseudo_label", _STR, False, "The majority answer."),
+        ("pseudo_label", _STR, False, "The majority answer (another, where filter.labels says so)."),
         ("p_hat", _FLOAT, False, "Votes of the majority answer divided by samples that answered."),
         ("data_source", _STR, False, "verl's field: always 'rzero'."),
         (

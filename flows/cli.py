@@ -129,6 +129,41 @@ def inspect(
 
 
 @main.command()
+@click.argument("name", metavar="NAME")
+@click.option("--experiment", "which", default="ablations", show_default=True, help="Which experiment.")
+@click.option("--variant", "chosen", multiple=True, help="Only this variant; repeatable.  [default: all]")
+@click.option(
+    "--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(0, 1, 2), show_default=True
+)
+@click.option("--preset", help="Preset of the runs.  [default: tiny]")
+@click.option("--iterations", type=int, help="How many iterations.  [default: the preset's]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of all; repeatable.")
+@click.option("--table-only", is_flag=True, help="Run nothing; the table of what is there.")
+@_store_option
+@_json_option
+def experiment(
+    name: str,
+    which: str,
+    chosen: tuple[str, ...],
+    seeds: tuple[int, ...],
+    preset: str | None,
+    iterations: int | None,
+    overrides: tuple[str, ...],
+    store: str | None,
+    table_only: bool,
+    as_json: bool,
+) -> None:
+    """Run variants of a run with several seeds (or resume them), and show them in one table."""
+    from flows.command_experiment import experiment_command
+
+    sys.exit(
+        experiment_command(
+            name, which, chosen, seeds, preset, iterations, overrides, store, table_only, as_json
+        )
+    )
+
+
+@main.command()
 @click.argument("run_names", metavar="NAME [NAME …]", nargs=-1, required=True)
 @click.option("--to", "target", type=click.Path(), help="The HTML file.  [default: report.html with the run]")
 @_store_option

@@ -102,6 +102,9 @@ class Manifest(_Frozen):
     config: dict[str, Any]
     versions: dict[str, str]
     host: str
+    adopted_from: str | None = Field(
+        None, description="The run that made it, where it was copied from another run of the same store."
+    )
     started_at: str
     finished_at: str
     seconds: float
@@ -208,6 +211,7 @@ class ArtifactWriter:
         self.store = store
         self.location = location
         self.started_at = datetime.now(UTC)
+        self.adopted_from: str | None = None
         self._files: dict[str, FileRecord] = {}
 
     def add_table(self, table: pa.Table, side_table: str | None = None, part: int = 0) -> FileRecord:
@@ -273,6 +277,7 @@ class ArtifactWriter:
             config=dict(config),
             versions=_versions(),
             host=socket.gethostname(),
+            adopted_from=self.adopted_from,
             started_at=self.started_at.isoformat(timespec="seconds"),
             finished_at=finished_at.isoformat(timespec="seconds"),
             seconds=round((finished_at - self.started_at).total_seconds(), 3),

@@ -46,8 +46,15 @@ STAGES: dict[str, Stage] = {
         Stage(
             "score_and_filter",
             "scored",
-            ("base_model", "filter", "challenger.repetition_weight", "challenger.repetition_threshold"),
+            (
+                "base_model",
+                "filter",
+                "challenger.repetition_weight",
+                "challenger.repetition_threshold",
+                "evaluation.benchmarks",
+            ),
             ("questions", "answers"),
+            version=2,
         ),
         Stage(
             "train_solver", "model", ("base_model", "solver", "sampler", "trainer"), ("solver", "curriculum")

@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from data.benchmarks import held_out_keys, problem_key
 from data.config import BaseModelConfig
 from data.prompts import solver_messages
 from data.truth import truth_of
 from infra.artifacts import ArtifactRef
-from tasks.filter import drop_reason
+from tasks.filter import drop_reason, training_labels
 from tasks.questions import ScoredQuestion, score_votes
 from tasks.stage import stage
 from tasks.voting.equivalence import Grader
@@ -33,19 +34,34 @@ def score_and_filter(work: Work, questions: ArtifactRef, answers: ArtifactRef) -
             config.repetition_threshold,
         )
         truths = [truth_of(question.question, work.config.base_model) for question in scored]
-        labels = [(_label(question), truth.answer) for question, truth in zip(scored, truths, strict=True)]
-        judged = _judge(labels, grader)
+        judged_pairs = [
+            (_label(question), truth.answer) for question, truth in zip(scored, truths, strict=True)
+        ]
+        judged = _judge(judged_pairs, grader)
         work.figures["grader_timeouts"] = grader.timeouts
+    base, held_out = (
+        work.config.base_model,
+        held_out_keys(work.config.evaluation.benchmarks, work.config.base_model),
+    )
     rows = []
     for number, (question, truth, right) in enumerate(zip(scored, truths, judged, strict=True)):
-        reason = drop_reason(question, work.config.filter)
+        is_held_out = problem_key(question.question or "", base) in held_out
+        reason = drop_reason(question, work.config.filter, is_held_out, truth.answer)
         rows.append(
             _row(number, question, len(scored))
             | {"kept": reason is None, "drop_reason": reason, "label_is_right": right}
             | {"true_answer": truth.answer, "in_range": truth.in_range, "terms": truth.terms}
         )
     work.add_rows("scored", rows)
-    work.add_rows("curriculum", [_curriculum_row(row, work.config.base_model) for row in rows if row["kept"]])
+    kept_rows = [row for row in rows if row["kept"]]
+    labels = training_labels(
+        [row["majority_answer"] for row in kept_rows],
+        [row["true_answer"] for row in kept_rows],
+        work.config.filter,
+        work.seed_of("labels"),
+    )
+    curriculum = [_curriculum_row(row, label, base) for row, label in zip(kept_rows, labels, strict=True)]
+    work.add_rows("curriculum", curriculum)
     work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
     kept, reward = work.figures["kept"], work.figures["reward_mean"]
     work.log.info(f"score_and_filter: kept {kept} of {len(rows)}, reward {reward:.3f}")
@@ -98,15 +114,15 @@ def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, An
     }
 
 
-def _curriculum_row(row: dict[str, Any], base_model: BaseModelConfig) -> dict[str, Any]:
+def _curriculum_row(row: dict[str, Any], label: str, base_model: BaseModelConfig) -> dict[str, Any]:
     return {
         "question_id": row["question_id"],
         "prompt": solver_messages(row["question"], base_model),
         "question": row["question"],
-        "pseudo_label": row["majority_answer"],
+        "pseudo_label": label,
         "p_hat": row["p_hat"],
         "data_source": "rzero",
-        "reward_model": {"style": "rule", "ground_truth": row["majority_answer"]},
+        "reward_model": {"style": "rule", "ground_truth": label},
         "extra_info": {"index": row["question_id"], "split": "train"},
     }
 

@@ -110,7 +110,8 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
-                body(work, **inputs)
+                if not work.adopt():
+                    body(work, **inputs)
                 ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
             publish_stage(work, ref)
             return ref
@@ -132,7 +133,8 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
-                body(work, part, **inputs)
+                if not work.adopt_part(part):
+                    body(work, part, **inputs)
                 return work.commit_part(part)
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"

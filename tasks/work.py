@@ -14,6 +14,7 @@ import pyarrow as pa
 from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
+from infra.adopt import copy_files, find_elsewhere, find_part_elsewhere
 from infra.artifacts import ArtifactRef, ArtifactWriter, DamagedArtifact, FileRecord, Location, read_table
 from infra.checkpoints import StoreCheckpoints
 from infra.damage import find_part_record, part_record_path, set_aside
@@ -86,6 +87,32 @@ class Work:
             if record is None:
                 raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
             self._writer.add_record(record)
+
+    def adopt(self) -> bool:
+        """Take over the artifact of another run in this store that has the same key, where there is one."""
+        found = find_elsewhere(self.store, self.location)
+        if found is None:
+            return False
+        source, manifest = found
+        if not copy_files(self.store, source, self.location, list(manifest.files)):
+            return False
+        for file in manifest.files:
+            self._writer.add_record(file)
+        self.figures |= manifest.figures
+        self._writer.adopted_from = manifest.adopted_from or source.run
+        self.log.info(f"{self.stage.name}: run {source.run!r} has made the same already; copied from there")
+        return True
+
+    def adopt_part(self, part: int) -> bool:
+        """Take over a part from another run whose artifact has the same key, where there is one."""
+        found = find_part_elsewhere(self.store, self.location, part)
+        if found is None:
+            return False
+        source, record = found
+        if not copy_files(self.store, source, self.location, [record]):
+            return False
+        self._part_record = record
+        return True
 
     def checkpoints(self) -> StoreCheckpoints:
         """The checkpoints of this stage's training."""

@@ -23,8 +23,8 @@ _CHAIN = re.compile(rf"{_NUMBER}(?:[+-]{_NUMBER})*")
 _PART = re.compile(r"[+-]?[0-9]+")
 _MOST_CHARACTERS = 1000
 
-ChainKey = tuple[int, tuple[int, ...]]
-"""A start and its sorted signed steps: equal for chains that differ only in the order of the steps."""
+ChainKey = tuple[int, ...]
+"""The start and the signed steps, sorted: equal for chains that differ only in the order of their terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Chain:
 
     @property
     def key(self) -> ChainKey:
-        return self.start, tuple(sorted(self.steps))
+        return tuple(sorted((self.start, *self.steps)))
 
     @property
     def partial_values(self) -> list[int]:

@@ -3,7 +3,7 @@
 import pytest
 
 from data.config import FilterConfig
-from tasks.filter import drop_reason
+from tasks.filter import drop_reason, training_labels
 from tasks.questions import ScoredQuestion
 from tasks.voting.votes import Vote
 
@@ -45,3 +45,19 @@ def test_a_badly_formed_question_is_dropped_with_its_reason() -> None:
 def test_the_edge_of_delta_is_inside() -> None:
     assert drop_reason(_question(7), FilterConfig(delta=0.2)) is None
     assert drop_reason(_question(8), FilterConfig(delta=0.3)) is None
+
+
+def test_a_held_out_question_is_dropped_and_so_is_one_without_truth_where_truth_is_trained_on() -> None:
+    assert drop_reason(_question(5), FilterConfig(), held_out=True) == "held_out"
+    assert drop_reason(_question(5), FilterConfig(labels="truth"), truth=None) == "no_truth"
+    assert drop_reason(_question(5), FilterConfig(labels="truth"), truth="7") is None
+
+
+def test_the_labels_are_the_majoritys_unless_an_experiment_says_otherwise() -> None:
+    majority, truth = [str(n) for n in range(50)], [str(-n) for n in range(50)]
+    assert training_labels(majority, truth, FilterConfig(), seed=1) == majority
+    assert training_labels(majority, truth, FilterConfig(labels="truth"), seed=1) == truth
+    dealt = training_labels(majority, truth, FilterConfig(labels="random"), seed=1)
+    assert sorted(dealt) == sorted(majority)
+    assert sum(one == other for one, other in zip(dealt, majority, strict=True)) < 10
+    assert dealt == training_labels(majority, truth, FilterConfig(labels="random"), seed=1)

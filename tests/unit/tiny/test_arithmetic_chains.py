@@ -170,7 +170,8 @@ def test_the_held_out_set_is_the_same_in_another_process_and_needs_no_torch() ->
     assert shown.stdout.strip() == held_out(12, 40)[-1].question
 
 
-def test_a_key_ignores_the_order_of_the_steps_and_nothing_else() -> None:
+def test_a_key_ignores_the_order_of_the_terms_and_nothing_else() -> None:
+    assert Chain(5, (37, -8)).key == Chain(37, (5, -8)).key
     assert Chain(37, (5, -8)).key == Chain(37, (-8, 5)).key
     assert len({Chain(37, (5, -8)).key, Chain(37, (5, 8)).key, Chain(38, (5, -8)).key}) == 3
 

@@ -1,0 +1,58 @@
+"""An experiment: every variant of a run with every seed, each an evolution, as one flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow
+
+from data.experiments import Variant, load_variants
+from flows.evolve import evolve
+from flows.start import begin, unfinished_steps
+
+
+def run_name(name: str, variant: Variant, seed: int) -> str:
+    """Name of the run of one variant with one seed."""
+    return f"{name}-{variant.name}-seed{seed}"
+
+
+@flow(name="rzero-experiment", flow_run_name="{name}", persist_result=False)
+def experiment(
+    name: str,
+    experiment: str = "ablations",
+    variants: list[str] | None = None,
+    seeds: list[int] | None = None,
+    preset: str | None = None,
+    iterations: int | None = None,
+    store: str | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> list[str]:
+    """Run, or resume, the runs of an experiment; their names.
+
+    Args:
+        name: Name of the experiment's runs: <name>-<variant>-seed<n>.
+        experiment: Which experiment, a file of data/experiments.
+        variants: Names of the variants to run; all where none is named.
+        seeds: Seeds of each variant; 0, 1 and 2 where none is named.
+        preset: Name of the preset; 'tiny' where none is named.
+        iterations: How many iterations; the preset's number where none is named.
+        store: Folder or URI of the store; the preset's where none is named.
+        overrides: Settings of all runs, by dotted key.
+    """
+    chosen = load_variants(experiment, tuple(variants or ()))
+    names = []
+    for seed in seeds or [0, 1, 2]:
+        for variant in chosen:
+            run = run_name(name, variant, seed)
+            settings = {**(overrides or {}), **variant.overrides, "seed": seed}
+            config = begin(run, preset, store, settings, iterations)
+            if unfinished_steps(config):
+                evolve(run=run, iterations=iterations, store=config.store)
+            names.append(run)
+    return names
+
+
+def experiment_runs(name: str, variants: Sequence[Variant], seeds: Sequence[int]) -> dict[str, list[str]]:
+    """Names of the runs by variant."""
+    return {variant.name: [run_name(name, variant, seed) for seed in seeds] for variant in variants}

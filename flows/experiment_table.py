@@ -24,7 +24,7 @@ _FIGURES = {
 
 
 def hard_groups(runs: Sequence[Run]) -> list[str]:
-    """The groups of problems on which the base models (one a seed) answer greedily at most HARD_GREEDY right."""
+    """Groups of problems of which the base models (one a seed) answer at most HARD_GREEDY greedily."""
     scores = [_scores(run, 0) for run in runs]
     found = [frame.filter(pl.col("measure") == "greedy") for frame in scores if frame is not None]
     if not found:
@@ -45,7 +45,8 @@ def experiment_rows(variants: Mapping[str, Sequence[Run]], hard: Sequence[str]) 
             found = [_figures(run, iteration, hard) for run in runs if run.last_iteration >= iteration]
             row: dict[str, Any] = {"variant": name, "iteration": iteration, "seeds": len(found)}
             for figure in found[0]:
-                row[figure] = _spread([figures[figure] for figures in found if figures[figure] is not None])
+                values = (figures[figure] for figures in found)
+                row[figure] = _spread([value for value in values if value is not None])
             rows.append(row)
     return rows
 

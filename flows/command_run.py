@@ -12,7 +12,7 @@ from data.config import RunConfig
 from flows.quiet import EXPECTED, quiet_expected_errors
 from flows.show import show_table
 from flows.start import begin, unfinished_steps
-from flows.summary import read_steps, summary_rows
+from flows.summary import gain_line, read_steps, summary_rows
 from infra.artifacts import table_folders
 from infra.store import Store
 
@@ -65,6 +65,8 @@ def _show(config: RunConfig, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     show_table(rows, f"{config.run} ({config.preset})")
+    if gain := gain_line(rows):
+        click.echo(gain)
     click.echo("Tables, for polars.scan_parquet:")
     for item in steps:
         if item.manifest and item.step.ref:

@@ -89,3 +89,18 @@ def _summary_row(iteration: int, manifests: Mapping[str, Manifest]) -> dict[str,
         "greedy": figure("evaluate", "greedy"),
         "seconds": round(sum(manifest.seconds for manifest in manifests.values()), 1),
     }
+
+
+def gain_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What the iterations gained in accuracy, in percentage points; None before the first is measured."""
+    measured = [row for row in rows if row["pass@1"] is not None]
+    if len(measured) < 2:
+        return None
+    first, last = measured[0], measured[-1]
+    gains = [
+        f"{name} {first[name]:.3f} → {last[name]:.3f} ({100 * (last[name] - first[name]):+.1f} points)"
+        for name in first
+        if name == "pass@1" or name.startswith("maj@") or name == "greedy"
+        if first[name] is not None and last.get(name) is not None
+    ]
+    return f"From the base to iteration {last['iteration']}: {', '.join(gains)}"

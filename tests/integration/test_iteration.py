@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data.benchmarks import held_out_keys, problem_key
 from data.schemas import SCHEMAS
 from flows.evolve import evolve
 from flows.summary import read_steps, status_rows, summary_rows
@@ -86,6 +87,19 @@ def test_votes_and_kept_questions_agree_with_the_answers(small_store: Path) -> N
         assert given["answer"].null_count() == row["abstentions"]
         assert given["answer"].value_counts()["count"].max() == row["votes"] or row["votes"] > 1
         assert row["p_hat"] == pytest.approx(row["votes"] / (row["samples"] - row["abstentions"]))
+
+
+def test_no_held_out_problem_is_trained_on_in_any_order_of_its_terms(small_store: Path) -> None:
+    config = load_run(Store(str(small_store)), "small")
+    assert config is not None
+    held_out = held_out_keys(config.evaluation.benchmarks, config.base_model)
+    scored = pl.read_parquet(f"{small_store}/runs/small/iteration=1/score_and_filter/*/part-*.parquet")
+    curriculum = pl.read_parquet(f"{small_store}/runs/small/iteration=1/score_and_filter/*/curriculum/*")
+    rollouts = pl.read_parquet(f"{small_store}/runs/small/iteration=1/train_solver/*/rollouts/part-*.parquet")
+    trained_on = {*curriculum["question"], *rollouts["prompt"].str.extract(r"<\|solver\|>(.*)\n", 1)}
+    assert not {question for question in trained_on if problem_key(question, config.base_model) in held_out}
+    dropped = scored.filter(pl.col("drop_reason") == "held_out")["question"]
+    assert all(problem_key(question, config.base_model) in held_out for question in dropped)
 
 
 def test_models_load_with_the_auto_classes(small_store: Path) -> None:

@@ -33,9 +33,9 @@ class TinyModelConfig(Section):
     )
     solver_terms: int = Field(20, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
     straying_share: Probability = Field(
-        0.05, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+        0.10, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
     )
-    challenger_share: Probability = Field(0.10, description="Share of the text in the Challenger's role.")
+    challenger_share: Probability = Field(0.12, description="Share of the text in the Challenger's role.")
     held_out_per_length: Count = Field(
         40, description="Held-out questions for each number of terms, in no training text."
     )

@@ -34,7 +34,7 @@ _SAMPLED_ANSWERS = ("answers.temperature", "answers.top_p", "answers.top_k", "an
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("prepare_base_model", "model", ("base_model", "trainer"), ()),
+        Stage("prepare_base_model", "model", ("base_model", "trainer"), (), version=2),
         Stage(
             "train_challenger",
             "model",

@@ -26,14 +26,14 @@ class Section(BaseModel):
 class TinyModelConfig(Section):
     """How the tiny language model of the embedded default is pre-trained in place."""
 
-    training_steps: Count = Field(700, description="Optimiser steps of the pre-training.")
+    training_steps: Count = Field(900, description="Optimiser steps of the pre-training.")
     batch_size: Count = Field(48, description="Texts in one pre-training batch.")
     noise: Probability = Field(
         0.10, description="Share of reasoning steps that are wrong in the pre-training text."
     )
     solver_terms: int = Field(20, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
     straying_share: Probability = Field(
-        0.10, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+        0.08, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
     )
     challenger_share: Probability = Field(0.12, description="Share of the text in the Challenger's role.")
     held_out_per_length: Count = Field(

@@ -27,7 +27,9 @@ from infra.damage import find_or_set_aside
 from infra.lease import holder_name, lease_or_result
 from infra.results import result_storage, results_path
 from infra.store import Store
+from tasks.device_slot import device_slot
 from tasks.graph import STAGES, locate
+from tasks.progress import report_parts
 from tasks.publish import publish_stage
 from tasks.work import Work, find_part
 
@@ -111,7 +113,8 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt():
-                    body(work, **inputs)
+                    with device_slot(work.stage, gathers="parts" in inputs):
+                        body(work, **inputs)
                 ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
             publish_stage(work, ref)
             return ref
@@ -134,8 +137,11 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt_part(part):
-                    body(work, part, **inputs)
-                return work.commit_part(part)
+                    with device_slot(work.stage):
+                        body(work, part, **inputs)
+                ref = work.commit_part(part)
+            report_parts(work)
+            return ref
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"
         return _as_task(make, body, name, f"{name}_part", run_name)

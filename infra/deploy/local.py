@@ -143,7 +143,9 @@ class LocalServer:
             # The templated working directory of prefect.yaml.
             "PWD": str(self.root),
         }
-        return kept | own | ({} if server else {"PREFECT_API_URL": f"{self.url}/api"})
+        # The browser's copy of the UI asks port 4200 where it is not told.
+        place = {"PREFECT_SERVER_UI_API_URL" if server else "PREFECT_API_URL": f"{self.url}/api"}
+        return kept | own | place
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

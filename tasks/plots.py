@@ -18,6 +18,8 @@ Read = Callable[[str | None], pl.DataFrame]
 
 _BLUE, _ORANGE, _GREY, _INK, _GRID = "#0072b2", "#d55e00", "#9aa1a9", "#1c2024", "#dfe3e7"
 
+_COUNTED = ("training step", "candidates", "questions")
+
 
 def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
     """A matplotlib figure and its caption; None where the stage has none or matplotlib is missing."""
@@ -37,6 +39,7 @@ def image_uri(figure: Any) -> str:
 def _axes(x: str, y: str) -> tuple[Any, Any]:
     # Without pyplot: its global state belongs to the main thread.
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7.0, 3.4), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -47,17 +50,17 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     axes.tick_params(colors=_INK)
     axes.grid(axis="y", color=_GRID)
     axes.set_axisbelow(True)
+    for name, axis in ((x, axes.xaxis), (y, axes.yaxis)):
+        if name in _COUNTED:
+            axis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
 
 
 def _training(read: Read) -> tuple[Any, str]:
-    from matplotlib.ticker import MaxNLocator
-
     metrics = read("metrics").sort("step")
     figure, axes = _axes("training step", "reward")
     steps, mean = metrics["step"], metrics["reward_mean"]
     axes.plot(steps, mean, color=_BLUE, marker="o", markersize=4)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=min(0.0, *mean))
     return figure, "mean reward of each step's rollouts"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from prefect.context import FlowRunContext
 from infra.artifacts import ArtifactRef, Manifest, manifest_of, table_files, table_folders
 from tasks.plots import draw_stage, image_uri
 from tasks.progress import artifact_key
-from tasks.samples import code, sample_of_questions
+from tasks.samples import escaped, sample_of_questions
 from tasks.work import Work
 
 
@@ -43,7 +45,7 @@ def _figures(work: Work, ref: ArtifactRef) -> None:
 def _questions(work: Work, ref: ArtifactRef) -> None:
     if work.stage.name == "score_and_filter":
         text = (
-            f"### Questions of {code(work.config.run)}, iteration {work.iteration}\n\n"
+            f"### Questions of {escaped(work.config.run)}, iteration {work.iteration}\n\n"
             + sample_of_questions(work.table(ref))
         )
         create_markdown_artifact(
@@ -64,27 +66,22 @@ def _files(work: Work, ref: ArtifactRef) -> None:
 
 
 def _file_lines(work: Work, ref: ArtifactRef, manifest: Manifest) -> Iterator[str]:
-    yield f"### Files of {work.stage.name}, iteration {work.iteration} of {code(work.config.run)}"
-    yield f"\nFolder: [{code(ref.uri)}](<{ref.uri}>)\n"
+    place = f"file://{ref.uri}" if work.store.is_local else ref.uri
+    yield f"### Files of {work.stage.name}, iteration {work.iteration} of {escaped(work.config.run)}"
+    size = f"{ref.bytes / 1e6:,.3f} MB"
+    yield f"\n[The folder](<{place}>) has {size}; the sha256 of its content is {ref.digest}."
+    lines = [f"folder = {json.dumps(ref.uri)}"]
     folders = table_folders(manifest)
-    if folders:
-        yield "| table | rows | for `polars.scan_parquet` |"
-        yield "|---|---:|---|"
     for folder in folders:
-        files = table_files(manifest, folder.strip("/") or None)
-        rows = sum(file.rows or 0 for file in files)
-        pattern = code(f"{ref.uri}{folder}/part-*.parquet")
-        yield f"| {folder.strip('/') or manifest.kind} | {rows:,} | {pattern} |"
+        rows = sum(file.rows or 0 for file in table_files(manifest, folder.strip("/") or None))
+        name = folder.strip("/") or manifest.kind
+        lines.append(f'pl.scan_parquet(f"{{folder}}{folder}/part-*.parquet")  # {name}, {rows:,} rows')
     if manifest.kind == "model":
-        yield f"\nThe model: {code(f'AutoModelForCausalLM.from_pretrained({_local(ref)!r})')}"
-    show = f"rzero inspect {work.config.run} --iteration {work.iteration} --stage {work.stage.name}"
+        lines.append("AutoModelForCausalLM.from_pretrained(folder)")
+    yield "\n".join(["\n```python", *lines, "```"])
     if folders:
-        yield f"\nTo look at it: {code(f'{show} --store {work.store.uri}')}"
-    yield f"\nsha256 of the content: {code(ref.digest)}"
-
-
-def _local(ref: ArtifactRef) -> str:
-    return ref.uri.removeprefix("file://")
+        show = f"rzero inspect {work.config.run} --iteration {work.iteration} --stage {work.stage.name}"
+        yield f"\n```\n{show} --store {shlex.quote(work.store.uri)}\n```"
 
 
 def _title(work: Work) -> str:

@@ -33,14 +33,6 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def code(text: str) -> str:
-    """Text of our own (a path, a command) as code within a line or a table cell of markdown."""
-    line = " ".join(text.split())
-    longest = max((len(run) for run in re.findall("`+", line)), default=0)
-    fence, space = "`" * (longest + 1), " " if longest else ""
-    return f"{fence}{space}{line}{space}{fence}".replace("|", "\\|")
-
-
 def sample_of_questions(scored: pl.DataFrame) -> str:
     """Kept questions, evenly taken, and dropped ones, of each reason some; from a table `scored`."""
     kept = scored.filter("kept")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deployed import Deployed
 from tests.small_run import small_overrides
 
 # Before torch, transformers or Prefect are imported by anything.
@@ -39,3 +40,14 @@ def small_store(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) 
     store = tmp_path_factory.mktemp("small") / "store"
     evolve(run="small", iterations=1, store=str(store), overrides=small_overrides())
     return store
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The deployments on a server of this session's own, with a worker."""
+    found = Deployed(tmp_path_factory.mktemp("deployed") / "server")
+    try:
+        list(found.server.up())
+        yield found
+    finally:
+        list(found.server.down())

@@ -31,13 +31,13 @@ class CannotStart(Exception):
 
 
 class LocalServer:
-    """The local set-up of the repository in `root`."""
+    """The local set-up of the repository in `root`; its state is in `folder`, `<root>/.rzero-server` if None."""
 
-    def __init__(self, root: Path, port: int) -> None:
+    def __init__(self, root: Path, port: int, folder: Path | None = None) -> None:
         if not (root / "prefect.yaml").exists():
             raise CannotStart(f"{root} has no prefect.yaml; start this in the folder of the repository")
         self.root = root
-        self.folder = root / FOLDER
+        self.folder = folder or root / FOLDER
         self.folder.mkdir(exist_ok=True)
         self.processes = Processes(self.folder)
         self.port = port

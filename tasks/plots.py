@@ -22,11 +22,12 @@ _COUNTED = ("training step", "candidates", "questions")
 
 
 def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
-    """A matplotlib figure and its caption; None where the stage has none or matplotlib is missing."""
-    draw = _PLOTS.get(stage)
-    if draw is None or importlib.util.find_spec("matplotlib") is None:
+    """A matplotlib figure and its caption; None where there is nothing to draw or matplotlib is missing."""
+    if stage not in _PLOTS or importlib.util.find_spec("matplotlib") is None:
         return None
-    return draw(read)
+    side_table, draw = _PLOTS[stage]
+    frame = read(side_table)
+    return None if frame.is_empty() else draw(frame)
 
 
 def image_uri(figure: Any) -> str:
@@ -56,8 +57,8 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _training(read: Read) -> tuple[Any, str]:
-    metrics = read("metrics").sort("step")
+def _training(frame: pl.DataFrame) -> tuple[Any, str]:
+    metrics = frame.sort("step")
     figure, axes = _axes("training step", "reward")
     steps, mean = metrics["step"], metrics["reward_mean"]
     axes.plot(steps, mean, color=_BLUE, marker="o", markersize=4)
@@ -65,10 +66,9 @@ def _training(read: Read) -> tuple[Any, str]:
     return figure, "mean reward of each step's rollouts"
 
 
-def _candidates(read: Read) -> tuple[Any, str]:
+def _candidates(frame: pl.DataFrame) -> tuple[Any, str]:
     found = (
-        read(None)
-        .select(pl.col("reason").fill_null("well formed").alias("reason"))
+        frame.select(pl.col("reason").fill_null("well formed").alias("reason"))
         .group_by("reason")
         .len()
         .sort("len", "reason")
@@ -81,17 +81,17 @@ def _candidates(read: Read) -> tuple[Any, str]:
     return figure, "candidates that are well formed, and why others are not"
 
 
-def _answers(read: Read) -> tuple[Any, str]:
-    answered = read(None).group_by("question_id").agg(pl.col("answer").count().alias("answered"))
+def _answers(frame: pl.DataFrame) -> tuple[Any, str]:
+    answered = frame.group_by("question_id").agg(pl.col("answer").count().alias("answered"))
     counts = answered.group_by("answered").len().sort("answered")
     figure, axes = _axes("samples that gave an answer", "questions")
     axes.bar(counts["answered"], counts["len"], color=_BLUE, width=0.8)
-    axes.set_xticks(range(max(answered["answered"], default=0) + 1))
+    axes.set_xticks(range(max(answered["answered"]) + 1))
     return figure, "how many of a question's samples gave an answer"
 
 
-def _scored(read: Read) -> tuple[Any, str]:
-    voted = read(None).filter(pl.col("majority_answer").is_not_null())
+def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
+    voted = frame.filter(pl.col("majority_answer").is_not_null())
     figure, axes = _axes("p̂, the share of answers that agree", "questions")
     edges = [-0.025 + 0.05 * index for index in range(22)]
     kept, dropped = (voted.filter(pl.col("kept") == value)["p_hat"].to_list() for value in (True, False))
@@ -100,8 +100,8 @@ def _scored(read: Read) -> tuple[Any, str]:
     return figure, "how much the Solver's answers agree, and which questions are kept"
 
 
-def _evaluation(read: Read) -> tuple[Any, str]:
-    found = read(None).group_by("benchmark", "mode").agg(pl.col("correct").mean()).sort("benchmark", "mode")
+def _evaluation(frame: pl.DataFrame) -> tuple[Any, str]:
+    found = frame.group_by("benchmark", "mode").agg(pl.col("correct").mean()).sort("benchmark", "mode")
     names = found["benchmark"].unique().sort().to_list()
     figure, axes = _axes("correct", "")
     for offset, (mode, label, colour) in enumerate(
@@ -123,11 +123,12 @@ def _evaluation(read: Read) -> tuple[Any, str]:
     return figure, "accuracy on held-out problems"
 
 
-_PLOTS: dict[str, Callable[[Read], tuple[Any, str]]] = {
-    "train_challenger": _training,
-    "generate_questions": _candidates,
-    "sample_answers": _answers,
-    "score_and_filter": _scored,
-    "train_solver": _training,
-    "evaluate": _evaluation,
+_PLOTS: dict[str, tuple[str | None, Callable[[pl.DataFrame], tuple[Any, str]]]] = {
+    "train_challenger": ("metrics", _training),
+    "generate_questions": (None, _candidates),
+    "sample_answers": (None, _answers),
+    "score_and_filter": (None, _scored),
+    "train_solver": ("metrics", _training),
+    "evaluate": (None, _evaluation),
 }
+"""The table that a stage's plot shows (None: its main one), and what draws it."""

@@ -14,7 +14,7 @@ from infra.deploy.processes import NotReady, Processes
 # Ends only when it is told to; its child does not listen to that.
 PARENT = """
 import pathlib, signal, subprocess, sys
-code = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 child.stdout.readline()
 pathlib.Path(sys.argv[1]).write_text(str(child.pid))

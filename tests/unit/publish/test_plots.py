@@ -1,4 +1,4 @@
-"""Each stage's plot is drawn from its tables, also from those of a run in which nothing worked."""
+"""Each stage's plot is drawn from its tables; where there is nothing to draw, nothing fails."""
 
 from __future__ import annotations
 
@@ -30,24 +30,27 @@ MAIN = {
 }
 
 
-def _table(stage: str, rows: int | None = None) -> pl.DataFrame:
+def _table(stage: str) -> pl.DataFrame:
     empty = pl.from_arrow(SCHEMAS[MAIN[stage]].empty_table())
     assert isinstance(empty, pl.DataFrame)
     columns = list(TABLES[stage])
-    frame = pl.DataFrame(TABLES[stage], schema={name: empty.schema[name] for name in columns})
-    return frame if rows is None else frame.head(rows)
+    return pl.DataFrame(TABLES[stage], schema={name: empty.schema[name] for name in columns})
 
 
 @pytest.mark.parametrize("stage", TABLES)
-@pytest.mark.parametrize("rows", [None, 0])
-def test_a_stage_is_drawn_as_a_png(stage: str, rows: int | None) -> None:
-    drawn = draw_stage(stage, lambda side_table: _table(stage, rows))
+def test_a_stage_is_drawn_as_a_png(stage: str) -> None:
+    drawn = draw_stage(stage, lambda side_table: _table(stage))
     assert drawn is not None
     uri = image_uri(drawn[0])
     head, _, content = uri.partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(content).startswith(b"\x89PNG")
     assert drawn[1]
+
+
+@pytest.mark.parametrize("stage", TABLES)
+def test_an_empty_table_has_no_plot(stage: str) -> None:
+    assert draw_stage(stage, lambda side_table: _table(stage).clear()) is None
 
 
 def test_the_bars_are_the_numbers_of_the_table() -> None:

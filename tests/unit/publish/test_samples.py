@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -73,6 +73,7 @@ def test_no_bare_address_is_left_for_a_renderer_to_link() -> None:
     assert not re.search(r"://\w|www\.\w|@\w", shown)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_stays_within_its_cell(text: str) -> None:
     page = _rendered(sample_of_questions(_scored([_row(0, text)])))

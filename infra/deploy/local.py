@@ -31,7 +31,7 @@ class CannotStart(Exception):
 
 
 class LocalServer:
-    """The local set-up of the repository in `root`, its state in `folder` (by default `.rzero-server` there)."""
+    """The local set-up of the repository in `root`; its notes lie in `folder`, else in `.rzero-server`."""
 
     def __init__(self, root: Path, port: int, folder: Path | None = None) -> None:
         if not (root / "prefect.yaml").exists():

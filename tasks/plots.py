@@ -96,7 +96,7 @@ def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
     edges = [-0.025 + 0.05 * index for index in range(22)]
     kept, dropped = (voted.filter(pl.col("kept") == value)["p_hat"].to_list() for value in (True, False))
     axes.hist([kept, dropped], bins=edges, stacked=True, color=[_BLUE, _GREY], label=["kept", "dropped"])
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure, "how much the Solver's answers agree, and which questions are kept"
 
 

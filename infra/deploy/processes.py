@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.25
+_KILL_SECONDS = 10.0
 
 
 class NotReady(Exception):
@@ -78,9 +79,13 @@ class Processes:
             deadline = time.monotonic() + timeout_seconds
             while _started(entry["pid"]) == entry["started"] and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-            # Whatever of its session is left.
+            # Whatever of its session is left; a killed process needs a moment to be gone.
+            deadline = time.monotonic() + _KILL_SECONDS
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(entry["pid"], signal.SIGKILL)
+                while time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+                    os.killpg(entry["pid"], 0)
         self._save(known)
         return running
 

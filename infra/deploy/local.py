@@ -24,6 +24,8 @@ from infra.deploy.setup import POOL
 FOLDER = ".rzero-server"
 WORKER = "rzero-local"
 _HOST = "127.0.0.1"
+_PATIENCE_SECONDS = 600.0
+"""A busy machine takes minutes for what takes seconds; a process that ends is noticed at once."""
 
 
 class CannotStart(Exception):
@@ -67,7 +69,7 @@ class LocalServer:
             port = self.processes.detail("server", "port")
             if port != self.port:
                 raise CannotStart(f"the server is up on port {port} already; `make down` ends it")
-            self.processes.wait_until("server", self._answers, 120)
+            self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
             return f"{self.url}, was up"
         if not _is_free(self.port):
             raise CannotStart(
@@ -82,7 +84,7 @@ class LocalServer:
             self._environment(server=True),
             port=self.port,
         )
-        self.processes.wait_until("server", self._answers, 180)
+        self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
         return f"{self.url}, ready after {time.monotonic() - began:.0f} s"
 
     def _worker(self) -> str:
@@ -90,7 +92,7 @@ class LocalServer:
             began = time.time()
             command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
             self.processes.start("worker", command, self.root, self._environment())
-            self.processes.wait_until("worker", lambda: self._worker_is_online(began), 120)
+            self.processes.wait_until("worker", lambda: self._worker_is_online(began), _PATIENCE_SECONDS)
         return f"{WORKER}, polls the pool {POOL}"
 
     def _answers(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +52,15 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         yield found
     finally:
         list(found.server.down())
+
+
+@pytest.fixture(scope="session")
+def deployed_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the deployment's undisturbed run lies."""
+    return tmp_path_factory.mktemp("deployed-store") / "store"
+
+
+@pytest.fixture(scope="session")
+def deployed_run(deployed: Deployed, deployed_store: Path) -> dict[str, Any]:
+    """The undisturbed flow run of `prefect deployment run rzero/iteration --watch`, finished."""
+    return deployed.flow_run(deployed.start_run("Deployed", deployed_store, "--watch"))

@@ -91,7 +91,9 @@ class LocalServer:
         if not self.processes.is_running("worker"):
             began = time.time()
             command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
-            self.processes.start("worker", command, self.root, self._environment())
+            # The default is to look for work every 10 s.
+            environment = self._environment() | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+            self.processes.start("worker", command, self.root, environment)
             self.processes.wait_until("worker", lambda: self._worker_is_online(began), _PATIENCE_SECONDS)
         return f"{WORKER}, polls the pool {POOL}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from infra.artifacts import Manifest
 from tests.deployed import Deployed
@@ -18,7 +19,7 @@ def _manifests(store: Path) -> dict[str, Manifest]:
 
 
 def test_a_run_of_a_lost_node_becomes_crashed_and_the_next_one_resumes(
-    deployed: Deployed, small_store: Path, tmp_path: Path
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path, tmp_path: Path
 ) -> None:
     store, processes = tmp_path / "store", deployed.server.processes
     lost = deployed.flow_run(deployed.start_run("lost", store))
@@ -35,5 +36,5 @@ def test_a_run_of_a_lost_node_becomes_crashed_and_the_next_one_resumes(
     assert after["start_time"] > lost["expected_start_time"]
     made = _manifests(store)
     assert {name: made[name] for name in finished} == finished
-    undisturbed = {name: manifest.digest for name, manifest in _manifests(small_store).items()}
+    undisturbed = {name: manifest.digest for name, manifest in _manifests(deployed_store).items()}
     assert {name: manifest.digest for name, manifest in made.items()} == undisturbed

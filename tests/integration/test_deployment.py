@@ -36,41 +36,31 @@ SHOWN = {
 }
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the deployment's run lies."""
-    return tmp_path_factory.mktemp("deployed-store") / "store"
-
-
-@pytest.fixture(scope="session")
-def first_run(deployed: Deployed, store: Path) -> dict[str, Any]:
-    """The finished flow run of `prefect deployment run rzero/iteration --watch`."""
-    return deployed.flow_run(deployed.start_run("Deployed", store, "--watch"))
-
-
 def _manifests(store: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in store.glob("runs/*/*/*/*/_manifest.json")}
 
 
 def test_the_deployment_completes_and_its_name_says_run_iteration_and_preset(
-    first_run: dict[str, Any], store: Path
+    deployed_run: dict[str, Any], deployed_store: Path
 ) -> None:
-    assert first_run["state_type"] == "COMPLETED"
-    assert first_run["name"] == "Deployed iteration 1 (tiny)"
-    assert "rzero" in first_run["tags"]
-    assert len(_manifests(store)) == 8
+    assert deployed_run["state_type"] == "COMPLETED"
+    assert deployed_run["name"] == "Deployed iteration 1 (tiny)"
+    assert "rzero" in deployed_run["tags"]
+    assert len(_manifests(deployed_store)) == 8
 
 
-def test_the_same_again_executes_no_stage(deployed: Deployed, first_run: dict[str, Any], store: Path) -> None:
-    before = _manifests(store)
-    again = deployed.flow_run(deployed.start_run("Deployed", store, "--watch"))
+def test_the_same_again_executes_no_stage(
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path
+) -> None:
+    before = _manifests(deployed_store)
+    again = deployed.flow_run(deployed.start_run("Deployed", deployed_store, "--watch"))
     assert again["state_type"] == "COMPLETED"
     assert {run["state_name"] for run in deployed.task_runs(again)} == {"Cached"}
-    assert _manifests(store) == before
+    assert _manifests(deployed_store) == before
 
 
-def test_the_arrows_are_those_of_the_algorithm(deployed: Deployed, first_run: dict[str, Any]) -> None:
-    nodes = dict(deployed.ask(f"flow_runs/{first_run['id']}/graph-v2")["nodes"])
+def test_the_arrows_are_those_of_the_algorithm(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+    nodes = dict(deployed.ask(f"flow_runs/{deployed_run['id']}/graph-v2")["nodes"])
     names = {number: _stage_and_iteration(node["label"]) for number, node in nodes.items()}
     arrows: dict[str, set[str]] = {}
     for number, node in nodes.items():
@@ -83,8 +73,8 @@ def _stage_and_iteration(label: str) -> str:
     return f"{stage} {rest.split('iteration ')[1].split()[0]}"
 
 
-def test_every_stage_shows_what_it_did(deployed: Deployed, first_run: dict[str, Any]) -> None:
-    found = _artifacts(deployed, first_run)
+def test_every_stage_shows_what_it_did(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+    found = _artifacts(deployed, deployed_run)
     keys = {key.removeprefix("deployed-") for key in found}
     assert keys == {f"{stage}-{what}" for stage, shown in SHOWN.items() for what in shown}
     assert {a["data"] for key, a in found.items() if key.endswith("progress")} == {100.0}
@@ -94,10 +84,10 @@ def test_every_stage_shows_what_it_did(deployed: Deployed, first_run: dict[str, 
 
 
 def test_the_shown_figures_and_files_are_those_of_the_store(
-    deployed: Deployed, first_run: dict[str, Any], store: Path
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path
 ) -> None:
-    found = _artifacts(deployed, first_run)
-    (manifest,) = store.glob("runs/Deployed/iteration=1/score_and_filter/*/_manifest.json")
+    found = _artifacts(deployed, deployed_run)
+    (manifest,) = deployed_store.glob("runs/Deployed/iteration=1/score_and_filter/*/_manifest.json")
     figures = json.loads(manifest.read_text())["figures"]
     shown = {
         row["figure"]: row["value"]
@@ -134,7 +124,7 @@ def test_up_again_leaves_the_server_and_the_worker_as_they_are(deployed: Deploye
     assert len(deployed.ask("automations/filter", {})) == 1
 
 
-def test_the_limit_of_the_device_is_free_again(deployed: Deployed, first_run: dict[str, Any]) -> None:
+def test_the_limit_of_the_device_is_free_again(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
     limit = deployed.ask("v2/concurrency_limits/gpu")
     assert (limit["limit"], limit["active_slots"]) == (1, 0)
 

@@ -35,10 +35,9 @@ def publish_stage(work: Work, ref: ArtifactRef) -> None:
 
 def _figures(work: Work, ref: ArtifactRef) -> None:
     rows = [{"figure": name, "value": _shown(value)} for name, value in work.figures.items()]
-    rows += [
-        {"figure": "rows", "value": _shown(ref.rows)},
-        {"figure": "megabytes", "value": _shown(round(ref.bytes / 1e6, 3))},
-    ]
+    if ref.rows is not None:
+        rows.append({"figure": "rows", "value": _shown(ref.rows)})
+    rows.append({"figure": "megabytes", "value": _shown(ref.bytes / 1e6)})
     create_table_artifact(rows, artifact_key(work, "figures"), f"Key figures of {_title(work)}")
 
 

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RZERO_STORE ?= ./rzero-store
+PORT ?= 4200
 
 # Nothing calls home, and no model hub is asked for anything.
 export HF_HUB_OFFLINE := 1
@@ -13,7 +14,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo up down test lint format bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,12 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/rzero
 
 demo: $(BIN)/rzero ## Three iterations of the tiny model from nothing, on two CPU cores, in minutes.
 	$(BIN)/rzero run --run demo --preset tiny --iterations 3 --store $(RZERO_STORE)
+
+up: $(BIN)/rzero ## A Prefect server on this machine with all that rzero needs, and a worker (PORT=4200).
+	@$(BIN)/python -m infra.deploy up --port $(PORT)
+
+down: $(BIN)/rzero ## End what `make up` has brought up.
+	@$(BIN)/python -m infra.deploy down
 
 test: lint ## All tests.
 	$(BIN)/pytest

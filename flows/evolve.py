@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import flow, tags
+from prefect.runtime import flow_run
 
 from flows.iteration import iteration
-from flows.start import begin
+from flows.start import begin, name_flow_run
 
 
 @flow(name="rzero-evolve", flow_run_name="{run}", persist_result=False)
@@ -24,9 +25,12 @@ def evolve(
         run: Name of the run; a new name begins a new run.
         preset: Name of the preset that a new run begins with; 'tiny' where none is named.
         iterations: How many iterations; the preset's number where none is named.
-        store: Folder or URI of the store; the preset's where none is named.
+        store: Folder or URI of the store; the worker's $RZERO_STORE, else ./rzero-store, where none is named.
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
     """
     config = begin(run, preset, store, overrides or {}, iterations)
-    for number in range(1, config.iterations + 1):
-        iteration(run=run, iteration=number, store=config.store)
+    name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
+    # What is said of the deployment's runs by their tag holds for their sub-flows.
+    with tags(*flow_run.tags):
+        for number in range(1, config.iterations + 1):
+            iteration(run=run, iteration=number, store=config.store)

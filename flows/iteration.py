@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.start import begin, first_unfinished, models_before
+from flows.start import begin, first_unfinished, models_before, name_flow_run
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
@@ -16,7 +16,7 @@ from tasks.train_challenger import train_challenger
 from tasks.train_solver import train_solver
 
 
-@flow(name="rzero", flow_run_name="{run} iteration {iteration}", persist_result=False)
+@flow(name="rzero", flow_run_name="{run}", persist_result=False)
 def iteration(
     run: str,
     preset: str | None = None,
@@ -30,11 +30,12 @@ def iteration(
         run: Name of the run; a new name begins a new run.
         preset: Name of the preset that a new run begins with; 'tiny' where none is named.
         iteration: Number of the iteration, from 1; the first unfinished one where none is named.
-        store: Folder or URI of the store; the preset's where none is named.
+        store: Folder or URI of the store; the worker's $RZERO_STORE, else ./rzero-store, where none is named.
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
     """
     config = begin(run, preset, store, overrides or {})
     this = Run(config=config, iteration=iteration or first_unfinished(config))
+    name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
 
     challenger, solver = models_before(this)
     challenger = train_challenger(this, challenger=challenger, solver=solver)

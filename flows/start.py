@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ def begin(
     An existing run may be named alone; whatever is said besides must agree with it. Raises ConfigError,
     StoreError; nothing is written then.
     """
+    store = store or os.environ.get("RZERO_STORE")
     config = resolve(run, preset or "tiny", overrides, store, iterations)
     _check_benchmarks(config)
     place = Store(config.store)
@@ -42,6 +44,21 @@ def begin(
         place.check_writable()
     freeze_run(place, config)
     return config
+
+
+def name_flow_run(name: str) -> None:
+    """Name the flow run that is under way, once it is known which iteration and preset it is.
+
+    Prefect's own templates know the parameters alone, of which both may be left out.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, name=name)
 
 
 def _check_benchmarks(config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.config import BaseModelConfig
 from tasks.errors import StageError
+from tasks.progress import report_progress
 from tasks.stage import stage
 from tasks.work import Work
 
@@ -36,12 +37,13 @@ def prepare_base_model(work: Work) -> None:
 
 
 def _reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Logs every hundredth step of the pre-training."""
+    """Logs and shows every hundredth step of the pre-training."""
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         if step % 100 == 0 or step == steps:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
             work.log.info(f"prepare_base_model: step {step}/{steps}, {shown}")
+            report_progress(work, step, steps, "steps")
 
     return report
 

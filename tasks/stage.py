@@ -19,6 +19,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFutureList
 from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import opaque
 from pydantic import BaseModel, ConfigDict
 
 from data.config import RunConfig
@@ -27,7 +28,9 @@ from infra.damage import find_or_set_aside
 from infra.lease import holder_name, lease_or_result
 from infra.results import result_storage, results_path
 from infra.store import Store
+from tasks.device_slot import device_slot
 from tasks.graph import STAGES, locate
+from tasks.progress import report_parts
 from tasks.publish import publish_stage
 from tasks.work import Work, find_part
 
@@ -86,17 +89,30 @@ class StageTask:
 
     def __call__(self, run: Run, **inputs: Any) -> ArtifactRef:
         """Run the task within a flow and wait for its artifact."""
-        return self._stored(run)(run=run, **inputs)
+        each: Any = self._stored(run)
+        made: ArtifactRef = each(run=opaque(run), **{name: _arrow(value) for name, value in inputs.items()})
+        return made
 
     def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:
         """One task run for each part."""
-        fixed = {name: unmapped(value) for name, value in inputs.items()}
+        fixed = {name: unmapped(_arrow(value)) for name, value in inputs.items()}
         each: Any = self._stored(run)
-        found: PrefectFutureList[ArtifactRef] = each.map(run=unmapped(run), part=list(range(parts)), **fixed)
+        found: PrefectFutureList[ArtifactRef] = each.map(
+            run=unmapped(opaque(run)), part=list(range(parts)), **fixed
+        )
         return found
 
     def _stored(self, run: Run) -> Task[..., ArtifactRef]:
         return self.prefect_task.with_options(result_storage=result_storage(run.store))
+
+
+def _arrow(value: Any) -> Any:
+    """An input as Prefect draws it: an arrow from the task that made the reference.
+
+    Prefect would look into the reference as well, and draw arrows for each digest or word in it that it has
+    met in the result of another task.
+    """
+    return opaque(value) if isinstance(value, ArtifactRef) else value
 
 
 def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
@@ -111,7 +127,8 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt():
-                    body(work, **inputs)
+                    with device_slot(work.stage, gathers="parts" in inputs):
+                        body(work, **inputs)
                 ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
             publish_stage(work, ref)
             return ref
@@ -134,8 +151,11 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt_part(part):
-                    body(work, part, **inputs)
-                return work.commit_part(part)
+                    with device_slot(work.stage):
+                        body(work, part, **inputs)
+                ref = work.commit_part(part)
+            report_parts(work)
+            return ref
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"
         return _as_task(make, body, name, f"{name}_part", run_name)

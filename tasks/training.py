@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from infra.trainers import TrainingResult
+from tasks.progress import report_progress
 from tasks.work import Work
 
 
 def step_reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Logs a line after each training step."""
+    """Logs a line after each training step, and shows it."""
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         shown = f"reward {metrics['reward_mean']:.3f}, kl {metrics['kl']:.4f}"
         work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown}")
+        report_progress(work, step, steps, "steps")
 
     return report
 

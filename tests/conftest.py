@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.deployed import Deployed
 from tests.small_run import small_overrides
 
 # Before torch, transformers or Prefect are imported by anything.
@@ -39,3 +41,26 @@ def small_store(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) 
     store = tmp_path_factory.mktemp("small") / "store"
     evolve(run="small", iterations=1, store=str(store), overrides=small_overrides())
     return store
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The deployments on a server of this session's own, with a worker."""
+    found = Deployed(tmp_path_factory.mktemp("deployed") / "server")
+    try:
+        list(found.server.up())
+        yield found
+    finally:
+        list(found.server.down())
+
+
+@pytest.fixture(scope="session")
+def deployed_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the deployment's undisturbed run lies."""
+    return tmp_path_factory.mktemp("deployed-store") / "store"
+
+
+@pytest.fixture(scope="session")
+def deployed_run(deployed: Deployed, deployed_store: Path) -> dict[str, Any]:
+    """The undisturbed flow run of `prefect deployment run rzero/iteration --watch`, finished."""
+    return deployed.flow_run(deployed.start_run("Deployed", deployed_store, "--watch"))

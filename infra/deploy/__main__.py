@@ -1,0 +1,65 @@
+"""`python -m infra.deploy up | down | setup`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from infra.deploy.local import CannotStart, LocalServer, NotReady
+from infra.deploy.setup import set_up_server
+
+_NEXT = """
+Next, in another terminal or this one:
+  export PREFECT_API_URL={url}/api
+  {prefect} deployment run rzero/iteration --param run=first --param preset=tiny --watch
+The same command again does the next iteration, or resumes one that failed. In the browser: {url}
+`make down` ends the server and the worker."""
+
+
+@click.group()
+def main() -> None:
+    """What a deployment of rzero needs beside its code."""
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True)
+def up(port: int) -> None:
+    """Bring up a server on this machine with everything that rzero needs, and a worker."""
+    try:
+        server = LocalServer(Path.cwd(), port)
+        for line in server.up():
+            click.echo(line)
+    except (CannotStart, NotReady) as error:
+        click.echo(f"make up: {error}", err=True)
+        sys.exit(2 if isinstance(error, CannotStart) else 1)
+    beside = Path(sys.executable).with_name("prefect")
+    prefect = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    click.echo(_NEXT.format(url=server.url, prefect=prefect if beside.exists() else "prefect"))
+
+
+@main.command()
+def down() -> None:
+    """End what `up` has brought up; the store and the server's database stay."""
+    try:
+        for line in LocalServer(Path.cwd(), 0).down():
+            click.echo(line)
+    except CannotStart as error:
+        click.echo(f"make down: {error}", err=True)
+        sys.exit(2)
+
+
+@main.command()
+@click.option(
+    "--pool-type", type=click.Choice(["process", "kubernetes"]), default="process", show_default=True
+)
+@click.option("--device-slots", type=click.IntRange(min=1), default=1, show_default=True)
+def setup(pool_type: str, device_slots: int) -> None:
+    """Create the pool, the limit of the devices and the automation at $PREFECT_API_URL."""
+    for line in set_up_server(pool_type, device_slots):
+        click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""`make up` and `make down`: a Prefect server on this machine with everything that rzero needs, and a worker.
+
+All of it is in `<root>/.rzero-server`: the server's database, the processes' ids, their logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from infra.deploy.processes import NotReady, Processes
+from infra.deploy.setup import POOL
+
+FOLDER = ".rzero-server"
+WORKER = "rzero-local"
+_HOST = "127.0.0.1"
+_PATIENCE_SECONDS = 600.0
+"""A busy machine takes minutes for what takes seconds; a process that ends is noticed at once."""
+
+
+class CannotStart(Exception):
+    """The set-up cannot be brought up; the message says why and what to do."""
+
+
+class LocalServer:
+    """The local set-up of the repository in `root`; its notes lie in `folder`, else in `.rzero-server`."""
+
+    def __init__(self, root: Path, port: int, folder: Path | None = None) -> None:
+        if not (root / "prefect.yaml").exists():
+            raise CannotStart(f"{root} has no prefect.yaml; start this in the folder of the repository")
+        self.root = root
+        self.folder = folder or root / FOLDER
+        self.folder.mkdir(exist_ok=True)
+        self.processes = Processes(self.folder)
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """The address of the UI; its API is below `/api`."""
+        return f"http://{_HOST}:{self.port}"
+
+    def up(self) -> Iterator[str]:
+        """Bring up what is not up yet; a line for people on each thing that is ready."""
+        with self._alone():
+            yield f"server       {self._server()}"
+            yield from self._prefect("infra.deploy", "setup")
+            self._prefect("prefect", "--no-prompt", "deploy", "--all")
+            yield "deployments  rzero/iteration, rzero-evolve/evolve"
+            yield f"worker       {self._worker()}"
+
+    def down(self) -> Iterator[str]:
+        """End the worker, with the runs it works on, and the server; the store and the database stay."""
+        with self._alone():
+            for name in ("worker", "server"):
+                yield f"{name:<12} {'ended' if self.processes.stop(name) else 'was not up'}"
+
+    def _server(self) -> str:
+        if self.processes.is_running("server"):
+            port = self.processes.detail("server", "port")
+            if port != self.port:
+                raise CannotStart(f"the server is up on port {port} already; `make down` ends it")
+            self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
+            return f"{self.url}, was up"
+        if not _is_free(self.port):
+            raise CannotStart(
+                f"port {self.port} is taken by another program; end that, or: make up PORT={self.port + 1}"
+            )
+        began = time.monotonic()
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST]
+        self.processes.start(
+            "server",
+            [*command, "--port", str(self.port)],
+            self.root,
+            self._environment(server=True),
+            port=self.port,
+        )
+        self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
+        return f"{self.url}, ready after {time.monotonic() - began:.0f} s"
+
+    def _worker(self) -> str:
+        if not self.processes.is_running("worker"):
+            began = time.time()
+            command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
+            # The default is to look for work every 10 s.
+            environment = self._environment() | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+            self.processes.start("worker", command, self.root, environment)
+            self.processes.wait_until("worker", lambda: self._worker_is_online(began), _PATIENCE_SECONDS)
+        return f"{WORKER}, polls the pool {POOL}"
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(URLError, OSError), urlopen(f"{self.url}/api/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def _worker_is_online(self, began: float) -> bool:
+        """Whether the worker has been heard of since it was started."""
+        from datetime import datetime
+
+        request = Request(
+            f"{self.url}/api/work_pools/{POOL}/workers/filter",
+            data=b"{}",
+            headers={"Content-Type": "application/json"},
+        )
+        with contextlib.suppress(URLError, OSError), urlopen(request, timeout=5) as answer:
+            beats = [
+                worker["last_heartbeat_time"] for worker in json.load(answer) if worker["name"] == WORKER
+            ]
+            return any(
+                datetime.fromisoformat(beat.replace("Z", "+00:00")).timestamp() >= began
+                for beat in beats
+                if beat
+            )
+        return False
+
+    def _prefect(self, *command: str) -> list[str]:
+        """Run a module's command against the server; the lines it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise CannotStart(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr).strip()[-3000:]}")
+        return done.stdout.splitlines()
+
+    def _environment(self, server: bool = False) -> dict[str, str]:
+        """This process's, with the local server's Prefect settings in place of any other's."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        own = {
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PYTHONUNBUFFERED": "1",
+            # The templated working directory of prefect.yaml.
+            "PWD": str(self.root),
+        }
+        # The browser's copy of the UI asks port 4200 where it is not told.
+        place = {"PREFECT_SERVER_UI_API_URL" if server else "PREFECT_API_URL": f"{self.url}/api"}
+        return kept | own | place
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One command at a time."""
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotStart("another `make up` or `make down` is at work in this folder") from None
+            yield
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+__all__ = ["CannotStart", "LocalServer", "NotReady"]

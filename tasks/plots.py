@@ -1,0 +1,134 @@
+"""One plot a stage for Prefect's UI. The report (`rzero report`) has the many.
+
+Drawn by matplotlib, which the extra 'report' brings; without it there is no plot.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+Read = Callable[[str | None], pl.DataFrame]
+"""Reads the stage's main table (None) or a side table."""
+
+_BLUE, _ORANGE, _GREY, _INK, _GRID = "#0072b2", "#d55e00", "#9aa1a9", "#1c2024", "#dfe3e7"
+
+_COUNTED = ("training step", "candidates", "questions")
+
+
+def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
+    """A matplotlib figure and its caption; None where there is nothing to draw or matplotlib is missing."""
+    if stage not in _PLOTS or importlib.util.find_spec("matplotlib") is None:
+        return None
+    side_table, draw = _PLOTS[stage]
+    frame = read(side_table)
+    return None if frame.is_empty() else draw(frame)
+
+
+def image_uri(figure: Any) -> str:
+    """The figure as a PNG in a data URI."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _axes(x: str, y: str) -> tuple[Any, Any]:
+    # Without pyplot: its global state belongs to the main thread.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7.0, 3.4), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x, color=_INK)
+    axes.set_ylabel(y, color=_INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.tick_params(colors=_INK)
+    axes.grid(axis="y", color=_GRID)
+    axes.set_axisbelow(True)
+    for name, axis in ((x, axes.xaxis), (y, axes.yaxis)):
+        if name in _COUNTED:
+            axis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
+
+
+def _training(frame: pl.DataFrame) -> tuple[Any, str]:
+    metrics = frame.sort("step")
+    figure, axes = _axes("training step", "reward")
+    steps, mean = metrics["step"], metrics["reward_mean"]
+    axes.plot(steps, mean, color=_BLUE, marker="o", markersize=4)
+    axes.set_ylim(bottom=min(0.0, *mean))
+    return figure, "mean reward of each step's rollouts"
+
+
+def _candidates(frame: pl.DataFrame) -> tuple[Any, str]:
+    found = (
+        frame.select(pl.col("reason").fill_null("well formed").alias("reason"))
+        .group_by("reason")
+        .len()
+        .sort("len", "reason")
+    )
+    figure, axes = _axes("candidates", "")
+    colours = [_BLUE if reason == "well formed" else _ORANGE for reason in found["reason"]]
+    bars = axes.barh(found["reason"], found["len"], color=colours, height=0.6)
+    axes.bar_label(bars, padding=3, color=_INK)
+    axes.grid(axis="y", visible=False)
+    return figure, "candidates that are well formed, and why others are not"
+
+
+def _answers(frame: pl.DataFrame) -> tuple[Any, str]:
+    answered = frame.group_by("question_id").agg(pl.col("answer").count().alias("answered"))
+    counts = answered.group_by("answered").len().sort("answered")
+    figure, axes = _axes("samples that gave an answer", "questions")
+    axes.bar(counts["answered"], counts["len"], color=_BLUE, width=0.8)
+    axes.set_xticks(range(max(answered["answered"]) + 1))
+    return figure, "how many of a question's samples gave an answer"
+
+
+def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
+    voted = frame.filter(pl.col("majority_answer").is_not_null())
+    figure, axes = _axes("p̂, the share of answers that agree", "questions")
+    edges = [-0.025 + 0.05 * index for index in range(22)]
+    kept, dropped = (voted.filter(pl.col("kept") == value)["p_hat"].to_list() for value in (True, False))
+    axes.hist([kept, dropped], bins=edges, stacked=True, color=[_BLUE, _GREY], label=["kept", "dropped"])
+    axes.legend(frameon=False, loc="upper right")
+    return figure, "how much the Solver's answers agree, and which questions are kept"
+
+
+def _evaluation(frame: pl.DataFrame) -> tuple[Any, str]:
+    found = frame.group_by("benchmark", "mode").agg(pl.col("correct").mean()).sort("benchmark", "mode")
+    names = found["benchmark"].unique().sort().to_list()
+    figure, axes = _axes("correct", "")
+    for offset, (mode, label, colour) in enumerate(
+        (("sampled", "pass@1", _BLUE), ("greedy", "greedy", _ORANGE))
+    ):
+        part = {name: value for name, of, value in found.iter_rows() if of == mode}
+        places = [index + 0.38 * offset for index, name in enumerate(names) if name in part]
+        if places:
+            bars = axes.barh(
+                places, [part[name] for name in names if name in part], 0.34, color=colour, label=label
+            )
+            axes.bar_label(bars, fmt="{:.1%}", padding=3, color=_INK)
+    axes.set_yticks([index + 0.19 for index in range(len(names))], names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.08)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.grid(axis="y", visible=False)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    return figure, "accuracy on held-out problems"
+
+
+_PLOTS: dict[str, tuple[str | None, Callable[[pl.DataFrame], tuple[Any, str]]]] = {
+    "train_challenger": ("metrics", _training),
+    "generate_questions": (None, _candidates),
+    "sample_answers": (None, _answers),
+    "score_and_filter": (None, _scored),
+    "train_solver": ("metrics", _training),
+    "evaluate": (None, _evaluation),
+}
+"""The table that a stage's plot shows (None: its main one), and what draws it."""

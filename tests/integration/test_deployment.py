@@ -1,0 +1,138 @@
+"""What a user of the deployments does: `make up`, `prefect deployment run`, a look at the UI, `make down`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.deploy.local import CannotStart, LocalServer
+from tests.deployed import ROOT, Deployed
+
+ARROWS = {
+    "prepare_base_model 0": set(),
+    "evaluate 0": {"prepare_base_model 0"},
+    "train_challenger 1": {"prepare_base_model 0"},
+    "generate_questions_part 1": {"train_challenger 1"},
+    "generate_questions 1": {"train_challenger 1", "generate_questions_part 1"},
+    "sample_answers_part 1": {"generate_questions 1", "prepare_base_model 0"},
+    "sample_answers 1": {"generate_questions 1", "prepare_base_model 0", "sample_answers_part 1"},
+    "score_and_filter 1": {"generate_questions 1", "sample_answers 1"},
+    "train_solver 1": {"prepare_base_model 0", "score_and_filter 1"},
+    "evaluate 1": {"train_solver 1"},
+}
+TABLE_AND_FILES = {"figures", "files"}
+SHOWN = {
+    "iteration-0-prepare-base-model": {*TABLE_AND_FILES, "progress"},
+    "iteration-0-evaluate": {*TABLE_AND_FILES, "plot"},
+    "iteration-1-train-challenger": {*TABLE_AND_FILES, "plot", "progress"},
+    "iteration-1-generate-questions": {*TABLE_AND_FILES, "plot", "progress"},
+    "iteration-1-sample-answers": {*TABLE_AND_FILES, "plot", "progress"},
+    "iteration-1-score-and-filter": {*TABLE_AND_FILES, "plot", "questions"},
+    "iteration-1-train-solver": {*TABLE_AND_FILES, "plot", "progress"},
+    "iteration-1-evaluate": {*TABLE_AND_FILES, "plot"},
+}
+
+
+def _manifests(store: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in store.glob("runs/*/*/*/*/_manifest.json")}
+
+
+def test_the_deployment_completes_and_its_name_says_run_iteration_and_preset(
+    deployed_run: dict[str, Any], deployed_store: Path
+) -> None:
+    assert deployed_run["state_type"] == "COMPLETED"
+    assert deployed_run["name"] == "Deployed iteration 1 (tiny)"
+    assert "rzero" in deployed_run["tags"]
+    assert len(_manifests(deployed_store)) == 8
+
+
+def test_the_same_again_executes_no_stage(
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path
+) -> None:
+    before = _manifests(deployed_store)
+    again = deployed.flow_run(deployed.start_run("Deployed", deployed_store, "--watch"))
+    assert again["state_type"] == "COMPLETED"
+    assert {run["state_name"] for run in deployed.task_runs(again)} == {"Cached"}
+    assert _manifests(deployed_store) == before
+
+
+def test_the_arrows_are_those_of_the_algorithm(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+    nodes = dict(deployed.ask(f"flow_runs/{deployed_run['id']}/graph-v2")["nodes"])
+    names = {number: _stage_and_iteration(node["label"]) for number, node in nodes.items()}
+    arrows: dict[str, set[str]] = {}
+    for number, node in nodes.items():
+        arrows.setdefault(names[number], set()).update(names[parent["id"]] for parent in node["parents"])
+    assert arrows == ARROWS
+
+
+def _stage_and_iteration(label: str) -> str:
+    stage, _, rest = label.partition(": ")
+    return f"{stage} {rest.split('iteration ')[1].split()[0]}"
+
+
+def test_every_stage_shows_what_it_did(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+    found = _artifacts(deployed, deployed_run)
+    keys = {key.removeprefix("deployed-") for key in found}
+    assert keys == {f"{stage}-{what}" for stage, shown in SHOWN.items() for what in shown}
+    assert {a["data"] for key, a in found.items() if key.endswith("progress")} == {100.0}
+    for key, artifact in found.items():
+        if key.endswith("plot"):
+            assert artifact["data"].startswith("data:image/png;base64,")
+
+
+def test_the_shown_figures_and_files_are_those_of_the_store(
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path
+) -> None:
+    found = _artifacts(deployed, deployed_run)
+    (manifest,) = deployed_store.glob("runs/Deployed/iteration=1/score_and_filter/*/_manifest.json")
+    figures = json.loads(manifest.read_text())["figures"]
+    shown = {
+        row["figure"]: row["value"]
+        for row in json.loads(found["deployed-iteration-1-score-and-filter-figures"]["data"])
+    }
+    assert shown["kept"] == str(figures["kept"])
+    files = found["deployed-iteration-1-score-and-filter-files"]["data"]
+    assert str(manifest.parent) in files
+    assert "curriculum/part-*.parquet" in files
+
+
+def _artifacts(deployed: Deployed, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = deployed.ask("artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
+    return {artifact["key"]: artifact for artifact in found}
+
+
+@pytest.mark.parametrize("name", ["rzero/iteration", "rzero-evolve/evolve"])
+def test_every_parameter_is_described_where_the_form_shows_it(deployed: Deployed, name: str) -> None:
+    found = deployed.ask(f"deployments/name/{name}")
+    properties = found["parameter_openapi_schema"]["properties"]
+    assert {"run", "preset", "store", "overrides"} < set(properties)
+    assert all(field["description"] for field in properties.values())
+    assert found["concurrency_limit"] or found["global_concurrency_limit"]["limit"] == 1
+    assert found["tags"] == ["rzero"]
+    assert found["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+
+
+def test_up_again_leaves_the_server_and_the_worker_as_they_are(deployed: Deployed) -> None:
+    processes = deployed.server.processes
+    before = [processes.detail(name, "pid") for name in ("server", "worker")]
+    lines = list(deployed.server.up())
+    assert [processes.detail(name, "pid") for name in ("server", "worker")] == before
+    assert len(lines) == len({line.partition("  ")[0] for line in lines}) == 6
+    assert len(deployed.ask("automations/filter", {})) == 1
+
+
+def test_the_limit_of_the_device_is_free_again(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+    limit = deployed.ask("v2/concurrency_limits/gpu")
+    assert (limit["limit"], limit["active_slots"]) == (1, 0)
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(deployed: Deployed, tmp_path: Path) -> None:
+    other = LocalServer(ROOT, deployed.server.port, tmp_path)
+    with pytest.raises(CannotStart, match=f"port {deployed.server.port} is taken"):
+        list(other.up())
+    assert not other.processes.is_running("server")
+    assert [line.split(maxsplit=1)[1] for line in other.down()] == ["was not up", "was not up"]
+    assert deployed.server.processes.is_running("server")

@@ -1,0 +1,73 @@
+"""Each stage's plot is drawn from its tables; where there is nothing to draw, nothing fails."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data.schemas import SCHEMAS
+from tasks.plots import draw_stage, image_uri
+
+TABLES: dict[str, dict[str, list[Any]]] = {
+    "train_challenger": {"step": [1, 2], "reward_mean": [0.25, 0.5]},
+    "generate_questions": {"reason": [None, "no_box", None]},
+    "sample_answers": {"question_id": [0, 0, 1], "answer": ["4", None, None]},
+    "score_and_filter": {"majority_answer": ["4", None], "kept": [True, False], "p_hat": [0.5, 0.0]},
+    "train_solver": {"step": [1], "reward_mean": [0.0]},
+    "evaluate": {"benchmark": ["a", "a"], "mode": ["sampled", "greedy"], "correct": [True, False]},
+}
+MAIN = {
+    "train_challenger": "metrics",
+    "train_solver": "metrics",
+    "generate_questions": "questions",
+    "sample_answers": "answers",
+    "score_and_filter": "scored",
+    "evaluate": "evaluation",
+}
+
+
+def _table(stage: str) -> pl.DataFrame:
+    empty = pl.from_arrow(SCHEMAS[MAIN[stage]].empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    columns = list(TABLES[stage])
+    return pl.DataFrame(TABLES[stage], schema={name: empty.schema[name] for name in columns})
+
+
+@pytest.mark.parametrize("stage", TABLES)
+def test_a_stage_is_drawn_as_a_png(stage: str) -> None:
+    drawn = draw_stage(stage, lambda side_table: _table(stage))
+    assert drawn is not None
+    uri = image_uri(drawn[0])
+    head, _, content = uri.partition(",")
+    assert head == "data:image/png;base64"
+    assert base64.b64decode(content).startswith(b"\x89PNG")
+    assert drawn[1]
+
+
+@pytest.mark.parametrize("stage", TABLES)
+def test_an_empty_table_has_no_plot(stage: str) -> None:
+    assert draw_stage(stage, lambda side_table: _table(stage).clear()) is None
+
+
+def test_the_bars_are_the_numbers_of_the_table() -> None:
+    drawn = draw_stage("generate_questions", lambda side_table: _table("generate_questions"))
+    assert drawn is not None
+    (axes,) = drawn[0].axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert dict(zip(labels, [bar.get_width() for bar in axes.patches], strict=True)) == {
+        "no_box": 1,
+        "well formed": 2,
+    }
+
+
+def test_without_matplotlib_there_is_no_plot_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert draw_stage("evaluate", lambda side_table: _table("evaluate")) is None
+
+
+def test_a_stage_without_tables_has_no_plot() -> None:
+    assert draw_stage("prepare_base_model", lambda side_table: pl.DataFrame()) is None

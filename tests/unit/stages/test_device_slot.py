@@ -1,0 +1,81 @@
+"""Stages that use the device share the slots of a limit that the server may or may not have."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+import pytest
+
+from tasks.device_slot import device_slot, uses_device
+from tasks.graph import STAGES
+
+
+@pytest.fixture
+def limit(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A limit of one slot, which the environment names."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+
+    name = f"device-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("RZERO_DEVICE_LIMIT", name)
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    return name
+
+
+def _taken(name: str) -> int:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_global_concurrency_limit_by_name(name).active_slots
+
+
+def test_a_stage_holds_one_slot_while_it_works(limit: str) -> None:
+    with device_slot(STAGES["train_solver"]):
+        assert _taken(limit) == 1
+    assert _taken(limit) == 0
+
+
+def test_shards_in_threads_share_a_slot_until_the_last_is_done(limit: str) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def shard() -> None:
+        with device_slot(STAGES["sample_answers"]):
+            inside.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=shard)
+    with device_slot(STAGES["sample_answers"]):
+        other.start()
+        assert inside.wait(60)
+        assert _taken(limit) == 1
+    assert _taken(limit) == 1
+    leave.set()
+    other.join()
+    assert _taken(limit) == 0
+
+
+def test_a_stage_that_fails_gives_its_slot_back(limit: str) -> None:
+    with pytest.raises(RuntimeError, match="no memory"), device_slot(STAGES["evaluate"]):
+        raise RuntimeError("no memory")
+    assert _taken(limit) == 0
+
+
+def test_scoring_and_gathering_take_no_slot(limit: str) -> None:
+    with device_slot(STAGES["score_and_filter"]), device_slot(STAGES["sample_answers"], gathers=True):
+        assert _taken(limit) == 0
+
+
+def test_a_limit_that_the_server_does_not_have_lets_the_stage_work(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RZERO_DEVICE_LIMIT", "no-such-limit")
+    done = []
+    with device_slot(STAGES["evaluate"]):
+        done.append(True)
+    assert done
+
+
+def test_all_stages_but_scoring_use_the_device() -> None:
+    assert [name for name, stage in STAGES.items() if not uses_device(stage)] == ["score_and_filter"]

@@ -177,19 +177,21 @@ class TrainerConfig(Section):
 class TimeoutConfig(Section):
     """The longest that one attempt at a stage may take; null: no limit. No part of what a run computes."""
 
-    prepare_base_model: int | None = Field(None, ge=1, description="Of the base model.")
+    prepare_base_model: int | None = Field(default=None, ge=1, description="Of the base model.")
     train_challenger: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Of the Challenger's training; the next attempt goes on from its last checkpoint.",
     )
-    generate_questions: int | None = Field(None, ge=1, description="Of one shard of candidates.")
-    sample_answers: int | None = Field(None, ge=1, description="Of one shard of answers.")
-    score_and_filter: int | None = Field(None, ge=1, description="Of the votes and the filter.")
+    generate_questions: int | None = Field(default=None, ge=1, description="Of one shard of candidates.")
+    sample_answers: int | None = Field(default=None, ge=1, description="Of one shard of answers.")
+    score_and_filter: int | None = Field(default=None, ge=1, description="Of the votes and the filter.")
     train_solver: int | None = Field(
-        None, ge=1, description="Of the Solver's training; the next attempt goes on from its last checkpoint."
+        default=None,
+        ge=1,
+        description="Of the Solver's training; the next attempt goes on from its last checkpoint.",
     )
-    evaluate: int | None = Field(None, ge=1, description="Of one evaluation.")
+    evaluate: int | None = Field(default=None, ge=1, description="Of one evaluation.")
 
 
 class RunConfig(Section):

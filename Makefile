@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RZERO_STORE ?= ./rzero-store
+KILLS ?= 50
+SEED ?= 0
 
 # Nothing calls home, and no model hub is asked for anything.
 export HF_HUB_OFFLINE := 1
@@ -13,7 +15,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test faults lint format bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +36,9 @@ demo: $(BIN)/rzero ## Three iterations of the tiny model from nothing, on two CP
 test: lint ## All tests.
 	$(BIN)/pytest
 
+faults: $(BIN)/.dev ## kill -9 of runs at 50 random moments (KILLS=200 SEED=1), each resumed by the same command.
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
+
 lint: $(BIN)/.dev ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,9 +48,10 @@ format: $(BIN)/.dev ## Put the code into its format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers, side by side.
+bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; the cost of orchestration.
 	$(BIN)/python -m tests.benchmarks.bench_scoring
 	$(BIN)/python -m tests.benchmarks.bench_sampler
+	$(BIN)/python -m tests.benchmarks.bench_orchestration
 
 clean: ## Remove the environment and the caches; the store stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,10 +36,13 @@ _STEP_LINE = re.compile(r"(train_challenger|train_solver): step (\d+)/")
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: so many seconds after the line that holds `line`; after the start where it is None."""
+    """When to kill: so many seconds after the line of this number, or the first one that holds this text.
 
-    seconds: float = 0.0
-    line: str | None = None
+    Counted in lines, the moments mean the same on a machine that is busy with other things.
+    """
+
+    seconds: float
+    line: int | str
 
 
 @dataclass
@@ -123,7 +126,7 @@ def attempt(store: str, run: str, moment: Moment | None) -> Attempt:
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
-            if moment is not None and moment.line is not None and moment.line in line:
+            if moment is not None and moment.line in (len(lines), *_texts(moment, line)):
                 reached.set()
         reached.set()
 
@@ -132,7 +135,7 @@ def attempt(store: str, run: str, moment: Moment | None) -> Attempt:
     was_killed = False
     try:
         if moment is not None:
-            if moment.line is not None:
+            if moment.line != 0:
                 reached.wait()
             try:
                 process.wait(moment.seconds)
@@ -145,6 +148,17 @@ def attempt(store: str, run: str, moment: Moment | None) -> Attempt:
             os.killpg(process.pid, signal.SIGKILL)
         reader.join()
     return Attempt(was_killed, process.returncode, "".join(lines), time.monotonic() - begun)
+
+
+def _texts(moment: Moment, line: str) -> list[str]:
+    return [moment.line] if isinstance(moment.line, str) and moment.line in line else []
+
+
+def random_moments(dice: random.Random, whole: Attempt, count: int) -> list[Moment]:
+    """Moments within the first quarter of what an attempt prints, so that a run is killed again and again."""
+    lines = whole.output.count("\n")
+    pause = whole.seconds / lines
+    return [Moment(dice.uniform(0.0, 2 * pause), dice.randint(0, lines // 4)) for _ in range(count)]
 
 
 def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: Path) -> list[Attempt]:
@@ -188,7 +202,7 @@ def report_lines(report: Report, undisturbed_seconds: float) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Kill runs at moments drawn evenly over the length of an undisturbed one, until there are enough."""
+    """Kill runs at random moments until there were enough kills; print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -204,10 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         assert first.returncode == 0, first.output
         print(f"undisturbed: {first.seconds:.1f} s; seed {options.seed}", flush=True)
         while report.kills < options.kills:
-            left = options.kills - report.kills
-            moments = (Moment(dice.uniform(0.0, first.seconds)) for _ in range(left))
+            moments = random_moments(dice, first, options.kills - report.kills)
             name = f"killed-{report.runs}"
-            report.attempts += run_through(Path(folder) / name, name, moments, undisturbed)
+            report.attempts += run_through(Path(folder) / name, name, iter(moments), undisturbed)
             report.runs += 1
             print(f"{name}: {report.kills} kills so far, all as it should be", flush=True)
         print("\n".join(report_lines(report, first.seconds)), flush=True)

@@ -117,7 +117,12 @@ class _Run:
             parts = name.split("/", 3)
             if len(parts) == 4 and _iteration(parts[0]) is not None and parts[1] in STAGES:
                 self.folders.setdefault("/".join(parts[:3]), {})[parts[3]] = size
-        self.live = {folder for folder in self.folders if _live_leases(store, f"{self.root}/{folder}")}
+        self.live = {
+            folder
+            for folder, files in self.folders.items()
+            if any(name.startswith(f"{LEASES}/") for name in files)
+            and _live_leases(store, f"{self.root}/{folder}")
+        }
         there = [_iteration(folder.split("/")[0]) or 0 for folder in self.folders]
         self.steps = walk(store, config, max([config.iterations, *there]))
         self.kept = self._kept(keep)
@@ -149,7 +154,19 @@ class _Run:
                 found.waste += [*self._checkpoints(folder), *self._leases(folder)]
         keys = {folder.rpartition("/")[2] for folder in self.folders if folder not in doomed}
         found.waste += self._results(keys)
-        for leftover in self.store.leftovers(self.root, LEFTOVER_SECONDS):
+        self._leftovers(found)
+
+    def _leftovers(self, found: Plan) -> None:
+        """Add what killed writers left."""
+        try:
+            leftovers = self.store.leftovers(self.root, LEFTOVER_SECONDS)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            # Listing the uploads of a bucket is a permission of its own.
+            found.spared.append(f"half-written files of {self.root}: {error}")
+            return
+        for leftover in leftovers:
             path = leftover.full.removeprefix(f"{self.store.root}/")
             why = "its writer did not finish it"
             found.waste.append(Waste(path, "half-written file", why, leftover.bytes, leftover))

@@ -95,6 +95,8 @@ class StageTask:
         try:
             for value in inputs.values():
                 if isinstance(value, PrefectFutureList):
+                    # All of them, whatever one comes to: what is finished need not be made again.
+                    value.wait()
                     value.result()
             return self._configured(run)(run=run, **inputs)
         except TaskRunTimeoutError:

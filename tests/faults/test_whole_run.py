@@ -88,7 +88,10 @@ def test_with_a_fresh_prefect_and_only_the_bucket_everything_finished_is_cached(
     bucket_run: str, tmp_path: Path
 ) -> None:
     before = Store(bucket_run).sizes("runs")
-    code = "from flows.iteration import iteration; import sys; iteration('small', None, 1, sys.argv[1])"
+    code = (
+        "import sys; from flows.iteration import iteration; "
+        "iteration(run='small', iteration=1, store=sys.argv[1])"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
     done = subprocess.run(
         [sys.executable, "-c", code, bucket_run],

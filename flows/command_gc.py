@@ -79,7 +79,7 @@ def _show(found: Plan, gone: Sequence[Waste], delete: bool, store: Store) -> Non
         click.echo(f"nothing to remove in {store.uri}")
     elif not delete:
         count = len(found.waste)
-        click.echo(f"{_size(found.bytes):>10}  in {count}; nothing was removed, --delete removes them")
+        click.echo(f"{_size(found.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
         click.echo(f"{_size(sum(waste.bytes for waste in gone)):>10}  removed, {len(gone)} in all")
         for waste in found.waste:

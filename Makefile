@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
+KILLS ?= 50
+SEED ?= 0
 
 # Nothing calls home, and no model hub is asked for anything.
 export HF_HUB_OFFLINE := 1
@@ -14,7 +16,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test lint format bench clean
+.PHONY: help demo up down test faults lint format bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +43,9 @@ down: $(BIN)/rzero ## End what `make up` has brought up.
 test: lint ## All tests.
 	$(BIN)/pytest
 
+faults: $(BIN)/.dev ## kill -9 of runs at 50 random moments (KILLS=200 SEED=1), each resumed by the same command.
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
+
 lint: $(BIN)/.dev ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,9 +55,10 @@ format: $(BIN)/.dev ## Put the code into its format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers, side by side.
+bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; the cost of orchestration.
 	$(BIN)/python -m tests.benchmarks.bench_scoring
 	$(BIN)/python -m tests.benchmarks.bench_sampler
+	$(BIN)/python -m tests.benchmarks.bench_orchestration
 
 clean: ## Remove the environment and the caches; the store stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -174,6 +174,26 @@ class TrainerConfig(Section):
     threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
 
 
+class TimeoutConfig(Section):
+    """The longest that one attempt at a stage may take; null: no limit. No part of what a run computes."""
+
+    prepare_base_model: int | None = Field(default=None, ge=1, description="Of the base model.")
+    train_challenger: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of the Challenger's training; the next attempt goes on from its last checkpoint.",
+    )
+    generate_questions: int | None = Field(default=None, ge=1, description="Of one shard of candidates.")
+    sample_answers: int | None = Field(default=None, ge=1, description="Of one shard of answers.")
+    score_and_filter: int | None = Field(default=None, ge=1, description="Of the votes and the filter.")
+    train_solver: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of the Solver's training; the next attempt goes on from its last checkpoint.",
+    )
+    evaluate: int | None = Field(default=None, ge=1, description="Of one evaluation.")
+
+
 class RunConfig(Section):
     """Everything that decides what a run computes."""
 
@@ -191,6 +211,9 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")
     sampler: SamplerConfig = Field(description="The backend that draws completions.")
     trainer: TrainerConfig = Field(description="The backend that trains.")
+    timeout_seconds: TimeoutConfig = Field(
+        TimeoutConfig(), description="Time limits by stage; may change when a run is resumed."
+    )
 
     @field_validator("run")
     @classmethod

@@ -191,6 +191,49 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     click.echo(export_command(place, config, iteration, model, target))
 
 
+@main.command()
+@click.argument("run_name", metavar="NAME")
+@click.option("--iteration", type=int, required=True, help="Number of the iteration; 0 is the base model.")
+@click.option("--stage", required=True, help="The stage whose artifact is asked about.")
+@_store_option
+@_json_option
+def lineage(run_name: str, iteration: int, stage: str, store: str | None, as_json: bool) -> None:
+    """Show all that an artifact was made from: what, when, where, and whether it is still there."""
+    from flows.command_lineage import lineage_command
+
+    place, config = _load(run_name, store)
+    lineage_command(place, config, iteration, stage, as_json)
+
+
+@main.command()
+@click.argument("run_name", metavar="[NAME]", required=False)
+@click.option("--keep-iterations", help="Like '3', '1-3' or '0,2-4'.  [default: all]")
+@click.option(
+    "--keep-checkpoints",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="How many to keep of each finished training.",
+)
+@click.option("--delete", is_flag=True, help="Remove it. Without this nothing is removed.")
+@_store_option
+@_json_option
+def gc(
+    run_name: str | None,
+    keep_iterations: str | None,
+    keep_checkpoints: int,
+    delete: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """List, and with --delete remove, what no kept iteration of a run (or of any) needs."""
+    from flows.command_gc import gc_command
+    from infra.store import Store
+
+    place = Store(store or "./rzero-store")
+    gc_command(place, run_name, keep_iterations, keep_checkpoints, delete, as_json)
+
+
 def _load(run_name: str, store: str | None) -> tuple[Any, Any]:
     from data.resolve import ConfigError
     from infra.runs import load_run, run_names

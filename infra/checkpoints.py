@@ -17,7 +17,8 @@ from infra.store import DigestMismatch, Progress, Store
 
 _FOLDER = re.compile(r"step-(\d{6})")
 _KEEP = 2
-_LISTING = "_checkpoint.json"
+CHECKPOINTS = "_checkpoints"
+LISTING = "_checkpoint.json"
 _RECORDS = TypeAdapter(list[FileRecord])
 
 log = logging.getLogger("rzero.store")
@@ -28,7 +29,7 @@ class StoreCheckpoints:
 
     def __init__(self, store: Store, location: Location, progress: Progress | None = None) -> None:
         self._store = store
-        self._path = f"{location.path}/_checkpoints"
+        self._path = f"{location.path}/{CHECKPOINTS}"
         self._progress = progress
 
     def newest(self) -> tuple[int, Path] | None:
@@ -49,13 +50,13 @@ class StoreCheckpoints:
     def save(self, step: int, folder: Path) -> None:
         """Publish a folder as the checkpoint of a step, then drop all but the newest two."""
         path = self._step_path(step)
-        self._store.remove(f"{path}/{_LISTING}")
+        self._store.remove(f"{path}/{LISTING}")
         records = []
         for source in sorted(each for each in folder.iterdir() if each.is_file()):
             written = self._store.put_file(f"{path}/{source.name}", source, self._progress)
             records.append(FileRecord(name=source.name, sha256=written.sha256, bytes=written.bytes))
         listing = json.dumps([record.model_dump(mode="json") for record in records], indent=1)
-        self._store.put(f"{path}/{_LISTING}", listing.encode())
+        self._store.put(f"{path}/{LISTING}", listing.encode())
         for old in self._steps()[:-_KEEP]:
             self._store.remove(self._step_path(old))
 
@@ -69,16 +70,16 @@ class StoreCheckpoints:
     def _steps(self) -> list[int]:
         """The steps that have a listing, in order."""
         listed = (name.split("/") for name in self._store.sizes(self._path))
-        found = (_FOLDER.fullmatch(parts[0]) for parts in listed if parts[1:] == [_LISTING])
+        found = (_FOLDER.fullmatch(parts[0]) for parts in listed if parts[1:] == [LISTING])
         return sorted(int(match.group(1)) for match in found if match)
 
     def _fetch(self, step: int, folder: Path) -> str | None:
         """Copy a checkpoint to a folder; what is wrong with it, or None."""
         path = self._step_path(step)
         try:
-            records = _RECORDS.validate_json(self._store.get(f"{path}/{_LISTING}") or b"")
+            records = _RECORDS.validate_json(self._store.get(f"{path}/{LISTING}") or b"")
         except ValidationError:
-            return f"{_LISTING} cannot be read"
+            return f"{LISTING} cannot be read"
         for record in records:
             size = self._store.size(f"{path}/{record.name}")
             if size != record.bytes:

@@ -7,10 +7,11 @@ import errno
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.store_backend import CHUNK_BYTES, TEMPORARY, FileDigest, Progress
+from infra.store_backend import CHUNK_BYTES, PROBE, TEMPORARY, FileDigest, Leftover, Progress
 from infra.store_errors import StoreError, StoreUnavailable
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -132,6 +133,24 @@ class DiskBackend:
                 return False
             _flush_folder(target)
         return True
+
+    def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
+        """Temporary files that nobody has written to for so long."""
+        found, before = [], time.time() - age_seconds
+        with _explained("read", full):
+            for folder, _, names in os.walk(full):
+                for name in names:
+                    if name.startswith((TEMPORARY, PROBE)):
+                        path = os.path.join(folder, name)
+                        with contextlib.suppress(FileNotFoundError):
+                            stat = os.stat(path)
+                            if stat.st_mtime < before:
+                                found.append(Leftover(path, stat.st_size))
+        return found
+
+    def drop(self, leftover: Leftover) -> None:
+        """Remove a temporary file."""
+        self.remove(leftover.full)
 
 
 def _create_without_links(full: str, content: bytes) -> bool:

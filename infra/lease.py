@@ -208,6 +208,12 @@ def holder_name(what: str) -> str:
     return f"{what} on {socket.gethostname()}, process {os.getpid()}"
 
 
+def holder_of(store: Store, path: str, clock: Clock = time.time) -> str | None:
+    """Who holds the lease at `path` now; None where nobody does, or no more."""
+    newest = _newest(store, path)
+    return None if newest is None or newest.is_over(clock()) else newest.holder
+
+
 def _take(
     store: Store, path: str, before: Holding | None, holder: str, ttl_seconds: float, clock: Clock
 ) -> Lease | None:

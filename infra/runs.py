@@ -8,8 +8,8 @@ from data.config import RunConfig
 from data.resolve import ConfigError, first_difference, validate
 from infra.store import Store, StoreError
 
-MAY_DIFFER = ("store", "iterations")
-"""Where the store is mounted and how far to go do not change what an artifact holds."""
+MAY_DIFFER = ("store", "iterations", "timeout_seconds")
+"""Where the store is mounted, how far to go and how long it may take do not change what an artifact holds."""
 
 
 def run_path(run: str) -> str:
@@ -29,11 +29,13 @@ def load_run(store: Store, run: str) -> RunConfig | None:
 
 
 def freeze_run(store: Store, config: RunConfig) -> None:
-    """Save the configuration of a new run; ConfigError where the run exists with another one."""
+    """Save the configuration of a new run; ConfigError where the run exists with another one.
+
+    Time limits that differ are saved in place of the earlier ones.
+    """
     existing = load_run(store, config.run)
     if existing is None:
-        content = json.dumps(config.model_dump(mode="json"), indent=1).encode()
-        if store.create(run_path(config.run), content):
+        if store.create(run_path(config.run), _content(config)):
             return
         existing = load_run(store, config.run)
     if existing is not None and (difference := first_difference(existing, config, MAY_DIFFER)):
@@ -41,6 +43,13 @@ def freeze_run(store: Store, config: RunConfig) -> None:
             f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
             "choose another name for the run, or leave the setting as it was"
         )
+    if existing is not None and existing.timeout_seconds != config.timeout_seconds:
+        changed = existing.model_copy(update={"timeout_seconds": config.timeout_seconds})
+        store.put(run_path(config.run), _content(changed))
+
+
+def _content(config: RunConfig) -> bytes:
+    return json.dumps(config.model_dump(mode="json"), indent=1).encode()
 
 
 def run_names(store: Store) -> list[str]:

@@ -22,7 +22,8 @@ import fsspec
 from fsspec.exceptions import FSTimeoutError
 
 from infra.s3_errors import explain, is_absent, is_refused_condition, is_transient, server_code
-from infra.store_backend import FileDigest, Progress
+from infra.s3_uploads import abort_upload, unfinished_uploads
+from infra.store_backend import FileDigest, Leftover, Progress
 from infra.store_errors import Retries, StoreError, patience_seconds
 
 PART_BYTES = 8 * 1024 * 1024
@@ -198,6 +199,16 @@ class S3Backend:
         self._try(lambda _: self._fs.cp_file(source, target, timeout=seconds), target)
         self._ask_object("delete_object", source)
         return True
+
+    def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
+        """Uploads that were begun so long ago and neither completed nor aborted."""
+        bucket, key, _ = self._fs.split_path(full)
+        return unfinished_uploads(self._ask, bucket, key, age_seconds)
+
+    def drop(self, leftover: Leftover) -> None:
+        """Abort an upload."""
+        bucket, key, _ = self._fs.split_path(leftover.full)
+        abort_upload(self._ask, bucket, key, leftover)
 
     def _head(self, full: str) -> dict[str, Any] | None:
         bucket, key, _ = self._fs.split_path(full)

@@ -19,10 +19,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from infra.disk import DiskBackend
 from infra.store_backend import (
+    PROBE,
     TEMPORARY,
     Backend,
     FileDigest,
     FsspecBackend,
+    Leftover,
     Progress,
     file_sha256,
     shifted,
@@ -77,7 +79,7 @@ class Store:
 
     def check_writable(self) -> None:
         """StoreError where nothing can be written, or where `create` has no winner; leaves nothing behind."""
-        probe = f".probe-{uuid.uuid4().hex}"
+        probe = f"{PROBE}{uuid.uuid4().hex}"
         existed = not self.is_local or os.path.isdir(self.root)
         try:
             won = (self.create(probe, b"1"), self.create(probe, b"2"))
@@ -155,6 +157,15 @@ class Store:
         """Give a file another name, over an earlier file of that name; False where there is no such file."""
         return self._backend.move(self.full(source), self.full(target))
 
+    def leftovers(self, path: str, age_seconds: float) -> list[Leftover]:
+        """What killed writers left under a folder, half written, untouched for so long: files that no other
+        method shows, or uploads to a bucket."""
+        return self._backend.leftovers(self.full(path), age_seconds)
+
+    def drop(self, leftover: Leftover) -> None:
+        """Remove it, if it is still there."""
+        self._backend.drop(leftover)
+
     def download(
         self, path: str, target: Path, sha256: str | None = None, progress: Progress | None = None
     ) -> None:
@@ -184,6 +195,7 @@ class Store:
 __all__ = [
     "DigestMismatch",
     "FileDigest",
+    "Leftover",
     "Progress",
     "Store",
     "StoreError",

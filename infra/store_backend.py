@@ -13,6 +13,7 @@ Progress = Callable[[int, int], None]
 
 CHUNK_BYTES = 4 * 1024 * 1024
 TEMPORARY = ".tmp-"
+PROBE = ".probe-"
 
 _MEMORY_LOCK = threading.Lock()
 
@@ -22,6 +23,14 @@ class FileDigest(NamedTuple):
 
     sha256: str
     bytes: int
+
+
+class Leftover(NamedTuple):
+    """A file, or an upload, that was never finished: no reader sees it, but it takes room."""
+
+    full: str
+    bytes: int
+    upload: str | None = None
 
 
 class Backend(Protocol):
@@ -56,6 +65,12 @@ class Backend(Protocol):
 
     def move(self, source: str, target: str) -> bool:
         """Give a file another name; False where there is none."""
+
+    def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
+        """What killed writers left under a folder, half written, and nobody has touched for so long."""
+
+    def drop(self, leftover: Leftover) -> None:
+        """Remove it, if it is still there."""
 
 
 def file_sha256(path: Path) -> str:
@@ -161,3 +176,10 @@ class FsspecBackend:
             return False
         self.remove(source)
         return True
+
+    def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
+        """None: writes are whole, or are not."""
+        return []
+
+    def drop(self, leftover: Leftover) -> None:
+        """Nothing to remove."""

@@ -18,6 +18,7 @@ from prefect import Task, task, unmapped
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFutureList
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import opaque
 from pydantic import BaseModel, ConfigDict
@@ -32,6 +33,7 @@ from tasks.device_slot import device_slot
 from tasks.graph import STAGES, locate
 from tasks.progress import report_parts
 from tasks.publish import publish_stage
+from tasks.retries import StageTimeout, can_pass, with_smaller_batches
 from tasks.work import Work, find_part
 
 RETRIES = 2
@@ -83,27 +85,52 @@ class _ArtifactCache(CachePolicy):
 class StageTask:
     """A Prefect task that makes the artifact of a stage, or one part of it."""
 
-    def __init__(self, prefect_task: Task[..., ArtifactRef]) -> None:
+    def __init__(self, stage_name: str, prefect_task: Task[..., ArtifactRef]) -> None:
+        self.stage_name = stage_name
         self.prefect_task = prefect_task
         functools.update_wrapper(self, prefect_task.fn)
 
     def __call__(self, run: Run, **inputs: Any) -> ArtifactRef:
-        """Run the task within a flow and wait for its artifact."""
-        each: Any = self._stored(run)
-        made: ArtifactRef = each(run=opaque(run), **{name: _arrow(value) for name, value in inputs.items()})
+        """Run the task within a flow and wait for its artifact.
+
+        Raises what the task, or the first of its parts that failed, raised; StageTimeout for a time limit.
+        """
+        each: Any = self._configured(run)
+        try:
+            for value in inputs.values():
+                if isinstance(value, PrefectFutureList):
+                    # All of them, whatever one comes to: what is finished need not be made again.
+                    value.wait()
+                    value.result()
+            made: ArtifactRef = each(
+                run=opaque(run), **{name: _arrow(value) for name, value in inputs.items()}
+            )
+        except TaskRunTimeoutError:
+            limit = self._limit(run)
+            raise StageTimeout(
+                f"{self.stage_name} of iteration {run.iteration} took longer than its limit of {limit} s, "
+                f"{RETRIES + 1} times; its checkpoints and shards are kept. If it needs longer, raise "
+                f"timeout_seconds.{self.stage_name}; else see in the log what it waited for"
+            ) from None
         return made
 
     def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:
         """One task run for each part."""
         fixed = {name: unmapped(_arrow(value)) for name, value in inputs.items()}
-        each: Any = self._stored(run)
+        each: Any = self._configured(run)
         found: PrefectFutureList[ArtifactRef] = each.map(
             run=unmapped(opaque(run)), part=list(range(parts)), **fixed
         )
         return found
 
-    def _stored(self, run: Run) -> Task[..., ArtifactRef]:
-        return self.prefect_task.with_options(result_storage=result_storage(run.store))
+    def _configured(self, run: Run) -> Task[..., ArtifactRef]:
+        return self.prefect_task.with_options(
+            result_storage=result_storage(run.store), timeout_seconds=self._limit(run)
+        )
+
+    def _limit(self, run: Run) -> int | None:
+        limit: int | None = getattr(run.config.timeout_seconds, self.stage_name)
+        return limit
 
 
 def _arrow(value: Any) -> Any:
@@ -119,6 +146,8 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
     """Make a task of a function that writes the artifact of a stage."""
 
     def decorate(body: Callable[..., None]) -> StageTask:
+        body = with_smaller_batches(body)
+
         def make(run: Run, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
             find = functools.partial(find_or_set_aside, store, location)
@@ -142,6 +171,8 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
     """Make a task of a function that writes one part (a shard) of the artifact of a stage."""
 
     def decorate(body: Callable[..., None]) -> StageTask:
+        body = with_smaller_batches(body)
+
         def make(run: Run, part: int, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
             find = functools.partial(find_part, store, location, part)
@@ -187,15 +218,15 @@ def _as_task(
         result_serializer="json",
         retries=RETRIES,
         retry_delay_seconds=exponential_backoff(backoff_factor=2),
-        retry_condition_fn=_can_pass,
+        retry_condition_fn=_state_can_pass,
     )
-    return StageTask(configured(make))
+    return StageTask(stage_name, configured(make))
 
 
-def _can_pass(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether what failed the task can pass by itself: the network, the disk, a device's memory."""
+def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether what failed the task can pass by itself."""
     error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
-    return isinstance(error, OSError) or bool(getattr(error, "retryable", False))
+    return can_pass(error)
 
 
 def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:

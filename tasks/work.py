@@ -36,8 +36,16 @@ class Work:
         self.seed = stage_seed(config, self.stage.name, iteration)
         self.figures: dict[str, Any] = {}
         self.log = _logger()
+        self._recorded_config = config
         self._writer = ArtifactWriter(store, location)
         self._part_record: FileRecord | None = None
+
+    def begin_again(self, config: RunConfig, figures: Mapping[str, Any]) -> None:
+        """Forget what was written so far, and go on with settings that the manifest does not record."""
+        self.config = config
+        self.figures = dict(figures)
+        self._writer = ArtifactWriter(self.store, self.location)
+        self._part_record = None
 
     def seed_of(self, *labels: str | int) -> int:
         """A seed of its own for one thing within the stage."""
@@ -137,7 +145,7 @@ class Work:
             seed=self.seed,
             inputs=inputs,
             figures=self.figures,
-            config=self.config.model_dump(mode="json"),
+            config=self._recorded_config.model_dump(mode="json"),
         )
 
 

@@ -7,11 +7,13 @@ its samples, one token a row at a time, rows dropped as they finish.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
+from infra.memory import OutOfMemory, free_memory, is_out_of_memory
 from infra.samplers.drawing import draw, row_keys, uniforms
 from infra.samplers.keyvalue import KeyValueCache, has_plain_attention
 from infra.samplers.protocol import SamplingParams
@@ -52,9 +54,11 @@ def decode(
     so a prompt's completions depend on the rest of the call through rounding alone. A batch holds at
     most `batch_tokens` rows times (prompt + max_tokens), but at least one row. `pad_token_id` fills the
     left of shorter prompts, where the mask hides it. A completion that reaches the model's longest
-    position ends there with 'length'. The model is put in evaluation mode for the call.
+    position ends there with 'length'. The model is put in evaluation mode for the call. A batch that does
+    not fit into the device's memory is run in halves, and so are those after it.
 
-    Raises ValueError for an empty prompt, one that leaves no room, or seeds that do not match.
+    Raises ValueError for an empty prompt, one that leaves no room, or seeds that do not match; OutOfMemory
+    where not even one row fits.
     """
     _check(model, prompt_ids, seeds)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
@@ -64,13 +68,37 @@ def decode(
         with torch.no_grad():
             loop = _Loop(model, params, eos_token_ids, pad_token_id)
             for rows in _batches(prompt_ids, params, batch_tokens, loop.may_pad):
-                row_seeds = [seeds[row.prompt] for row in rows]
-                keys = row_keys(row_seeds, [row.sample for row in rows], loop.device)
                 # Batches come in order of samples within a prompt, so appending keeps that order.
-                for row, decoded in zip(rows, loop.run(prompt_ids, rows, keys), strict=True):
+                for row, decoded in zip(rows, _run_what_fits(loop, prompt_ids, rows, seeds), strict=True):
                     results[row.prompt].append(decoded)
     finally:
         model.train(was_training)
+    return results
+
+
+def _run_what_fits(
+    loop: _Loop, prompt_ids: Sequence[Sequence[int]], rows: Sequence[_Row], seeds: Sequence[int]
+) -> list[Decoded]:
+    """Completions of a batch's rows, in order; in pieces of as many rows as fit into memory."""
+    results: list[Decoded] = []
+    while len(results) < len(rows):
+        piece = rows[len(results) : len(results) + loop.most_rows]
+        keys = row_keys([seeds[row.prompt] for row in piece], [row.sample for row in piece], loop.device)
+        try:
+            results += loop.run(prompt_ids, piece, keys)
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(piece) == 1:
+                raise OutOfMemory(
+                    f"out of memory on {loop.device} with one completion at a time "
+                    f"({str(error).splitlines()[0]}); try a smaller max_tokens, or dtype bfloat16"
+                ) from error
+        # Out here the traceback is gone, and with it what held the memory.
+        loop.most_rows = len(piece) // 2
+        loop.forget()
+        free_memory()
     return results
 
 
@@ -119,6 +147,7 @@ class _Loop:
         self, model: PreTrainedModel, params: SamplingParams, eos_token_ids: Collection[int], pad: int
     ) -> None:
         self.device = model.device
+        self.most_rows = sys.maxsize
         self._model, self._params, self._pad = model, params, pad
         self._eos = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=self.device)
         self._longest = _longest_position(model)
@@ -145,6 +174,11 @@ class _Loop:
             limits = limits.minimum(self._longest - lengths_of[source])
         context = _Context(self._model, self._cache, self._accepts, ids.to(self.device), lengths_of)
         return self._decode(context, source, keys, limits)
+
+    def forget(self) -> None:
+        """Drop the memory of the keys and values: it was too much."""
+        if self._cache is not None:
+            self._cache = KeyValueCache(self._model.config)
 
     def _decode(
         self, context: _Context, source: torch.Tensor, keys: torch.Tensor, limits: torch.Tensor

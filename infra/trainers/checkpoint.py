@@ -43,11 +43,15 @@ class TrainingState:
 
 
 def fingerprint(job: TrainingJob) -> str:
-    """The sha256 of everything that decides a training but the model's weights."""
+    """The sha256 of everything that decides a training but the model's weights.
+
+    The size of a micro-batch decides nothing but rounding: a training that ran out of memory goes on with
+    a smaller one.
+    """
     content = {
         "role": job.role,
         "seed": job.seed,
-        "config": job.config.model_dump(mode="json"),
+        "config": job.config.model_dump(mode="json", exclude={"micro_batch_size"}),
         "prompts": hashlib.sha256("\x1e".join(job.prompts).encode()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

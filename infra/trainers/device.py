@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from infra.memory import is_out_of_memory
 from infra.trainers.errors import OutOfMemoryError
 
 _settings: Any = torch.utils.deterministic
@@ -37,7 +38,7 @@ def device_work(device: torch.device, threads: int, where: str, micro_batch_size
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"{where}: out of memory on {device} ({str(error).splitlines()[0]}); try a micro_batch_size "
@@ -47,8 +48,3 @@ def device_work(device: torch.device, threads: int, where: str, micro_batch_size
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         _settings.fill_uninitialized_memory = fill
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU allocator has no exception class of its own.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)

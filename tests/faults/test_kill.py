@@ -2,72 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import random
 from pathlib import Path
 
-import pytest
+from tests.faults.kills import Moment, run_through
 
-from infra.artifacts import Manifest
-from tests.small_run import SMALL_RUN
-
-RESUME_POINTS = ["generate_questions: 25/60", "train_challenger: step 2/3", "score_and_filter: kept"]
+SEED = 5
+STAGES = ["train_challenger: step 2/3", "generate_questions: 25/60", "score_and_filter: kept"]
 
 
-def _manifests(store: Path, run: str) -> dict[str, Manifest]:
-    return {
-        "/".join(path.parts[-4:-2]): Manifest.model_validate_json(path.read_bytes())
-        for path in store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json")
-    }
-
-
-def _start(store: Path, run: str) -> subprocess.Popen[str]:
-    from prefect.settings import get_current_settings
-
-    overrides = [item for override in SMALL_RUN for item in ("--set", override)]
-    command = [sys.executable, "-m", "flows.cli", "run", "--run", run, "--iterations", "1"]
-    environment = os.environ | {
-        "PREFECT_API_URL": str(get_current_settings().api.url),
-        "PYTHONUNBUFFERED": "1",
-    }
-    return subprocess.Popen(
-        [*command, "--store", str(store), *overrides],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-@pytest.mark.parametrize("line", RESUME_POINTS)
-def test_a_killed_run_goes_on_with_the_rest_and_ends_the_same(
-    small_store: Path, tmp_path: Path, line: str
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
+    small_store: Path, tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
-    process = _start(store, "killed")
-    assert process.stdout is not None
-    seen = []
-    for shown in process.stdout:
-        seen.append(shown)
-        if line in shown:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, "".join(seen)
-    finished = _manifests(store, "killed")
-    parts = {path: path.stat().st_mtime_ns for path in store.glob("runs/killed/**/_parts/*.json")}
-    assert "iteration=1/train_solver" not in finished
-
-    process = _start(store, "killed")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    after = _manifests(store, "killed")
-    undisturbed = _manifests(small_store, "small")
-    assert {name: m.digest for name, m in after.items()} == {
-        name: m.digest for name, m in undisturbed.items()
-    }
-    assert {name: after[name] for name in finished} == finished
-    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    """After a checkpoint, between shards, after a stage; each time a little later, as the seed has it."""
+    dice = random.Random(SEED)
+    moments = [Moment(dice.uniform(0.0, 0.3), line) for line in STAGES]
+    moments.insert(0, Moment(dice.uniform(0.5, 5.0), "rzero: run killed"))
+    attempts = run_through(tmp_path / "store", "killed", iter(moments), small_store)
+    assert [attempt.was_killed for attempt in attempts] == [True] * len(moments) + [False]

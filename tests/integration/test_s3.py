@@ -183,6 +183,21 @@ def test_an_upload_that_fails_is_taken_back(
         assert not store.exists("w")
 
 
+def test_an_upload_that_a_killed_process_left_is_found_and_taken_back(plain: Store, behind: Any) -> None:
+    key = f"{plain.root.partition('/')[2]}/runs/a/model.safetensors"
+    upload = behind.call_s3("create_multipart_upload", Bucket=_bucket(plain), Key=key)["UploadId"]
+    behind.call_s3(
+        "upload_part", Bucket=_bucket(plain), Key=key, UploadId=upload, PartNumber=1, Body=b"half of it"
+    )
+    assert plain.leftovers("runs/a", 3600.0) == []
+    assert plain.leftovers("runs/other", 0.0) == []
+    (leftover,) = plain.leftovers("runs/a", 0.0)
+    assert leftover == (plain.full("runs/a/model.safetensors"), 10, upload)
+    plain.drop(leftover)
+    plain.drop(leftover)
+    assert _uploads(behind, plain) == []
+
+
 def test_what_another_process_writes_is_seen_at_once(plain: Store, behind: Any) -> None:
     plain.put("a/1", b"1")
     assert plain.names("a") == ["1"]

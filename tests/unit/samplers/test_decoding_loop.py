@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 import transformers
 from transformers import PreTrainedModel
 
+from infra.memory import OutOfMemory
 from infra.samplers.decoding import Decoded, decode
 from infra.samplers.keyvalue import has_plain_attention
 from infra.samplers.protocol import SamplingParams
@@ -162,3 +165,38 @@ def test_a_model_in_training_stays_in_training_and_its_weights_take_gradients_af
 
 def test_no_prompts_give_no_completions() -> None:
     assert run(random_model("llama"), [], SamplingParams(max_tokens=4)) == []
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_drawn_in_pieces_with_the_same_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = random_model("llama")
+    params = SamplingParams(max_tokens=8, samples=6)
+    together = run(model, PROMPTS, params)
+    forward = type(model).forward
+    rows: list[int] = []
+
+    def small_device(self: PreTrainedModel, input_ids: torch.Tensor, **options: object) -> object:
+        rows.append(len(input_ids))
+        if len(input_ids) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, input_ids=input_ids, **options)
+
+    small_device.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(model), "forward", small_device)
+    assert run(model, PROMPTS, params) == together
+    too_many = [count for count in rows if count > 6]
+    assert 0 < len(too_many) <= 4, "what did not fit once is not tried again with each batch"
+
+
+def test_a_device_without_room_for_one_completion_is_an_error_that_says_what_to_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = random_model("llama")
+
+    def no_room(*args: object, **options: object) -> object:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(type(model), "forward", no_room)
+    with pytest.raises(OutOfMemory, match=r"one completion at a time .*try a smaller max_tokens"):
+        run(model, PROMPTS, SamplingParams(max_tokens=8, samples=6))

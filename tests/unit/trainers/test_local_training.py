@@ -112,6 +112,25 @@ def test_the_fingerprint_depends_on_role_seed_config_and_prompts(make_job: MakeJ
     assert fingerprint(make_job("elsewhere")) == fingerprint(make_job())
 
 
+def test_a_training_goes_on_with_a_smaller_micro_batch_and_the_same_outcome_but_for_rounding(
+    train: Train, make_job: MakeJob, folder_checkpoints: Any, tmp_path: Path
+) -> None:
+    settings = {"steps": 4, "checkpoint_every_steps": 2}
+    whole = train(
+        make_job("whole", micro_batch_size=16, **settings), places=folder_checkpoints(tmp_path / "other")
+    )
+    with pytest.raises(Stopped):
+        train(make_job("large", micro_batch_size=16, **settings), report=stop_after(2))
+    resumed = train(make_job("small", micro_batch_size=3, **settings))
+    assert resumed.resumed_from_step == 2
+    assert resumed.rollouts.column("completion") == whole.rollouts.column("completion")
+    one, other = (load_file(each.model_dir / "model.safetensors") for each in (whole, resumed))
+    start = load_file(make_job().model_dir / "model.safetensors")
+    for name, weights in one.items():
+        torch.testing.assert_close(other[name], weights, rtol=1e-4, atol=1e-5)
+    assert any((weights - start[name]).abs().max() > 1e-3 for name, weights in one.items())
+
+
 def test_the_tables_have_every_rollout_and_one_row_of_metrics_a_step(train: Train, make_job: MakeJob) -> None:
     reported: list[tuple[int, Mapping[str, float]]] = []
     result = train(make_job(steps=3), report=lambda step, metrics: reported.append((step, metrics)))

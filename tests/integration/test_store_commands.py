@@ -1,0 +1,97 @@
+"""The commands that read the store alone: no Prefect, no server, no home."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WITHOUT_PREFECT = """
+import sys
+sys.modules["prefect"] = None
+from flows.cli import main
+main()
+"""
+
+
+def _rzero(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process in which Prefect cannot be imported."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_PREFECT, *arguments, "--store", str(store)],
+        env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_status_needs_no_prefect(small_store: Path) -> None:
+    done = _rzero(small_store, "status", "small", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["state"] for row in rows] == ["finished"] * 8
+    assert all(row["seconds"] > 0 and row["finished_at"] for row in rows)
+
+
+def test_lineage_needs_no_prefect_and_leads_back_to_the_base_model(small_store: Path) -> None:
+    where = ("lineage", "small", "--iteration", "1", "--stage", "evaluate")
+    told = json.loads(_rzero(small_store, *where, "--json").stdout)
+    stages = {artifact["stage"] for artifact in told["artifacts"].values()}
+    assert len(told["artifacts"]) == len(stages) == 7
+    assert told["problems"] == []
+    shown = _rzero(small_store, *where)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("prepare_base_model, iteration 0: model") >= 2
+    assert "(above)" in shown.stdout
+
+
+def test_gc_shows_first_and_what_it_removes_is_not_missed(small_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(small_store, store)
+    shutil.copytree(store / "runs/small", store / "runs/other")
+    (old,) = (store / "runs/small/iteration=1/score_and_filter").iterdir()
+    shutil.copytree(old, old.with_name("f" * 64))
+    files = sorted(path for path in store.rglob("*") if path.is_file())
+    shown = _rzero(store, "gc", "small")
+    assert shown.returncode == 0, shown.stderr
+    assert "nothing was removed, --delete removes them" in shown.stdout
+    assert "the run does not reach its key any more" in shown.stdout
+    assert sorted(path for path in store.rglob("*") if path.is_file()) == files
+
+    told = json.loads(_rzero(store, "gc", "small", "--keep-checkpoints", "0", "--delete", "--json").stdout)
+    assert all(waste["removed"] for waste in told["waste"])
+    assert {waste["what"] for waste in told["waste"]} == {"artifact", "checkpoint"}
+    left = {path for path in store.rglob("*") if path.is_file()}
+    gone = [path for path in files if path not in left]
+    assert sum(waste["bytes"] for waste in told["waste"]) > 0
+    assert gone
+    assert all("f" * 64 in path.parts or "_checkpoints" in path.parts for path in gone)
+    assert not any("other" in path.parts for path in gone)
+    again = _rzero(store, "gc", "small", "--keep-checkpoints", "0")
+    assert again.stdout.startswith("nothing to remove")
+    status = json.loads(_rzero(store, "status", "small", "--json").stdout)
+    assert [row["state"] for row in status] == ["finished"] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("gc", "nobody"), "there is no run 'nobody'"),
+        (("gc", "small", "--keep-iterations", "last"), "--keep-iterations: 'last' is not like"),
+        (("lineage", "small", "--iteration", "1", "--stage", "x"), "there is no stage 'x'"),
+        (("lineage", "small", "--iteration", "7", "--stage", "evaluate"), "is not finished"),
+    ],
+)
+def test_a_wrong_question_is_one_line_and_exit_2(
+    small_store: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = _rzero(small_store, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

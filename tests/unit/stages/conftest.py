@@ -1,0 +1,70 @@
+"""A run whose stages are finished with small files: for tests of what reads the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data.config import RunConfig
+from infra.artifacts import ArtifactRef, ArtifactWriter, Location
+from infra.store import Store
+from tasks.graph import STAGES, Step, walk
+
+Finish = Callable[..., list[Location]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def inputs_of(steps: list[Step], step: Step) -> dict[str, ArtifactRef]:
+    """The inputs of a step, from the steps before it."""
+    made = {(each.iteration, each.stage): each.ref for each in steps if each.ref is not None}
+    base = made[0, "prepare_base_model"] if made else None
+    found = {}
+    for name in STAGES[step.stage].inputs:
+        maker = {
+            "challenger": "train_challenger",
+            "questions": "generate_questions",
+            "answers": "sample_answers",
+            "curriculum": "score_and_filter",
+            "solver": "train_solver",
+        }[name]
+        own = step.stage in ("generate_questions", "evaluate") or name not in ("challenger", "solver")
+        ref = made.get((step.iteration if own else step.iteration - 1, maker), base)
+        assert ref is not None
+        found[name] = ref
+    return found
+
+
+@pytest.fixture
+def finish(store: Store, tmp_path: Path) -> Finish:
+    """finish(config, iterations, stages): commit the next so many unfinished stages; where they lie."""
+
+    def run(config: RunConfig, iterations: int, stages: int) -> list[Location]:
+        made = []
+        for _ in range(stages):
+            steps = walk(store, config, iterations)
+            step = next(step for step in steps if step.ref is None)
+            assert step.location is not None
+            writer = ArtifactWriter(store, step.location)
+            folder = tmp_path / "files"
+            folder.mkdir(exist_ok=True)
+            (folder / "config.json").write_text(f"{step.iteration} {step.stage}")
+            writer.add_folder(folder)
+            stage = STAGES[step.stage]
+            writer.commit(
+                kind=stage.kind,
+                stage_version=stage.version,
+                seed=0,
+                inputs=inputs_of(steps, step),
+                figures={},
+                config={},
+            )
+            made.append(step.location)
+        return made
+
+    return run

@@ -1,0 +1,298 @@
+"""What may go and what must stay, and that a removal which is killed harms nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.config import RunConfig
+from data.resolve import resolve
+from infra import lease as lease_module
+from infra.artifacts import MANIFEST, Location, find
+from infra.checkpoints import StoreCheckpoints
+from infra.damage import set_aside
+from infra.lease import acquire
+from infra.store import Store
+from tasks import graph, housekeeping
+from tasks.graph import walk
+from tasks.housekeeping import LEFTOVER_SECONDS, Plan, plan, remove
+
+Finish = Callable[..., list[Location]]
+OTHER = "f" * 64
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    return resolve("a", iterations=2)
+
+
+def _paths(found: Plan, what: str | None = None) -> set[str]:
+    return {waste.path for waste in found.waste if what in (None, waste.what)}
+
+
+def _other_key(store: Store, like: Location) -> Location:
+    """The same artifact under a key that the run does not reach."""
+    other = like.model_copy(update={"key": OTHER})
+    for name in store.sizes(like.path):
+        store.put(f"{other.path}/{name}", store.read(f"{like.path}/{name}"))
+    return other
+
+
+def _checkpoints(store: Store, location: Location, tmp_path: Path, steps: range) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(exist_ok=True)
+    for step in steps:
+        (folder / "state.bin").write_bytes(b"12345")
+        StoreCheckpoints(store, location).save(step, folder)
+
+
+def _everything(store: Store) -> dict[str, int]:
+    return store.sizes("")
+
+
+def test_of_a_finished_run_nothing_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
+    finish(config, 2, 14)
+    found = plan(store, [config])
+    assert (found.waste, found.spared) == ([], [])
+
+
+def test_an_artifact_under_a_key_that_is_reached_no_more_may_go(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 1, 8)
+    old = _other_key(store, made[3])
+    half = Location(run="a", iteration=1, stage="evaluate", key=OTHER)
+    store.put(f"{half.path}/part-00000.parquet", b"half")
+    found = plan(store, [config])
+    assert _paths(found) == {old.path, half.path}
+    assert found.bytes == sum(store.sizes(old.path).values()) + 4
+    before = _everything(store)
+    assert all(remove(store, waste) for waste in found.waste)
+    gone = set(before) - set(_everything(store))
+    assert gone == {name for name in before if name.startswith((old.path, half.path))}
+
+
+def test_an_old_key_stays_while_the_run_has_nothing_in_its_place(
+    store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade that changes what a stage computes, before the run has made it anew."""
+    made = finish(config, 1, 8)
+    stage = graph.STAGES["train_challenger"]
+    newer = graph.Stage(stage.name, stage.kind, stage.reads, stage.inputs, stage.version + 1)
+    monkeypatch.setitem(graph.STAGES, "train_challenger", newer)
+    found = plan(store, [config])
+    assert found.waste == []
+    assert [line.split(":")[0] for line in found.spared] == [place.path for place in reversed(made[2:])]
+    finish(config, 1, 1)
+    assert _paths(plan(store, [config])) == {made[2].path}
+
+
+def test_what_a_newer_version_made_stays(
+    store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = finish(config, 1, 8)
+    stage = graph.STAGES["evaluate"]
+    newer = graph.Stage(stage.name, stage.kind, stage.reads, stage.inputs, stage.version + 1)
+    with monkeypatch.context() as patch:
+        patch.setitem(graph.STAGES, "evaluate", newer)
+        newest = finish(config, 1, 2)
+        assert _paths(plan(store, [config])) == {made[1].path, made[7].path}
+    found = plan(store, [config])
+    assert found.waste == []
+    assert len(found.spared) == len(newest) == 2
+
+
+def test_while_an_artifact_is_damaged_nothing_that_may_follow_from_it_goes(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 1, 8)
+    set_aside(store, made[3])
+    found = plan(store, [config])
+    assert found.waste == []
+    assert len(found.spared) == 5, "what was set aside and is not made again, and the four stages after it"
+    finish(config, 1, 1)
+    found = plan(store, [config])
+    assert _paths(found) == _paths(found, "damaged artifact") == {f"{made[3].path}.damaged-1"}
+    assert all(remove(store, waste) for waste in found.waste)
+    assert all(step.ref for step in walk(store, config, 1))
+    assert plan(store, [config]).waste == []
+
+
+@pytest.mark.parametrize(("keep", "left"), [(0, []), (1, [4]), (2, [2, 4]), (99, [2, 4])])
+def test_of_a_finished_training_only_the_last_checkpoints_stay(
+    store: Store, config: RunConfig, finish: Finish, tmp_path: Path, keep: int, left: list[int]
+) -> None:
+    made = finish(config, 1, 8)
+    _checkpoints(store, made[2], tmp_path, range(2, 5, 2))
+    for waste in plan(store, [config], keep_checkpoints=keep).waste:
+        assert remove(store, waste)
+    files = store.sizes(f"{made[2].path}/_checkpoints")
+    assert sorted({name.split("/")[0] for name in files}) == [f"step-{step:06d}" for step in left]
+
+
+def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
+    store: Store, config: RunConfig, finish: Finish, tmp_path: Path
+) -> None:
+    finish(config, 1, 2)
+    training = walk(store, config, 1)[2].location
+    assert training is not None
+    _checkpoints(store, training, tmp_path, range(2, 4))
+    store.put(f"{training.path}/_parts/part-00000.json", b"{}")
+    assert plan(store, [config], keep_checkpoints=0).waste == []
+
+
+def test_iterations_that_are_not_kept_go_but_not_what_a_kept_one_is_made_from(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 2, 14)
+    later = {place.path for place in made if place.iteration == 2}
+    evaluations = {place.path for place in made if place.stage == "evaluate"}
+    assert _paths(plan(store, [config], {0, 1})) == later
+    assert _paths(plan(store, [config], {1})) == later | {made[1].path}
+    assert _paths(plan(store, [config], {2})) == evaluations - later
+    for waste in plan(store, [config], {1}).waste:
+        assert remove(store, waste)
+    assert [step.ref is not None for step in walk(store, config, 1)] == [True, False] + [True] * 6
+
+
+def test_iterations_beyond_the_configured_number_are_kept(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    finish(config.model_copy(update={"iterations": 3}), 3, 20)
+    assert plan(store, [config]).waste == []
+
+
+def test_what_is_worked_on_is_protected_with_all_it_is_made_from(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 2, 10)
+    training = walk(store, config, 2)[10].location
+    assert training is not None
+    assert acquire(store, f"{training.path}/_lease/part-00003", "another run") is not None
+    found = plan(store, [config], {0})
+    assert _paths(found) == {made[7].path}, "only the evaluation of iteration 1"
+
+
+def test_a_run_that_is_worked_on_under_other_keys_is_left_alone(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 1, 8)
+    old = _other_key(store, made[3])
+    assert acquire(store, f"{old.path}/_lease/stage", "another version") is not None
+    found = plan(store, [config])
+    assert found.waste == []
+    assert [old.path in line for line in found.spared] == [True]
+
+
+@pytest.mark.parametrize("lease", ["stage", "part-00001"])
+def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed(
+    store: Store, config: RunConfig, finish: Finish, lease: str
+) -> None:
+    made = finish(config, 1, 8)
+    old = _other_key(store, made[3])
+    (waste,) = plan(store, [config]).waste
+    held = acquire(store, f"{old.path}/_lease/{lease}", "quick")
+    assert held is not None
+    before = _everything(store)
+    assert not remove(store, waste)
+    assert _everything(store) == before
+    assert held.renew()
+
+
+def test_a_lease_whose_holder_is_gone_may_go(
+    store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (base,) = finish(config, 1, 1)
+    assert acquire(store, f"{base.path}/_lease/stage", "living") is not None
+    gone = {**lease_module._this_process(), "pid": 2**22 + 1}
+    monkeypatch.setattr(lease_module, "_this_process", lambda: gone)
+    assert acquire(store, f"{base.path}/_lease/part-00000", "killed") is not None
+    found = plan(store, [config])
+    assert _paths(found) == _paths(found, "lease") == {f"{base.path}/_lease/part-00000"}
+    assert remove(store, found.waste[0])
+    assert store.names(f"{base.path}/_lease/stage") == ["00000001.json"]
+    assert plan(store, [config]).waste == []
+
+
+def test_a_half_written_file_may_go_once_nobody_writes_to_it(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    (base,) = finish(config, 1, 1)
+    for name, age_seconds in (("old", LEFTOVER_SECONDS + 60), ("new", 0)):
+        path = Path(store.full(f"{base.path}/.tmp-{name}"))
+        path.write_bytes(b"half of it")
+        changed = path.stat().st_mtime - age_seconds
+        os.utime(path, (changed, changed))
+    found = plan(store, [config])
+    assert [(waste.path, waste.bytes) for waste in found.waste] == [(f"{base.path}/.tmp-old", 10)]
+    assert remove(store, found.waste[0])
+    assert not Path(store.full(f"{base.path}/.tmp-old")).exists()
+    assert Path(store.full(f"{base.path}/.tmp-new")).exists()
+
+
+def test_prefect_results_go_with_their_artifacts(store: Store, config: RunConfig, finish: Finish) -> None:
+    made = finish(config, 2, 14)
+    place = "0123456789abcdef"
+    kept, gone = made[4].key, made[-1].key
+    for name in (
+        f"a-{kept}-{place}",
+        f"a-{kept}-part-00000-{place}",
+        f"a-{gone}-{place}",
+        f"b-{OTHER}-{place}",
+    ):
+        store.put(f"prefect-results/{name}", b"{}")
+    store.put("prefect-results/somebody-elses", b"{}")
+    found = plan(store, [config], {0, 1})
+    assert _paths(found, "Prefect result") == {f"prefect-results/a-{gone}-{place}"}
+
+
+def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
+    store: Store, config: RunConfig, finish: Finish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = finish(config, 1, 8)
+    old = _other_key(store, made[2])
+    _checkpoints(store, old, tmp_path, range(2, 4))
+    _checkpoints(store, made[2], tmp_path, range(2, 4))
+    store.put(f"{old.path}/rollouts/part-00000.parquet", b"rollouts")
+    before = _everything(store)
+    wanted = {name for name in before if name.startswith(old.path)}
+    wanted |= {name for name in before if "_checkpoints/step-000002" in name}
+
+    class Killed(BaseException):
+        pass
+
+    unlink = os.unlink
+    moments = 0
+    while True:
+        left = [moments]
+
+        def killed(path: Any, *arguments: Any, left: list[int] = left, **options: Any) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            unlink(path, *arguments, **options)
+
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "unlink", killed)
+                for waste in plan(store, [config]).waste:
+                    remove(store, waste)
+            break
+        except Killed:
+            moments += 1
+            assert all(step.ref for step in walk(store, config, 1))
+            files = _everything(store)
+            assert (f"{old.path}/{MANIFEST}" in files) == (find(store, old) is not None)
+            checkpoint = StoreCheckpoints(store, made[2]).newest()
+            assert checkpoint is not None
+            assert checkpoint[0] == 3
+        # What the killed one held is free: its process is gone.
+        store.remove(f"{old.path}/_lease")
+    assert moments > 3
+    assert set(before) - set(_everything(store)) == wanted
+    assert plan(store, [config]).waste == []
+    assert housekeeping.plan(store, [config]).bytes == 0

@@ -75,19 +75,19 @@ class Processes:
         known = self._known()
         entry = known.pop(name, None)
         if running and entry is not None:
+            begun = _with_descendants(entry["pid"])
             os.kill(entry["pid"], signal.SIGTERM)
             deadline = time.monotonic() + timeout_seconds
             while _started(entry["pid"]) == entry["started"] and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-            # Whatever of its session is left; a killed process needs a moment to be gone.
-            deadline = time.monotonic() + _KILL_SECONDS
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(entry["pid"], signal.SIGKILL)
-                while time.monotonic() < deadline:
-                    time.sleep(_POLL_SECONDS)
-                    os.killpg(entry["pid"], 0)
+            _kill(begun)
         self._save(known)
         return running
+
+    def kill(self, name: str) -> None:
+        """kill -9 of it and of all that it has started, as if the machine had gone."""
+        if self.is_running(name):
+            _kill(_with_descendants(self._known()[name]["pid"]))
 
     def _last_lines(self, name: str) -> str:
         path = self.log(name)
@@ -105,6 +105,27 @@ class Processes:
         scratch = self._file.with_suffix(".new")
         scratch.write_text(json.dumps(known, indent=1))
         scratch.replace(self._file)
+
+
+def _with_descendants(pid: int) -> dict[int, str | None]:
+    """A process and all that it has started, in whatever session, each with the time of its start."""
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = dict(map(int, line.split()) for line in shown.stdout.splitlines())
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == parent]
+    return {each: _started(each) for each in found}
+
+
+def _kill(processes: Mapping[int, str | None]) -> None:
+    """kill -9 of those that still run, waited for, since a killed process needs a moment to be gone."""
+    left = {pid for pid, started in processes.items() if started is not None and _started(pid) == started}
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while any(_started(pid) == processes[pid] for pid in left) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _started(pid: int) -> str | None:

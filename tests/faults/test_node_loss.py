@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ def test_a_run_of_a_lost_node_becomes_crashed_and_the_next_one_resumes(
     store, processes = tmp_path / "store", deployed.server.processes
     lost = deployed.flow_run(deployed.start_run("lost", store))
     deployed.wait_until(lambda: len(_manifests(store)) >= 3, "three finished stages")
-    os.killpg(processes.detail("worker", "pid"), signal.SIGKILL)
+    processes.kill("worker")
     finished = _manifests(store)
     assert "iteration=1/evaluate" not in finished
     assert deployed.ask(f"flow_runs/{lost['id']}")["state_type"] == "RUNNING"

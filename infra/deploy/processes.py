@@ -110,7 +110,8 @@ class Processes:
 def _with_descendants(pid: int) -> dict[int, str | None]:
     """A process and all that it has started, in whatever session, each with the time of its start."""
     shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
-    parents = dict(map(int, line.split()) for line in shown.stdout.splitlines())
+    pairs = (line.split() for line in shown.stdout.splitlines())
+    parents = {int(child): int(parent) for child, parent in pairs}
     found = [pid]
     for parent in found:
         found += [child for child, of in parents.items() if of == parent]

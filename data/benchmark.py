@@ -38,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class HubFiles:
-    """Files of a data set on the Hugging Face hub; `files` may hold wildcards, `revision` is a commit."""
+    """Files of a data set on the Hugging Face hub; `files` may hold wildcards (* matches / too)."""
 
     repository: str
     files: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import json
 import os
@@ -39,11 +40,7 @@ def _rows(name: str, benchmark: Benchmark) -> tuple[str, list[dict[str, Any]]]:
     reason = "it has no hub data set"
     if benchmark.hub is not None:
         try:
-            files = _download(benchmark.hub)
-            return (
-                f"{benchmark.hub.repository}@{benchmark.hub.revision}",
-                [row for file in files for row in parse_rows(str(file), file.read_bytes())],
-            )
+            return _hub_rows(benchmark.hub, benchmark.size)
         except ImportError:
             reason = "huggingface_hub is not installed (pip install 'rzero[local]')"
         except BenchmarkError:
@@ -79,8 +76,11 @@ def _content(uri: str) -> bytes | None:
         raise BenchmarkError(f"{uri} cannot be read: {error}") from None
 
 
-def _download(hub: HubFiles) -> list[Path]:
-    """The files of a data set, from the hub or its local cache; no code of it is run."""
+def _hub_rows(hub: HubFiles, size: int | None) -> tuple[str, list[dict[str, Any]]]:
+    """The rows of a data set, from the hub or its local cache; no code of it is run.
+
+    BenchmarkError where they are not as many as the whole set has.
+    """
     from huggingface_hub import snapshot_download
 
     folder = Path(
@@ -88,14 +88,23 @@ def _download(hub: HubFiles) -> list[Path]:
             hub.repository, repo_type="dataset", revision=hub.revision, allow_patterns=[hub.files]
         )
     )
-    files = sorted(folder.glob(hub.files))
+    place = f"{hub.repository}@{hub.revision}"
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in (".parquet", ".jsonl", ".json")
+        and fnmatch.fnmatch(file.relative_to(folder).as_posix(), hub.files)
+    ]
     if not files:
-        raise BenchmarkError(f"{hub.repository}@{hub.revision} has no file {hub.files}")
-    return files
+        raise BenchmarkError(f"{place} has no Parquet or JSON file {hub.files}")
+    rows = [row for file in files for row in parse_rows(str(file), file.read_bytes())]
+    if size is not None and len(rows) != size:
+        raise BenchmarkError(f"{place} has {len(rows)} rows in {hub.files}, the whole set has {size}")
+    return place, rows
 
 
 def parse_rows(uri: str, content: bytes) -> list[dict[str, Any]]:
-    """The rows of a Parquet or JSONL file; BenchmarkError where it is neither."""
+    """The rows of a Parquet file, of JSON lines or of a JSON array; BenchmarkError where it is none."""
     if uri.endswith(".parquet"):
         import polars as pl
 
@@ -103,6 +112,8 @@ def parse_rows(uri: str, content: bytes) -> list[dict[str, Any]]:
             return pl.read_parquet(io.BytesIO(content)).to_dicts()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BenchmarkError(f"{uri} is not a Parquet file: {str(error).splitlines()[0]}") from None
+    if content.lstrip()[:1] == b"[":
+        return _array(uri, content)
     rows = []
     for number, line in enumerate(_lines(uri, content), 1):
         if not line.strip():
@@ -115,6 +126,17 @@ def parse_rows(uri: str, content: bytes) -> list[dict[str, Any]]:
             raise BenchmarkError(f"{uri}, line {number} is not a JSON object")
         rows.append(row)
     return rows
+
+
+def _array(uri: str, content: bytes) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(content)
+    except ValueError as error:
+        raise BenchmarkError(f"{uri} is not JSON: {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise BenchmarkError(f"{uri} is not an array of JSON objects")
+    found: list[dict[str, Any]] = rows
+    return found
 
 
 def _lines(uri: str, content: bytes) -> Sequence[str]:

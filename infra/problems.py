@@ -7,6 +7,7 @@ that depends on the data.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -51,9 +52,9 @@ def problems_of(store: Store, config: RunConfig, name: str) -> list[Problem]:
     digest = config.evaluation.data.get(name)
     if digest is None:
         return benchmarks.load(name, config.base_model)
-    path = _path(name, digest)
-    content = store.get(path)
-    if content is None:
+    frozen = _frozen(store.uri, name, digest)
+    if frozen is None:
+        path = _path(name, digest)
         problems = benchmarks.load(name, config.base_model)
         if digest_of(problems) != digest:
             raise StoreError(
@@ -61,14 +62,25 @@ def problems_of(store: Store, config: RunConfig, name: str) -> list[Problem]:
                 "back the data that the run began with"
             )
         freeze(store, name, problems)
+        _frozen.cache_clear()
         return problems
+    return list(frozen)
+
+
+@functools.lru_cache(maxsize=32)
+def _frozen(uri: str, name: str, digest: str) -> tuple[Problem, ...] | None:
+    """The frozen problems, read once a process; None where there are none."""
+    store, path = Store(uri), _path(name, digest)
+    content = store.get(path)
+    if content is None:
+        return None
     found = _parse(content)
     if found is None or digest_of(found) != digest:
         raise StoreError(
             f"{store.uri_of(path)} is damaged: remove it, and start the same command again with the data of "
             f"benchmark {name!r} at hand"
         )
-    return found
+    return tuple(found)
 
 
 def pinned_data(store: Store, config: RunConfig, known: Mapping[str, str]) -> dict[str, list[Problem]]:

@@ -16,7 +16,11 @@ def publish_stage(work: Work, ref: ArtifactRef) -> None:
     """Publish the figures of a stage as a table artifact; outside a flow run nothing happens."""
     if FlowRunContext.get() is None:
         return
-    rows: list[dict[str, Any]] = [{"figure": name, "value": value} for name, value in work.figures.items()]
+    rows: list[dict[str, Any]] = [
+        {"figure": name, "value": value}
+        for name, value in work.figures.items()
+        if not isinstance(value, list)
+    ]
     rows.append({"figure": "artifact", "value": ref.uri})
     rows.append({"figure": "digest", "value": ref.digest})
     key = re.sub(r"[^a-z0-9]+", "-", f"{work.config.run} {work.stage.name} {work.iteration}".lower()).strip(

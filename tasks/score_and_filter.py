@@ -182,6 +182,7 @@ def _figures(scored: pl.DataFrame) -> dict[str, Any]:
         "unique_share": valid["question"].n_unique() / valid.height if valid.height else None,
         "largest_cluster": scored["cluster_size"].max(),
         "label_accuracy": kept["label_is_right"].cast(pl.Float64).mean(),
+        "answered_share_mean": valid["answered_share"].mean(),
         "in_range_share": valid["in_range"].cast(pl.Float64).mean(),
         "terms_mean": valid["terms"].cast(pl.Float64).mean(),
     }

@@ -9,7 +9,7 @@ from data.benchmark import Benchmark, HubFiles
 BENCHMARK = Benchmark(
     area="math",
     size=40,
-    hub=HubFiles("zwhe99/amc23", "**/*test*", "f9810c0439cd3c670ec885d328a2f06a87f3694a"),
+    hub=HubFiles("zwhe99/amc23", "*test*", "f9810c0439cd3c670ec885d328a2f06a87f3694a"),
     question="question",
     samples=32,
     greedy=False,

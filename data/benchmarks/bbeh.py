@@ -11,7 +11,7 @@ from data.benchmark import Benchmark, HubFiles
 BENCHMARK = Benchmark(
     area="general",
     size=4520,
-    hub=HubFiles("MrLight/bbeh-eval", "**/*train*"),
+    hub=HubFiles("MrLight/bbeh-eval", "*train*"),
     question="question",
     group="task",
     grading="text",

@@ -6,4 +6,4 @@ run freezes what it read. Metric: greedy accuracy (the paper). Grading: by value
 
 from data.benchmark import Benchmark, HubFiles
 
-BENCHMARK = Benchmark(area="math", size=272, hub=HubFiles("zwhe99/simplerl-minerva-math", "**/*test*"))
+BENCHMARK = Benchmark(area="math", size=272, hub=HubFiles("zwhe99/simplerl-minerva-math", "*test*"))

@@ -29,7 +29,7 @@ def error_bound(row: Row) -> float:
 BENCHMARK = Benchmark(
     area="math",
     size=675,
-    hub=HubFiles("zwhe99/simplerl-OlympiadBench", "**/*test*"),
+    hub=HubFiles("zwhe99/simplerl-OlympiadBench", "*test*"),
     question="question",
     answer=all_answers,
     tolerance=error_bound,

@@ -13,7 +13,12 @@ import pytest
 from infra.artifacts import Manifest
 from tests.small_run import SMALL_RUN
 
-RESUME_POINTS = ["generate_questions: 25/60", "train_challenger: step 2/3", "score_and_filter: kept"]
+RESUME_POINTS = [
+    "evaluate: shard 1/",
+    "generate_questions: 25/60",
+    "train_challenger: step 2/3",
+    "score_and_filter: kept",
+]
 
 
 def _manifests(store: Path, run: str) -> dict[str, Manifest]:

@@ -93,7 +93,7 @@ def figures_of(rows: pl.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
     areas = {name: benchmark.area for name, benchmark in found.items()}
     headlines = {name: benchmark.headline(benchmark.modes(config)) for name, benchmark in found.items()}
     figures = evaluation_figures(rows, areas, headlines)
-    figures["grader_timeouts"] = int((rows["reason"] == "timeout").sum())
+    figures["grader_timeouts"] = rows.filter(pl.col("reason") == "timeout").height
     if config.judge is not None:
         figures |= judge_figures(rows)
     return figures

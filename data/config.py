@@ -178,7 +178,9 @@ class JudgeConfig(Section):
 class EvaluationConfig(SamplingConfig):
     """How each iteration's Solver is measured."""
 
-    benchmarks: tuple[str, ...] = Field(description="Names of benchmarks, see data/benchmarks.")
+    benchmarks: tuple[str, ...] = Field(
+        min_length=1, description="Names of benchmarks, see data/benchmarks; each once."
+    )
     data: dict[str, str] = Field(
         default_factory=dict,
         description="sha256 of the problems of each benchmark that is read from files; filled in when a run "
@@ -195,6 +197,13 @@ class EvaluationConfig(SamplingConfig):
     )
     shard_size: Count = Field(1000, description="Problems in one shard, the unit of work and of resume.")
     judge: JudgeConfig | None = Field(None, description="Recheck grades by a model; null: rules alone.")
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a benchmark is named twice")
+        return value
 
 
 class SamplerConfig(Section):

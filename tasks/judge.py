@@ -90,7 +90,7 @@ def recheck(
 
 def judge_figures(rows: pl.DataFrame) -> dict[str, Any]:
     """What the judge was asked, where it disagreed with the rules, and what it cost in tokens."""
-    asked = rows.filter(pl.col("judge_tokens").is_not_null())
+    asked = rows.filter(pl.col("judge_tokens").is_not_null()).cast({"judge_correct": pl.Boolean})
     judged = asked.filter(pl.col("judge_correct").is_not_null())
     passes, failures = judged.filter("rule_correct"), judged.filter(~pl.col("rule_correct"))
     once = asked.unique(["benchmark", "problem_id", "answer"])

@@ -43,11 +43,14 @@ def bootstrap(
     generator = np.random.default_rng(0)
     means = np.zeros(RESAMPLES)
     for values, share in zip(parts, shares, strict=True):
-        chances = np.full(len(values), 1 / len(values))
-        block = max(1, _BLOCK // len(values))
+        # Equal values are drawn together: the same distribution, and a set of 0 and 1 costs two counts.
+        levels, counts = np.unique(values, return_counts=True)
+        block = max(1, _BLOCK // len(levels))
         for start in range(0, RESAMPLES, block):
-            counts = generator.multinomial(len(values), chances, size=min(block, RESAMPLES - start))
-            means[start : start + block] += counts @ values / len(values) * share
+            drawn = generator.multinomial(
+                len(values), counts / len(values), size=min(block, RESAMPLES - start)
+            )
+            means[start : start + block] += drawn @ levels / len(values) * share
     low, high = np.quantile(means, [0.025, 0.975])
     value = sum(float(values.mean()) * share for values, share in zip(parts, shares, strict=True))
     return Interval(float(value), float(low), float(high))

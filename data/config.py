@@ -140,15 +140,70 @@ class FilterConfig(Section):
         description="What the Solver trains on. 'majority': the paper's pseudo-labels. For experiments only: "
         "'truth' (questions whose truth is not known are dropped) and 'random' (labels of other questions).",
     )
+    contamination: Literal["off", "report", "drop"] = Field(
+        "report",
+        description="Candidates that resemble a problem of the evaluation: 'report' lists them, 'drop' keeps "
+        "them out of the curriculum too. Copies word by word are always kept out.",
+    )
+    contamination_ngram: int = Field(8, ge=2, le=50, description="Words in a row that are compared.")
+    contamination_share: Probability = Field(
+        0.5, description="A hit shares at least this part of the shorter text's n-grams."
+    )
+
+
+class JudgeConfig(Section):
+    """A model that rechecks grades, behind an OpenAI-compatible endpoint. Its key: RZERO_JUDGE_API_KEY."""
+
+    url: str = Field(description="Base URL up to /v1, for example http://localhost:8000/v1.")
+    model: str = Field(description="Name of the model at that endpoint.")
+    temperature: float = Field(0.1, ge=0.0, le=2.0, description="Paper: 0.1.")
+    max_tokens: Count = Field(2048, description="Longest verdict, its reasoning included.")
+    recheck_passes_share: Probability = Field(
+        0.1, description="Share of the answers right by rule that are rechecked too; failures all are."
+    )
+    concurrency: Count = Field(8, description="Requests at once.")
+    timeout_seconds: float = Field(120.0, gt=0.0, description="Longest wait for one verdict.")
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s@?#]+", value):
+            raise ValueError(
+                "write it as http(s)://host/v1, without a user, a password or a query; the key stands in "
+                "RZERO_JUDGE_API_KEY"
+            )
+        return value.rstrip("/")
 
 
 class EvaluationConfig(SamplingConfig):
     """How each iteration's Solver is measured."""
 
-    benchmarks: tuple[str, ...] = Field(description="Names of benchmarks, see data/benchmarks.")
-    samples: Count = Field(10, description="k: sampled completions a problem, for mean@k and maj@k.")
-    greedy: bool = Field(True, description="Also one completion at temperature 0.")
-    shard_size: Count = Field(1000, description="Problems in one shard.")
+    benchmarks: tuple[str, ...] = Field(
+        min_length=1, description="Names of benchmarks, see data/benchmarks; each once."
+    )
+    data: dict[str, str] = Field(
+        default_factory=dict,
+        description="sha256 of the problems of each benchmark that is read from files; filled in when a run "
+        "begins, so that other data are other work.",
+    )
+    samples: int | None = Field(
+        None,
+        ge=0,
+        description="k: sampled completions a problem, of every benchmark, for mean@k and maj@k; 0: greedy "
+        "alone. Null: what each benchmark declares (paper: 32 for AMC and AIME, greedy for the rest).",
+    )
+    greedy: bool | None = Field(
+        None, description="One completion at temperature 0 besides. Null: what each benchmark declares."
+    )
+    shard_size: Count = Field(1000, description="Problems in one shard, the unit of work and of resume.")
+    judge: JudgeConfig | None = Field(None, description="Recheck grades by a model; null: rules alone.")
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a benchmark is named twice")
+        return value
 
 
 class SamplerConfig(Section):

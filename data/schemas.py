@@ -174,6 +174,34 @@ PROBE = _table(
     ],
 )
 
+OVERLAPS = _table(
+    "overlaps",
+    "Candidates that resemble a problem of a benchmark: the contamination check's hits.",
+    [
+        ("question_id", _INT, False, "Number of the candidate."),
+        ("question", _STR, False, "The question."),
+        ("benchmark", _STR, False, "The benchmark whose problem it resembles."),
+        ("problem_id", _INT, False, "Number of that problem; the one that it shares most with."),
+        ("problem", _STR, False, "The problem."),
+        ("share", _FLOAT, False, "Shared word n-grams over those of the shorter text; numbers count alike."),
+        ("verbatim", _BOOL, False, "Whether the texts are equal but for case, spaces and punctuation."),
+        ("kept", _BOOL, False, "Whether the candidate is in the curriculum all the same."),
+    ],
+)
+
+PROBLEMS = _table(
+    "problems",
+    "Problems of a benchmark, frozen when a run began; not a table of a stage.",
+    [
+        ("problem_id", _INT, False, "Number of the problem within the benchmark, from 0."),
+        ("group", _STR, False, "Part of the benchmark it belongs to."),
+        ("problem", _STR, False, "The problem as the Solver is asked it, options and all."),
+        ("gold", _STR, False, "The right answer."),
+        ("accepted", pa.list_(_STR), False, "Other answers that are right."),
+        ("tolerance", _FLOAT, False, "How far a number may be from the gold one."),
+    ],
+)
+
 EVALUATION = _table(
     "evaluation",
     "Every completion of the evaluation with its grade.",
@@ -189,9 +217,12 @@ EVALUATION = _table(
         ("completion", _STR, False, "What the model wrote."),
         ("tokens", _INT, False, "Tokens of the completion."),
         ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
-        ("answer", _STR, True, "The boxed answer; null where there is none, which counts as wrong."),
+        ("answer", _STR, True, "The extracted answer; null where there is none, which counts as wrong."),
         ("reason", _STR, True, "Why there is no answer, or 'timeout' where the grader gave up; else null."),
-        ("correct", _BOOL, False, "Whether the answer equals the gold answer."),
+        ("correct", _BOOL, False, "The grade: by rule, or the judge's where it was asked and answered."),
+        ("rule_correct", _BOOL, True, "Whether the answer equals the gold answer by rule."),
+        ("judge_correct", _BOOL, True, "The judge's verdict; null where it was not asked or gave none."),
+        ("judge_tokens", _INT, True, "Tokens of the judge's prompt and reply; null where it was not asked."),
         ("majority_answer", _STR, True, "The majority answer of the problem's samples in this mode."),
         ("majority_correct", _BOOL, False, "Whether the majority answer equals the gold answer."),
     ],
@@ -205,6 +236,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "rollouts": ROLLOUTS,
     "metrics": METRICS,
     "probe": PROBE,
+    "overlaps": OVERLAPS,
     "evaluation": EVALUATION,
 }
 

@@ -98,6 +98,18 @@ def status(run_name: str, store: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("run_name", metavar="NAME")
+@_store_option
+@_json_option
+def results(run_name: str, store: str | None, as_json: bool) -> None:
+    """Show the scores of a run by benchmark and iteration, with intervals."""
+    from flows.command_results import results_command
+
+    place, config = _load(run_name, store)
+    results_command(place, config, as_json)
+
+
+@main.command()
+@click.argument("run_name", metavar="NAME")
 @click.option("--iteration", type=int, required=True, help="Number of the iteration; 0 is the base model.")
 @click.option(
     "--stage",

@@ -16,7 +16,11 @@ from infra.store import Store
 from tasks.graph import STAGES, stage_names, walk
 
 _STAGE_OF_TABLE = {stage.kind: name for name, stage in STAGES.items() if stage.kind in SCHEMAS}
-_SIDE_TABLES = {"curriculum": "score_and_filter", "probe": "train_challenger"}
+_SIDE_TABLES = {
+    "curriculum": "score_and_filter",
+    "overlaps": "score_and_filter",
+    "probe": "train_challenger",
+}
 
 
 def inspect_command(

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data import benchmarks
+from data.benchmark import BenchmarkError, Problem
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
 from infra.artifacts import ArtifactRef
+from infra.problems import freeze, pinned_data
 from infra.runs import freeze_run, load_run
 from infra.store import Store
 from tasks.evaluate import evaluate
@@ -34,14 +35,19 @@ def begin(
     """
     store = store or os.environ.get("RZERO_STORE")
     config = resolve(run, preset or "tiny", overrides, store, iterations)
-    _check_benchmarks(config)
     place = Store(config.store)
     existing = load_run(place, run)
     if existing is not None and not overrides and preset in (None, existing.preset):
         changes = {"store": config.store, "iterations": iterations or existing.iterations}
         return existing.model_copy(update=changes)
+    known = existing.evaluation.data if existing else {}
+    fresh = _fresh_data(place, config, known)
     if existing is None:
         place.check_writable()
+    digests = {name: known[name] for name in config.evaluation.benchmarks if name in known}
+    digests |= {name: freeze(place, name, problems) for name, problems in fresh.items()}
+    evaluation = config.evaluation.model_copy(update={"data": dict(sorted(digests.items()))})
+    config = config.model_copy(update={"evaluation": evaluation})
     freeze_run(place, config)
     return config
 
@@ -61,13 +67,12 @@ def name_flow_run(name: str) -> None:
         client.update_flow_run(context.flow_run.id, name=name)
 
 
-def _check_benchmarks(config: RunConfig) -> None:
-    """ConfigError for a benchmark that is not known or does not fit the base model."""
-    for name in config.evaluation.benchmarks:
-        try:
-            benchmarks.load(name, config.base_model)
-        except ValueError as error:
-            raise ConfigError(f"evaluation.benchmarks: {error}") from None
+def _fresh_data(place: Store, config: RunConfig, known: Mapping[str, str]) -> dict[str, list[Problem]]:
+    """The benchmarks' problems that are not in the store yet; ConfigError for one that cannot be used."""
+    try:
+        return pinned_data(place, config, known)
+    except BenchmarkError as error:
+        raise ConfigError(f"evaluation.benchmarks: {error}") from None
 
 
 def first_unfinished(config: RunConfig) -> int:

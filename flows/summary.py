@@ -18,7 +18,7 @@ KEY_FIGURES = {
     "sample_answers": ("samples_per_question",),
     "score_and_filter": ("reward_mean", "kept_share", "unique_share", "label_accuracy"),
     "train_solver": ("reward_first_step", "reward_last_step"),
-    "evaluate": ("pass@1", "maj@10", "greedy"),
+    "evaluate": ("pass@1", "maj@10", "maj@k", "greedy", "math_average", "overall_average"),
 }
 
 

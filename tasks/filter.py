@@ -12,12 +12,16 @@ _ROUNDING = 1e-9
 
 
 def drop_reason(
-    scored: ScoredQuestion, config: FilterConfig, held_out: bool = False, truth: str | None = None
+    scored: ScoredQuestion,
+    config: FilterConfig,
+    held_out: bool = False,
+    truth: str | None = None,
+    contaminated: bool = False,
 ) -> str | None:
     """Why a question is dropped; None where it is kept, that is where |p_hat - 1/2| <= delta.
 
     `held_out` says that the question is a problem of the evaluation; `truth` matters only where the labels
-    are the true answers.
+    are the true answers; `contaminated` that it resembles a problem of the evaluation and is to be dropped.
     """
     if scored.vote is None:
         return f"bad_format:{scored.reason}"
@@ -31,6 +35,8 @@ def drop_reason(
         return "too_hard"
     if held_out:
         return "held_out"
+    if contaminated:
+        return "contaminated"
     if config.labels == "truth" and truth is None:
         return "no_truth"
     return None

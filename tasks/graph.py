@@ -52,14 +52,15 @@ STAGES: dict[str, Stage] = {
                 "challenger.repetition_weight",
                 "challenger.repetition_threshold",
                 "evaluation.benchmarks",
+                "evaluation.data",
             ),
             ("questions", "answers"),
-            version=2,
+            version=3,
         ),
         Stage(
             "train_solver", "model", ("base_model", "solver", "sampler", "trainer"), ("solver", "curriculum")
         ),
-        Stage("evaluate", "evaluation", ("base_model", "evaluation", "sampler"), ("solver",)),
+        Stage("evaluate", "evaluation", ("base_model", "evaluation", "sampler"), ("solver",), version=2),
     )
 }
 

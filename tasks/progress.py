@@ -45,13 +45,8 @@ def report_progress(work: Work, done: int, total: int, of: str) -> None:
             work.log.warning(f"{work.stage.name}: its progress could not be shown in Prefect: {error}")
 
 
-def report_parts(work: Work) -> None:
-    """Show how many shards of the stage are finished in the store."""
-    sizes = {
-        "generate_questions": work.config.questions.shard_size,
-        "sample_answers": work.config.answers.shard_size,
-    }
-    total = -(-work.config.questions.count // sizes[work.stage.name])
+def report_parts(work: Work, total: int) -> None:
+    """Show how many of the stage's shards are finished in the store."""
     done = sum(name.endswith(".json") for name in work.store.names(f"{work.location.path}/{PARTS}"))
     report_progress(work, done, total, "shards")
 

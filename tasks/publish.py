@@ -34,7 +34,11 @@ def publish_stage(work: Work, ref: ArtifactRef) -> None:
 
 
 def _figures(work: Work, ref: ArtifactRef) -> None:
-    rows = [{"figure": name, "value": _shown(value)} for name, value in work.figures.items()]
+    rows = [
+        {"figure": name, "value": _shown(value)}
+        for name, value in work.figures.items()
+        if not isinstance(value, list)
+    ]
     if ref.rows is not None:
         rows.append({"figure": "rows", "value": _shown(ref.rows)})
     rows.append({"figure": "megabytes", "value": _shown(ref.bytes / 1e6)})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from data.benchmarks import held_out_keys, problem_key
+from data.benchmark import Problem
+from data.benchmarks import problem_key, problem_keys
 from data.config import BaseModelConfig
 from data.prompts import solver_messages
 from data.truth import truth_of
 from infra.artifacts import ArtifactRef
+from infra.problems import problems_of
+from tasks.contamination import Overlap, find_overlaps
+from tasks.diversity import diversity_figures
 from tasks.filter import drop_reason, training_labels
 from tasks.questions import ScoredQuestion, score_votes
 from tasks.stage import stage
@@ -39,14 +43,18 @@ def score_and_filter(work: Work, questions: ArtifactRef, answers: ArtifactRef) -
         ]
         judged = _judge(judged_pairs, grader)
         work.figures["grader_timeouts"] = grader.timeouts
-    base, held_out = (
-        work.config.base_model,
-        held_out_keys(work.config.evaluation.benchmarks, work.config.base_model),
-    )
+    base, filter_config = work.config.base_model, work.config.filter
+    problems = {
+        name: problems_of(work.store, work.config, name) for name in work.config.evaluation.benchmarks
+    }
+    held_out = problem_keys((problem for each in problems.values() for problem in each), base)
+    overlaps = _overlaps(work, [question.question for question in scored], problems)
+    resembling = {overlap.question for overlap in overlaps}
     rows = []
     for number, (question, truth, right) in enumerate(zip(scored, truths, judged, strict=True)):
         is_held_out = problem_key(question.question or "", base) in held_out
-        reason = drop_reason(question, work.config.filter, is_held_out, truth.answer)
+        is_contaminated = number in resembling and filter_config.contamination == "drop"
+        reason = drop_reason(question, filter_config, is_held_out, truth.answer, is_contaminated)
         rows.append(
             _row(number, question, len(scored))
             | {"kept": reason is None, "drop_reason": reason, "label_is_right": right}
@@ -62,9 +70,42 @@ def score_and_filter(work: Work, questions: ArtifactRef, answers: ArtifactRef) -
     )
     curriculum = [_curriculum_row(row, label, base) for row, label in zip(kept_rows, labels, strict=True)]
     work.add_rows("curriculum", curriculum)
+    if filter_config.contamination != "off":
+        work.add_rows("overlaps", [_overlap_row(overlap, rows[overlap.question]) for overlap in overlaps])
+        work.figures["contaminated"] = len(overlaps)
+        work.figures["contaminated_kept"] = sum(rows[overlap.question]["kept"] for overlap in overlaps)
     work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
+    work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])
     kept, reward = work.figures["kept"], work.figures["reward_mean"]
     work.log.info(f"score_and_filter: kept {kept} of {len(rows)}, reward {reward:.3f}")
+
+
+def _overlaps(
+    work: Work, questions: Sequence[str | None], problems: Mapping[str, Sequence[Problem]]
+) -> list[Overlap]:
+    """Well-formed candidates that resemble a problem of the evaluation."""
+    config = work.config.filter
+    if config.contamination == "off":
+        return []
+    found = find_overlaps(questions, problems, config.contamination_ngram, config.contamination_share)
+    if found:
+        work.log.warning(
+            f"score_and_filter: {len(found)} candidates resemble problems of the evaluation: table overlaps"
+        )
+    return found
+
+
+def _overlap_row(overlap: Overlap, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "question_id": overlap.question,
+        "question": row["question"],
+        "benchmark": overlap.benchmark,
+        "problem_id": overlap.problem.problem_id,
+        "problem": overlap.problem.problem,
+        "share": overlap.share,
+        "verbatim": overlap.verbatim,
+        "kept": row["kept"],
+    }
 
 
 def _votes(candidates: pl.DataFrame, answers: pl.DataFrame, grader: Grader) -> list[Vote | None]:
@@ -141,6 +182,7 @@ def _figures(scored: pl.DataFrame) -> dict[str, Any]:
         "unique_share": valid["question"].n_unique() / valid.height if valid.height else None,
         "largest_cluster": scored["cluster_size"].max(),
         "label_accuracy": kept["label_is_right"].cast(pl.Float64).mean(),
+        "answered_share_mean": valid["answered_share"].mean(),
         "in_range_share": valid["in_range"].cast(pl.Float64).mean(),
         "terms_mean": valid["terms"].cast(pl.Float64).mean(),
     }

@@ -119,7 +119,7 @@ class StageTask:
         fixed = {name: unmapped(_arrow(value)) for name, value in inputs.items()}
         each: Any = self._configured(run)
         found: PrefectFutureList[ArtifactRef] = each.map(
-            run=unmapped(opaque(run)), part=list(range(parts)), **fixed
+            run=unmapped(opaque(run)), part=list(range(parts)), of=unmapped(parts), **fixed
         )
         return found
 
@@ -173,7 +173,7 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
     def decorate(body: Callable[..., None]) -> StageTask:
         body = with_smaller_batches(body)
 
-        def make(run: Run, part: int, **inputs: Any) -> ArtifactRef:
+        def make(run: Run, part: int, of: int, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
             find = functools.partial(find_part, store, location, part)
             lease = f"{location.path}/_lease/part-{part:05d}"
@@ -185,11 +185,12 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     with device_slot(work.stage):
                         body(work, part, **inputs)
                 ref = work.commit_part(part)
-            report_parts(work)
+            report_parts(work, of)
             return ref
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"
-        return _as_task(make, body, name, f"{name}_part", run_name)
+        of = inspect.Parameter("of", inspect.Parameter.KEYWORD_ONLY, annotation=int)
+        return _as_task(make, body, name, f"{name}_part", run_name, (of,))
 
     return decorate
 
@@ -200,6 +201,7 @@ def _as_task(
     stage_name: str,
     task_name: str,
     run_name: str,
+    more: Sequence[inspect.Parameter] = (),
 ) -> StageTask:
     # Prefect binds arguments by signature: the task takes a Run where the body takes its Work.
     named = [
@@ -207,7 +209,7 @@ def _as_task(
         for parameter in list(inspect.signature(body).parameters.values())[1:]
     ]
     run = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY, annotation=Run)
-    make.__signature__ = inspect.Signature([run, *named])  # type: ignore[attr-defined]
+    make.__signature__ = inspect.Signature([run, *named, *more])  # type: ignore[attr-defined]
     make.__name__, make.__doc__, make.__module__ = task_name, body.__doc__, body.__module__
     make.__qualname__ = task_name
     configured = task(

@@ -10,12 +10,21 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
 from infra.adopt import copy_files, find_elsewhere, find_part_elsewhere
-from infra.artifacts import ArtifactRef, ArtifactWriter, DamagedArtifact, FileRecord, Location, read_table
+from infra.artifacts import (
+    ArtifactRef,
+    ArtifactWriter,
+    DamagedArtifact,
+    FileRecord,
+    Location,
+    read_table,
+    sha256,
+)
 from infra.checkpoints import StoreCheckpoints
 from infra.damage import find_part_record, part_record_path, set_aside
 from infra.models import model_folder
@@ -60,6 +69,15 @@ class Work:
         """All rows of an artifact's main table, or of a side table."""
         with self._whole_inputs():
             frame = pl.from_arrow(read_table(self.store, ref, side_table))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def part_table(self, part: ArtifactRef) -> pl.DataFrame:
+        """All rows of a finished part; StoreError where it is not what its record says."""
+        content = self.store.read(self.store.path_of(part.uri))
+        if sha256(content) != part.digest:
+            raise StoreError(f"{part.uri} does not have the sha256 of its record; remove it to make it again")
+        frame = pl.from_arrow(pq.read_table(pa.BufferReader(content)))
         assert isinstance(frame, pl.DataFrame)
         return frame
 

@@ -18,6 +18,7 @@ SMALL_RUN = (
     "solver.group_size=4",
     "solver.checkpoint_every_steps=2",
     "evaluation.samples=4",
+    "evaluation.shard_size=5",
 )
 
 

@@ -1,33 +1,59 @@
-"""Benchmarks: sets of problems with right answers, each by its name."""
+"""Benchmarks: sets of problems with right answers. Each file here declares one; its name is the file's.
+
+Another package adds its own with an entry point of the group `rzero.benchmarks` that names a `Benchmark`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+import importlib
+import pkgutil
+from collections.abc import Hashable, Iterable, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING
+
+from data.benchmark import Benchmark, BenchmarkError, Problem
 
 if TYPE_CHECKING:
     from data.config import BaseModelConfig
 
+GROUP = "rzero.benchmarks"
+"""The entry points that other packages declare."""
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One problem: its number within the benchmark, the part of it that it belongs to, its right answer."""
+MATH = ("amc23", "minerva", "math500", "gsm8k", "olympiadbench", "aime2025", "aime2024")
+GENERAL = ("supergpqa", "mmlu_pro", "bbeh")
+"""What the paper's two averages are taken over."""
 
-    problem_id: int
-    group: str
-    problem: str
-    gold: str
+
+def names() -> list[str]:
+    """Names of all benchmarks, sorted."""
+    return sorted({module.name for module in pkgutil.iter_modules(__path__)} | set(_plugins()))
+
+
+def get(name: str) -> Benchmark:
+    """The benchmark of this name; BenchmarkError where there is none."""
+    if name in {module.name for module in pkgutil.iter_modules(__path__)}:
+        found = importlib.import_module(f"data.benchmarks.{name}").BENCHMARK
+    elif name in (plugins := _plugins()):
+        found = plugins[name].load()
+    else:
+        raise BenchmarkError(f"unknown benchmark {name!r}: known are {', '.join(names())}")
+    if not isinstance(found, Benchmark):
+        raise BenchmarkError(f"benchmark {name!r} is declared as {type(found).__name__}, not as a Benchmark")
+    return found
 
 
 def load(name: str, base_model: BaseModelConfig) -> list[Problem]:
     """The problems of a benchmark, the same on each call; `problem_id` counts from 0.
 
-    Raises ValueError, in one line, for an unknown name or a base model that the benchmark does not fit.
+    Raises BenchmarkError (a ValueError), in one line, for an unknown name, data that are not there or that
+    have another shape, or a base model that the benchmark does not fit.
     """
-    if name not in BENCHMARKS:
-        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(BENCHMARKS))}")
-    return BENCHMARKS[name](base_model)
+    benchmark = get(name)
+    if benchmark.generate is not None:
+        return benchmark.generate(base_model)
+    from data.benchmark_files import read_problems
+
+    return read_problems(name, benchmark)
 
 
 def problem_key(problem: str, base_model: BaseModelConfig) -> Hashable:
@@ -41,16 +67,30 @@ def problem_key(problem: str, base_model: BaseModelConfig) -> Hashable:
     return " ".join(problem.lower().split())
 
 
+def problem_keys(problems: Iterable[Problem], base_model: BaseModelConfig) -> frozenset[Hashable]:
+    """The keys of problems: what no training may show."""
+    return frozenset(problem_key(problem.problem, base_model) for problem in problems)
+
+
 def held_out_keys(names: Sequence[str], base_model: BaseModelConfig) -> frozenset[Hashable]:
-    """The keys of all problems of these benchmarks: what no training may show."""
-    return frozenset(problem_key(p.problem, base_model) for name in names for p in load(name, base_model))
+    """The keys of all problems of these benchmarks."""
+    return problem_keys((problem for name in names for problem in load(name, base_model)), base_model)
 
 
-def _arithmetic(base_model: BaseModelConfig) -> list[Problem]:
-    from data.benchmarks.arithmetic import problems
-
-    return problems(base_model)
+def _plugins() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
-BENCHMARKS: dict[str, Callable[[BaseModelConfig], list[Problem]]] = {"arithmetic": _arithmetic}
-"""Every benchmark by its name."""
+__all__ = [
+    "GENERAL",
+    "MATH",
+    "Benchmark",
+    "BenchmarkError",
+    "Problem",
+    "get",
+    "held_out_keys",
+    "load",
+    "names",
+    "problem_key",
+    "problem_keys",
+]

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import polars as pl
+
+from tasks.scores import Interval, bootstrap
 
 MEASURES = ("pass@1", "maj@k", "greedy")
 COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "correct", "majority_correct")
-_RESAMPLES = 2000
-_BLOCK = 2_000_000
-"""Most counts that are held at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def problem_scores(evaluation: pl.DataFrame) -> pl.DataFrame:
@@ -56,18 +43,7 @@ def mean_accuracy(scores: pl.DataFrame) -> Interval | None:
         part["score"].to_numpy()
         for _, part in scores.sort("benchmark", "problem_id").group_by("benchmark", maintain_order=True)
     ]
-    if not parts:
-        return None
-    generator = np.random.default_rng(0)
-    means = np.zeros(_RESAMPLES)
-    for values in parts:
-        chances = np.full(len(values), 1 / len(values))
-        block = max(1, _BLOCK // len(values))
-        for start in range(0, _RESAMPLES, block):
-            counts = generator.multinomial(len(values), chances, size=min(block, _RESAMPLES - start))
-            means[start : start + block] += counts @ values / len(values) / len(parts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(np.mean([values.mean() for values in parts])), float(low), float(high))
+    return bootstrap(parts)
 
 
 def gain(before: pl.DataFrame, after: pl.DataFrame) -> Interval | None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import polars as pl
 
+from tasks.diversity import near_earlier
+
 KEYS = ["line", "run", "iteration"]
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _WELL_FORMED = pl.col("question").is_not_null()
@@ -141,14 +143,17 @@ def label_accuracy_by_p_hat(scored: pl.DataFrame, samples: int) -> pl.DataFrame:
 
 
 def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
-    """line, run, iteration, questions, unique_share, distinct_2, largest_share, alone_share.
+    """line, run, iteration, questions, unique_share, distinct_2, largest_share, alone_share, earlier_share.
 
     `unique_share` and `distinct_2` fall as more questions are looked at, so both are taken over the first
     `count` well-formed questions of each (default: as many as all have). distinct_2 is the share of different
     pairs among all pairs of neighbouring words, numbers and signs. `largest_share` is the largest cluster's
     share of the well-formed questions, `alone_share` the share of questions in a cluster of their own.
+    `earlier_share` is the share of well-formed questions that are near-duplicates of a question of an earlier
+    iteration of the run (see tasks/diversity.py); null for the first one that there is.
     """
     rows = []
+    earlier: dict[tuple[Any, ...], list[str]] = {}
     valid = frame.filter(_WELL_FORMED).sort([*KEYS, "question_id"])
     groups = list(valid.group_by(KEYS, maintain_order=True))
     if count is None:
@@ -160,6 +165,10 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
         largest = max(sizes) / part.height
         alone = sum(size <= 1 for size in sizes) / part.height
         pairs = Counter(pair for question in questions for pair in _pairs(question))
+        every = part["question"].to_list()
+        before = earlier.setdefault(key[:2], [])
+        near = near_earlier(every, before) if before else []
+        before += every
         rows.append(
             (
                 *key,
@@ -168,10 +177,21 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
                 len(pairs) / pairs.total() if pairs else None,
                 largest,
                 alone,
+                sum(near) / len(near) if near else None,
             )
         )
-    names = [*KEYS, "questions", "unique_share", "distinct_2", "largest_share", "alone_share"]
-    return pl.DataFrame(rows, schema=names, orient="row") if rows else pl.DataFrame()
+    names = [
+        *KEYS,
+        "questions",
+        "unique_share",
+        "distinct_2",
+        "largest_share",
+        "alone_share",
+        "earlier_share",
+    ]
+    return (
+        pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None) if rows else pl.DataFrame()
+    )
 
 
 def largest_clusters(scored: pl.DataFrame, top: int = 3) -> list[tuple[str, int, int, int, str]]:

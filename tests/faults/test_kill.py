@@ -8,7 +8,12 @@ from pathlib import Path
 from tests.faults.kills import Moment, run_through
 
 SEED = 5
-STAGES = ["train_challenger: step 2/3", "generate_questions: 25/60", "score_and_filter: kept"]
+STAGES = [
+    "evaluate: shard 1/",
+    "train_challenger: step 2/3",
+    "generate_questions: 25/60",
+    "score_and_filter: kept",
+]
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(

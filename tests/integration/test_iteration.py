@@ -63,6 +63,7 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
         "scored": "score_and_filter/*/part-*.parquet",
         "curriculum": "score_and_filter/*/curriculum/part-*.parquet",
         "evaluation": "evaluate/*/part-*.parquet",
+        "overlaps": "score_and_filter/*/overlaps/part-*.parquet",
         "probe": "train_challenger/*/probe/part-*.parquet",
         "rollouts": "train_*/*/rollouts/part-*.parquet",
         "metrics": "train_*/*/metrics/part-*.parquet",
@@ -71,7 +72,7 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
     for name, pattern in tables.items():
         frame = pl.scan_parquet(f"{small_store}/runs/small/iteration=1/{pattern}").collect()
         assert frame.columns == SCHEMAS[name].names, name
-        assert frame.height > 0, name
+        assert frame.height > 0 or name == "overlaps", name
 
 
 def test_votes_and_kept_questions_agree_with_the_answers(small_store: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -70,11 +70,6 @@ def problem_key(problem: str, base_model: BaseModelConfig) -> Hashable:
 def problem_keys(problems: Iterable[Problem], base_model: BaseModelConfig) -> frozenset[Hashable]:
     """The keys of problems: what no training may show."""
     return frozenset(problem_key(problem.problem, base_model) for problem in problems)
-
-
-def held_out_keys(names: Sequence[str], base_model: BaseModelConfig) -> frozenset[Hashable]:
-    """The keys of all problems of these benchmarks."""
-    return problem_keys((problem for name in names for problem in load(name, base_model)), base_model)
 
 
 def _plugins() -> dict[str, metadata.EntryPoint]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data.benchmarks import held_out_keys, problem_key
+from data.benchmarks import load, problem_key, problem_keys
 from data.schemas import SCHEMAS
 from flows.evolve import evolve
 from flows.summary import read_steps, status_rows, summary_rows
@@ -93,7 +93,7 @@ def test_votes_and_kept_questions_agree_with_the_answers(small_store: Path) -> N
 def test_no_held_out_problem_is_trained_on_in_any_order_of_its_terms(small_store: Path) -> None:
     config = load_run(Store(str(small_store)), "small")
     assert config is not None
-    held_out = held_out_keys(config.evaluation.benchmarks, config.base_model)
+    held_out = problem_keys(load("arithmetic", config.base_model), config.base_model)
     scored = pl.read_parquet(f"{small_store}/runs/small/iteration=1/score_and_filter/*/part-*.parquet")
     curriculum = pl.read_parquet(f"{small_store}/runs/small/iteration=1/score_and_filter/*/curriculum/*")
     rollouts = pl.read_parquet(f"{small_store}/runs/small/iteration=1/train_solver/*/rollouts/part-*.parquet")

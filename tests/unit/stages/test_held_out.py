@@ -1,6 +1,6 @@
 """Problems of the evaluation are known again in whatever order their terms stand."""
 
-from data.benchmarks import held_out_keys, load, problem_key
+from data.benchmarks import load, problem_key, problem_keys
 from data.config import BaseModelConfig, TinyModelConfig
 from data.tiny.arithmetic import Chain, parse
 
@@ -9,7 +9,7 @@ OTHER = BaseModelConfig(name="some/model")
 
 
 def test_every_held_out_problem_and_every_reordering_of_it_has_a_held_out_key() -> None:
-    keys = held_out_keys(["arithmetic"], TINY)
+    keys = problem_keys(load("arithmetic", TINY), TINY)
     for problem in load("arithmetic", TINY):
         chain = parse(problem.problem)
         assert chain is not None

@@ -122,7 +122,7 @@ def test_the_benchmark_is_the_held_out_set_with_its_lengths_as_groups() -> None:
 
 def test_an_unknown_benchmark_or_another_base_model_is_one_clear_line() -> None:
     tiny = BaseModelConfig(name="tiny", prompt_style="tiny", tiny=TinyModelConfig())
-    with pytest.raises(ValueError, match=r"^unknown benchmark 'arithmetics': known are arithmetic$"):
+    with pytest.raises(ValueError, match=r"^unknown benchmark 'arithmetics': known are .*arithmetic.*$"):
         load("arithmetics", tiny)
     with pytest.raises(
         ValueError, match=r"^benchmark 'arithmetic' needs the base model 'tiny', not 'org/m'$"

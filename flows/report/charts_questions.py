@@ -235,12 +235,6 @@ _DIVERSITY = {
         "Questions in a cluster of their own.",
         False,
     ),
-    "earlier_share": (
-        "Asked before",
-        "share of well-formed questions",
-        "Near-duplicates of a question of an earlier iteration: the same text, or a BLEU of at least 0.5.",
-        False,
-    ),
 }
 """Column of `questions.diversity`: title, axis, caption, and whether the axis goes to 100 %."""
 
@@ -260,8 +254,6 @@ def diversity_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.Data
     charts: list[Chart] = []
     for column, (title, axis, caption, whole) in _DIVERSITY.items():
         frame = table.select(*q.KEYS, pl.col(column).alias("value")).filter(pl.col("value").is_not_null())
-        if frame.is_empty():
-            continue
         frame = frame.with_columns(low=pl.col("value"), high=pl.col("value"))
         key = column.replace("_", "-")
         told = caption.format(count=count) + several

@@ -171,9 +171,28 @@ def _question_sections(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.Da
             "Diversity",
             "Whether the Challenger keeps asking different things. At 0: the untrained Challenger.",
             cq.diversity_charts(lines, probe, scored),
-            join(element("h3", "Largest clusters"), table(headers, rows)) if rows else None,
+            join(
+                join(element("h3", "Largest clusters"), table(headers, rows)) if rows else None,
+                _asked_before(scored),
+            ),
         ),
     ]
+
+
+def _asked_before(scored: pl.DataFrame) -> Html | None:
+    """How many questions an earlier iteration of the run has asked already, or nearly so."""
+    if scored.is_empty():
+        return None
+    found = q.diversity(scored)
+    if found.is_empty() or found["earlier_share"].null_count() == found.height:
+        return None
+    rows = [
+        [run, iteration, percent(share)]
+        for run, iteration, share in found.select("run", "iteration", "earlier_share").iter_rows()
+        if share is not None
+    ]
+    headers = ("run", "iteration", "near-duplicates of earlier iterations (same text, or BLEU of 0.5)")
+    return join(element("h3", "Asked before"), table(headers, rows))
 
 
 def _samples(runs: Sequence[Run]) -> Section:

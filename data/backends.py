@@ -41,7 +41,7 @@ class SamplerConfig(Section):
     )
     python: str | None = Field(
         None,
-        description="Interpreter of the environment that has vLLM; empty: $RZERO_COMPUTE_PYTHON, else this one.",
+        description="Python of the environment that has vLLM; empty: $RZERO_COMPUTE_PYTHON, else this one.",
         json_schema_extra=NEVER,
     )
     gpus: Gpus = Field((), description="GPUs to use; empty: all that are found.", json_schema_extra=NEVER)
@@ -49,7 +49,10 @@ class SamplerConfig(Section):
         1, description="vLLM: GPUs that share one copy of the model.", json_schema_extra=NEVER
     )
     replicas: int = Field(
-        0, ge=0, description="vLLM: copies of the model; 0: as many as the GPUs hold.", json_schema_extra=NEVER
+        0,
+        ge=0,
+        description="vLLM: copies of the model; 0: as many as the GPUs hold.",
+        json_schema_extra=NEVER,
     )
     gpu_memory_share: Probability = Field(
         0.9, gt=0.0, description="vLLM: share of a GPU's memory to take.", json_schema_extra=NEVER
@@ -59,12 +62,14 @@ class SamplerConfig(Section):
     )
     urls: tuple[str, ...] = Field(
         (),
-        description="server: endpoints such as http://host:8000/v1, which must serve the model that the stage "
-        "samples from; empty: the stage starts servers of its own on this machine.",
+        description="server: endpoints such as http://host:8000/v1, which must serve the very model that the "
+        "stage samples from; empty: the stage starts servers of its own on this machine.",
         json_schema_extra=NEVER,
     )
     served_model: str | None = Field(
-        None, description="server: name of the model at `urls`; empty: its one model.", json_schema_extra=NEVER
+        None,
+        description="server: name of the model at `urls`; empty: its one model.",
+        json_schema_extra=NEVER,
     )
     port: int = Field(
         0,
@@ -113,18 +118,21 @@ class TrainerConfig(Section):
     threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
     context_tokens: Count | None = Field(
         None,
-        description="verl: longest prompt and completion together; empty: what the prompts and max_tokens need.",
+        description="verl: longest prompt and completion together; empty: what prompts and max_tokens need.",
         json_schema_extra=in_key_of("verl"),
     )
     lora_rank: int = Field(
-        0, ge=0, description="verl: rank of LoRA adapters; 0: all weights.", json_schema_extra=in_key_of("verl")
+        0,
+        ge=0,
+        description="verl: rank of LoRA adapters; 0: all weights.",
+        json_schema_extra=in_key_of("verl"),
     )
     lora_alpha: Count = Field(
         32, description="verl: scale of the LoRA adapters.", json_schema_extra=in_key_of("verl")
     )
     python: str | None = Field(
         None,
-        description="Interpreter of the environment that has verl; empty: $RZERO_COMPUTE_PYTHON, else this one.",
+        description="Python of the environment that has verl; empty: $RZERO_COMPUTE_PYTHON, else this one.",
         json_schema_extra=NEVER,
     )
     gpus: Gpus = Field(
@@ -133,11 +141,17 @@ class TrainerConfig(Section):
     solver_gpus: int | None = Field(
         None,
         ge=0,
-        description="GPUs of this machine that the frozen Solver takes while the Challenger trains; 0: it shares "
+        description="GPUs that the frozen Solver takes while the Challenger trains; 0: it shares "
         "those of the training; empty: half of them, or shared where there is one.",
         json_schema_extra=NEVER,
     )
     nodes: Count = Field(1, description="verl: machines of the Ray cluster to use.", json_schema_extra=NEVER)
+    gpus_per_node: int = Field(
+        0,
+        ge=0,
+        description="verl: GPUs to use of each node of a Ray cluster; 0: as many as here.",
+        json_schema_extra=NEVER,
+    )
     ray_address: str | None = Field(
         None,
         description="verl: a Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped.",
@@ -145,8 +159,8 @@ class TrainerConfig(Section):
     )
     work_folder: str | None = Field(
         None,
-        description="verl: where checkpoints lie until they are in the store; with several nodes a folder that all "
-        "of them share; empty: a temporary one.",
+        description="verl: where checkpoints lie until they are in the store; with several nodes a folder "
+        "that all of them share; empty: a temporary one.",
         json_schema_extra=NEVER,
     )
     tensor_parallel: Count = Field(
@@ -157,8 +171,8 @@ class TrainerConfig(Section):
     )
     offload: bool | None = Field(
         None,
-        description="verl: keep weights and optimiser in the host's memory between steps; empty: where there are "
-        "fewer than four GPUs.",
+        description="verl: keep weights and optimiser in the host's memory between steps; empty: where there "
+        "are fewer than four GPUs.",
         json_schema_extra=NEVER,
     )
     eager: bool = Field(

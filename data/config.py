@@ -40,7 +40,8 @@ class BaseModelConfig(Section):
 
     name: str = Field(
         "tiny",
-        description="'tiny' (pre-trained in place), a Hugging Face id, or a local model directory.",
+        description="'tiny' (pre-trained in place), a Hugging Face id, a local model directory, or "
+        "'package:<name>' (an installed Python package that carries a GGUF file).",
     )
     revision: str | None = Field(None, description="Commit or tag of a Hugging Face id.")
     prompt_style: Literal["tiny", "chat"] = Field(

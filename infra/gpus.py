@@ -71,8 +71,8 @@ def replica_gpus(
     if not gpus:
         if tensor_parallel > 1 or replicas > 1:
             raise DeviceSetupError(
-                f"{setting}: tensor_parallel {tensor_parallel} and replicas {replicas or 'auto'} need GPUs, and "
-                "there is none; set both to 1"
+                f"{setting}: tensor_parallel {tensor_parallel} and replicas {replicas or 'auto'} need GPUs, "
+                "and there is none; set both to 1"
             )
         return [()]
     if tensor_parallel > len(gpus) or (not replicas and len(gpus) % tensor_parallel):

@@ -33,6 +33,6 @@ def check_model_directory(model_dir: Path) -> dict[str, Any]:
 
 
 def longest_context(config: dict[str, Any]) -> int | None:
-    """The longest prompt and completion that the model was made for, in tokens; None where it does not say."""
+    """Tokens of prompt and completion that the model was made for; None where it does not say."""
     value = config.get("max_position_embeddings")
     return value if isinstance(value, int) and value > 0 else None

@@ -14,7 +14,7 @@ MAY_DIFFER = ("store", "iterations")
 
 
 def may_differ(config: RunConfig) -> tuple[str, ...]:
-    """Dotted settings that a run may be resumed with others of: they decide where it is computed, not what."""
+    """Dotted settings that may differ when a run is resumed: they say where it is computed, not what."""
     sections = ((name, getattr(config, name)) for name in type(config).model_fields)
     placed = [
         f"{name}.{setting}"

@@ -36,7 +36,8 @@ def evaluate(work: Work, solver: ArtifactRef) -> None:
                 rows += _graded(name, problems, mode, drawn, grader)
         work.figures["grader_timeouts"] = grader.timeouts
     work.add_rows("evaluation", rows)
-    work.figures |= evaluation_figures(pl.DataFrame(rows, infer_schema_length=None))
+    if rows:
+        work.figures |= evaluation_figures(pl.DataFrame(rows, infer_schema_length=None))
     shown = ", ".join(
         f"{key} {value:.3f}" for key, value in work.figures.items() if "@" in key or key == "greedy"
     )

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
 from data.config import RunConfig
 from data.section import Section
 from data.seeds import derive_seed

@@ -74,8 +74,8 @@ class DeviceJob:
     """One running job; a context manager that leaves nothing running.
 
     `entry` ("package.module:function") runs in the interpreter `python` with `spec`, which is JSON, and
-    with the variables of `environment` besides this process's own. Its messages come in `messages`; its
-    output goes, line by line, to the log of the stage that started it.
+    with the variables of `environment` besides this process's own. Its messages come in `messages`, which
+    others may put theirs into; its output goes, line by line, to the log of the stage that started it.
     """
 
     def __init__(
@@ -85,9 +85,10 @@ class DeviceJob:
         spec: Mapping[str, Any],
         python: str,
         environment: Mapping[str, str] | None = None,
+        messages: queue.Queue[Message] | None = None,
     ) -> None:
         self.name = name
-        self.messages: queue.Queue[Message] = queue.Queue()
+        self.messages: queue.Queue[Message] = queue.Queue() if messages is None else messages
         self.tail: deque[str] = deque(maxlen=60)
         self._heard = time.monotonic()
         self._id = uuid.uuid4().hex
@@ -139,6 +140,10 @@ class DeviceJob:
     def silent_seconds(self) -> float:
         """How long nothing has been heard of it, neither a message nor a line of its log."""
         return time.monotonic() - self._heard
+
+    def heard(self) -> None:
+        """Count its silence from now on."""
+        self._heard = time.monotonic()
 
     def ask(self, **values: Any) -> None:
         """Send a request; DeviceCrash where the process is gone."""

@@ -57,7 +57,11 @@ def draw(
     greedy = params["temperature"] == 0
     asked = [
         engine_params(
-            params, min(params["max_tokens"], longest - len(ids)), seed, eos, 1 if greedy else params["samples"]
+            params,
+            min(params["max_tokens"], longest - len(ids)),
+            seed,
+            eos,
+            1 if greedy else params["samples"],
         )
         for ids, seed in zip(prompt_ids, seeds, strict=True)
     ]
@@ -80,7 +84,7 @@ def draw(
 
 
 def _finished(engine: Any, prompts: list[Any], asked: list[Any], channel: Channel) -> list[Any]:
-    """Every finished request, in order; the parent hears of progress, so that a hang can be told from work."""
+    """Every finished request, in order; the parent hears of progress, to tell a hang from work."""
     core = engine.llm_engine
     for number, (prompt, params) in enumerate(zip(prompts, asked, strict=True)):
         core.add_request(str(number), prompt, params)

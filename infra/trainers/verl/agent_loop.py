@@ -31,7 +31,8 @@ class PromptAgentLoop(AgentLoopBase):
                     request_id=f"{extra['batch']}-{extra['group']}-{kwargs['session_id']}",
                     prompt_ids=list(prompt_ids),
                     # The samples of a group share the dictionary that they are handed.
-                    sampling_params=sampling_params | {"seed": (extra["seed"] + kwargs["session_id"]) % _SEEDS},
+                    sampling_params=sampling_params
+                    | {"seed": (extra["seed"] + kwargs["session_id"]) % _SEEDS},
                 )
         except Exception as error:
             await tell_of_failure(self.config, f"a rollout failed: {type(error).__name__}: {error}")

@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
+from infra.samplers.transformers import completion_texts
+from infra.samplers.vllm_child import end_tokens
 from infra.trainers.verl.gather import Gather
 
 
@@ -18,20 +20,24 @@ class BatchRewardManager(RewardManagerBase):
 
     def __init__(self, config: Any, tokenizer: Any, compute_score: Any, **_: Any) -> None:
         super().__init__(config, tokenizer, compute_score)
-        self._gather = Gather(self._score_batch, float(config.reward.rzero.timeout_seconds))
+        self._eos = end_tokens(Path(config.actor_rollout_ref.model.path), tokenizer)
+        self._gather = Gather(self._score_batch, float(config.rzero.timeout_seconds))
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The score of one rollout."""
         item = data[-1]
         extra = item.non_tensor_batch["extra_info"]
         length = int(item.non_tensor_batch["response_len"])
+        ids = item.batch["responses"][:length].tolist()
         sample = {
             "step": int(extra["step"]),
             "group": int(extra["group"]),
             "sample": int(item.non_tensor_batch["session_id"]),
             "prompt_index": int(extra["index"]),
             "prompt_tokens": int(item.non_tensor_batch["prompt_len"]),
-            "token_ids": item.batch["responses"][:length].tolist(),
+            "token_ids": ids,
+            "text": completion_texts(self.tokenizer, [ids], self._eos)[0],
+            "finish_reason": "stop" if ids and ids[-1] in self._eos else "length",
         }
         try:
             score = await self._gather.score(str(extra["batch"]), int(extra["size"]), sample)
@@ -52,7 +58,7 @@ async def tell_of_failure(config: Any, message: str) -> None:
 
 async def _post(config: Any, path: str, body: dict[str, Any]) -> Any:
     # The key is in a file that only the user can read, never in the configuration, which verl prints.
-    address = json.loads(Path(config.reward.rzero.address_file).read_text())
+    address = json.loads(Path(config.rzero.address_file).read_text())
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
         session.post(

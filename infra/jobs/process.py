@@ -103,6 +103,7 @@ class DeviceJob:
         packages.mkdir()
         for package in _PACKAGES:
             (packages / package).symlink_to(_ROOT / package)
+        path = [str(packages), *filter(None, [(environment or {}).get("PYTHONPATH")])]
         read_end, write_end = os.pipe()
         inherited = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
         self._process = subprocess.Popen(
@@ -111,7 +112,7 @@ class DeviceJob:
             env=inherited
             | _QUIET
             | dict(environment or {})
-            | {JOB_VARIABLE: self._id, FD_VARIABLE: str(write_end), "PYTHONPATH": str(packages)},
+            | {JOB_VARIABLE: self._id, FD_VARIABLE: str(write_end), "PYTHONPATH": os.pathsep.join(path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -73,7 +73,7 @@ def unpack(folder: Path, checkpoints: Path, fingerprint: str, workers: int) -> t
         if content["workers"] != workers:
             raise CheckpointError(
                 f"this training was begun on {content['workers']} GPUs and its checkpoint is cut for them; "
-                f"go on with as many, not with {workers}, or remove the checkpoints of this stage to begin anew"
+                f"go on with as many, not with {workers}, or remove its checkpoints to begin anew"
             )
         step = int(content["step"])
         target = step_folder(checkpoints, step)

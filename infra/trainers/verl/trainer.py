@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import secrets
 import shutil
 import tempfile
 import uuid
@@ -31,7 +32,8 @@ _LOOK_EVERY_SECONDS = 1.0
 # Unix sockets have short paths, and Ray puts some 66 characters below its folder.
 _LONGEST_RAY_FOLDER = 40
 _CPU_ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "",
+    # The number that Ray is told of; nothing looks for a device behind it.
+    "CUDA_VISIBLE_DEVICES": "0",
     "VERL_PLATFORM": "cpu",
     "VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform",
     # verl registers its FSDP engine for accelerators only.
@@ -168,6 +170,8 @@ class VerlTrainer:
 
     def _environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
         shared = {
+            # A cluster of this training's own, with a key of its own that is written nowhere.
+            **({} if self._config.ray_address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
             "VERL_FILE_LOGGER_PATH": str(paths.metrics),
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
             "HYDRA_FULL_ERROR": "1",

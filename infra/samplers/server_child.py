@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from infra.jobs.child import Channel
+from infra.jobs.channel import Channel
 
 # Not `vllm serve`: in the CPU build it looks for a distribution of another name.
 _MODULE = "vllm.entrypoints.openai.api_server"

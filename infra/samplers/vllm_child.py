@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.jobs.child import BadInput, Channel
+from infra.jobs.channel import BadInput, Channel
 from infra.samplers.exchange import read_prompts, write_completions
 from infra.samplers.transformers import completion_texts
 

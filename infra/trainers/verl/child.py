@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.jobs.child import Channel
+from infra.jobs.channel import Channel
 from infra.trainers.verl.settings import AGENT_LOOP, Cluster, Paths, verl_settings
 
 
@@ -42,6 +42,25 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0
     write_merged(actor, paths.model, Path(spec["output"]), scale)
     return {}
+
+
+def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Whether verl accepts each of `spec["settings"]` (by name): what is wrong with those it does not."""
+    from verl.utils.config import omega_conf_to_dataclass
+
+    problems = {}
+    for name, settings in spec["settings"].items():
+        try:
+            config = compose(settings)
+            _validate(config)
+            # These have checks of their own; the model's would look for its files.
+            for section in ("actor", "ref", "rollout"):
+                omega_conf_to_dataclass(config.actor_rollout_ref[section])
+            omega_conf_to_dataclass(config.algorithm)
+            omega_conf_to_dataclass(config.reward)
+        except Exception as error:
+            problems[name] = f"{type(error).__name__}: {error}"
+    return problems
 
 
 def longest_prompt(model_dir: Path, prompts_file: str) -> int:
@@ -84,17 +103,22 @@ def run(config: Any) -> None:
     """What `python -m verl.trainer.main_ppo` does with a configuration."""
     import ray
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
 
     auto_set_device(config)
+    _validate(config)
+    try:
+        run_ppo(config, task_runner_class=TaskRunnerV1)
+    finally:
+        ray.shutdown()
+
+
+def _validate(config: Any) -> None:
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
     validate_config(
         config=config,
         use_reference_policy=need_reference_policy(config),
         use_critic=need_critic(config),
     )
-    try:
-        run_ppo(config, task_runner_class=TaskRunnerV1)
-    finally:
-        ray.shutdown()

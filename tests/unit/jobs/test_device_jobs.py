@@ -30,7 +30,7 @@ Start = Callable[[str], DeviceJob]
 
 ENTRIES = """
     import os, subprocess, sys, time
-    from infra.jobs.child import BadInput
+    from infra.jobs.channel import BadInput
 
     def echo(spec, channel):
         print("working on", spec["what"], flush=True)

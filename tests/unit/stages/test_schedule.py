@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from data.resolve import resolve
@@ -31,7 +33,7 @@ def test_no_gpu_does_two_things_at_once() -> None:
         spans = simulate(CONFIG, RATES, 8, schedule, Load())
         for gpu in range(8):
             own = sorted((s.start, s.start + s.seconds) for s in spans if s.first <= gpu < s.first + s.gpus)
-            assert all(before[1] <= after[0] + 1e-6 for before, after in zip(own, own[1:], strict=False))
+            assert all(before[1] <= after[0] + 1e-6 for before, after in pairwise(own))
 
 
 def test_the_authors_schedule_waits_more_than_ours() -> None:

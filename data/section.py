@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
-NEVER: dict[str, Any] = {"in_key": ()}
+NEVER: dict[str, Any] = {"in_key": []}
 """Marks a field that says where or how fast something is computed, not what: it is in no artifact's key."""
 
 
 def in_key_of(*backends: str) -> dict[str, Any]:
     """Marks a field that only these backends read: it is in the key where one of them is chosen."""
-    return {"in_key": backends}
+    return {"in_key": list(backends)}
 
 
 class Section(BaseModel):
@@ -33,6 +33,7 @@ class Section(BaseModel):
         outside = set()
         for name, field in type(self).model_fields.items():
             extra = field.json_schema_extra
-            if isinstance(extra, dict) and "in_key" in extra and backend not in (extra["in_key"] or ()):
+            readers = extra.get("in_key") if isinstance(extra, dict) else None
+            if isinstance(readers, list) and backend not in readers:
                 outside.add(name)
         return outside

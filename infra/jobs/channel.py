@@ -6,8 +6,10 @@ import json
 import os
 import queue
 import select
+import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from infra.jobs.reap import JOB_VARIABLE, end_processes
@@ -22,8 +24,9 @@ class BadInput(Exception):
 class Channel:
     """What the job says to its parent and is asked by it."""
 
-    def __init__(self, requests_fd: int, messages_fd: int) -> None:
+    def __init__(self, requests_fd: int, messages_fd: int, folder: Path) -> None:
         self._messages = messages_fd
+        self._folder = folder
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         reader = threading.Thread(target=self._read, args=(requests_fd, os.getppid()), daemon=True)
@@ -47,19 +50,19 @@ class Channel:
             ready, _, _ = select.select([fd], [], [], _PARENT_CHECK_SECONDS)
             if not ready:
                 if os.getppid() != parent:
-                    _end_all()
+                    self._end_all()
                 continue
             chunk = os.read(fd, 65536)
             if not chunk:
-                # An orderly parent says "close" first.
-                _end_all()
+                # An orderly parent ends the job before it closes the pipe.
+                self._end_all()
             buffer += chunk
             *lines, buffer = buffer.split(b"\n")
             for line in lines:
                 request = json.loads(line)
                 self._queue.put(None if request.get("kind") == "close" else request)
 
-
-def _end_all() -> None:
-    end_processes(os.environ[JOB_VARIABLE])
-    os._exit(1)
+    def _end_all(self) -> None:
+        end_processes(os.environ[JOB_VARIABLE])
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)

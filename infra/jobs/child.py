@@ -30,7 +30,7 @@ def main(job_file: str) -> int:
     os.dup2(null, 0)
     messages_fd = int(os.environ.pop(FD_VARIABLE))
     os.set_inheritable(messages_fd, False)
-    channel = Channel(requests_fd, messages_fd)
+    channel = Channel(requests_fd, messages_fd, Path(job_file).parent)
     job = json.loads(Path(job_file).read_text())
     try:
         module, _, name = job["entry"].partition(":")

@@ -59,7 +59,8 @@ def interpreter(configured: str | None, setting: str) -> str:
     found = shutil.which(os.path.expanduser(chosen))
     if found is None:
         raise DeviceSetupError(f"{named}: {chosen} is no interpreter; `rzero doctor` says how to make one")
-    return found
+    # A virtual environment is known by the path of its interpreter: links are not followed.
+    return os.path.abspath(found)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def engine_options(config: SamplerConfig, model_dir: Path) -> dict[str, Any]:
     """
     longest = longest_context(check_model_directory(model_dir))
     options: dict[str, Any] = {
-        "model": str(model_dir),
+        "model": str(model_dir.resolve()),
         "dtype": config.dtype,
         "tensor_parallel_size": config.tensor_parallel,
         "enforce_eager": config.eager,

@@ -33,6 +33,10 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     )
     composed = compose(settings)
     channel.say("composed")
+    if not cluster.has_gpus:
+        from infra.trainers.verl.cpu.patience import wait_longer_for_ray
+
+        wait_longer_for_ray()
     run(composed)
     channel.say("trained")
     from infra.trainers.verl.merge import write_merged

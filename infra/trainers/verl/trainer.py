@@ -39,6 +39,8 @@ _CPU_ENVIRONMENT = {
     # verl registers its FSDP engine for accelerators only.
     "VERL_ENGINE_DEVICE": "cuda",
     "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Cores that are shared with others start processes slowly.
+    "RAY_worker_register_timeout_seconds": "600",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 

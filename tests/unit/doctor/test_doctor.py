@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,8 +80,6 @@ def test_abilities_follow_from_what_is_there() -> None:
 
 
 def test_nothing_heavy_is_imported() -> None:
-    import subprocess
-
     code = (
         "import sys, infra.doctor; "
         "print(sorted({'torch', 'transformers', 'vllm', 'verl', 'ray', 'prefect'} & set(sys.modules)))"

@@ -15,6 +15,7 @@ from typing import Any
 from infra.jobs.reap import JOB_VARIABLE, end_processes
 
 _PARENT_CHECK_SECONDS = 5.0
+_PATIENCE_SECONDS = 3.0
 
 
 class BadInput(Exception):
@@ -63,6 +64,6 @@ class Channel:
                 self._queue.put(None if request.get("kind") == "close" else request)
 
     def _end_all(self) -> None:
-        end_processes(os.environ[JOB_VARIABLE])
+        end_processes(os.environ[JOB_VARIABLE], _PATIENCE_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(1)

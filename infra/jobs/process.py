@@ -48,6 +48,7 @@ _QUIET = {
     "SPT_NOENV": "1",
 }
 _ENDING_SECONDS = 20.0
+_PATIENCE_SECONDS = 5.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"\d+%\|")
 
@@ -209,7 +210,8 @@ class DeviceJob:
 
     def kill(self) -> None:
         """End all of it now."""
-        end_processes(self._id)
+        # Engines asked to end give back shared memory, which nobody else would.
+        end_processes(self._id, _PATIENCE_SECONDS)
         with contextlib.suppress(OSError):
             self._process.kill()
         self._process.wait()

@@ -31,6 +31,8 @@ def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         channel.say(
             "drawn", tokens=sum(len(r["token_ids"]) for r in rows), seconds=time.monotonic() - started
         )
+    # Its worker gives back shared memory when it is told to end, not when it is orphaned.
+    engine.llm_engine.engine_core.shutdown()
     return {}
 
 

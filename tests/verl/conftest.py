@@ -40,10 +40,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
-    """Whatever a test starts is gone at its end."""
+    """Whatever a test starts is gone at its end, its shared memory too."""
     from infra.jobs.reap import JOB_VARIABLE
 
+    shared = set(Path("/dev/shm").glob("psm_*"))
     yield
+    assert set(Path("/dev/shm").glob("psm_*")) <= shared
     mark = f"{JOB_VARIABLE}=".encode()
     left = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -41,6 +41,8 @@ _CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     # Cores that are shared with others start processes slowly.
     "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_port_wait_time_s": "600",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 

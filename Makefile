@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The device environment: verl, Ray and vLLM, which want other versions than Prefect does.
+VERL_VENV := .venv-verl
+VERL_LOCK ?= requirements-verl-cpu.lock
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
 KILLS ?= 50
@@ -16,7 +19,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test faults lint format bench clean
+.PHONY: help demo demo-verl up down test test-verl faults lint format bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +49,24 @@ test: lint ## All tests.
 faults: $(BIN)/.dev ## kill -9 of runs at 50 random moments (KILLS=200 SEED=1), each resumed by the same command.
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
 
+$(VERL_VENV)/.made: $(VERL_LOCK)
+	$(PYTHON) -m venv $(VERL_VENV)
+	$(VERL_VENV)/bin/pip install -q --no-deps -r $(VERL_LOCK)
+	@touch $@
+
+demo-verl: $(BIN)/rzero $(VERL_VENV)/.made ## One small iteration of the tiny model through verl, Ray and vLLM, on a CPU.
+	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/rzero run --run demo-verl --preset tiny+verl \
+	  --iterations 1 --store $(RZERO_STORE) --set trainer.device=cpu --set sampler.device=cpu \
+	  --set base_model.tiny.held_out_per_length=5 --set evaluation.samples=2 \
+	  --set challenger.steps=2 --set challenger.prompts_per_step=8 --set challenger.group_size=4 \
+	  --set challenger.probe_questions=0 --set challenger.checkpoint_every_steps=1 \
+	  --set questions.count=60 --set questions.shard_size=60 --set answers.shard_size=60 \
+	  --set solver.steps=2 --set solver.prompts_per_step=8 --set solver.group_size=4 \
+	  --set solver.checkpoint_every_steps=1
+
+test-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Tests that need verl, Ray and vLLM (CPU builds).
+	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/pytest tests/verl
+
 lint: $(BIN)/.dev ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -61,4 +82,4 @@ bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; th
 	$(BIN)/python -m tests.benchmarks.bench_orchestration
 
 clean: ## Remove the environment and the caches; the store stays.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,20 +7,14 @@ Numbers of the paper are quoted as "paper: ..." in the descriptions; the presets
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from data.backends import SamplerConfig, TrainerConfig
+from data.section import Count, Probability, Section
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TinyModelConfig(Section):
@@ -46,7 +40,8 @@ class BaseModelConfig(Section):
 
     name: str = Field(
         "tiny",
-        description="'tiny' (pre-trained in place), a Hugging Face id, or a local model directory.",
+        description="'tiny' (pre-trained in place), a Hugging Face id, a local model directory, or "
+        "'package:<name>' (an installed Python package that carries a GGUF file).",
     )
     revision: str | None = Field(None, description="Commit or tag of a Hugging Face id.")
     prompt_style: Literal["tiny", "chat"] = Field(
@@ -179,7 +174,7 @@ class EvaluationConfig(SamplingConfig):
     """How each iteration's Solver is measured."""
 
     benchmarks: tuple[str, ...] = Field(
-        min_length=1, description="Names of benchmarks, see data/benchmarks; each once."
+        description="Names of benchmarks, see data/benchmarks; each once. None: nothing is measured."
     )
     data: dict[str, str] = Field(
         default_factory=dict,
@@ -204,29 +199,6 @@ class EvaluationConfig(SamplingConfig):
         if len(set(value)) < len(value):
             raise ValueError("a benchmark is named twice")
         return value
-
-
-class SamplerConfig(Section):
-    """The backend that draws completions."""
-
-    backend: Literal["transformers"] = Field("transformers", description="'transformers': any device.")
-    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of the weights while sampling.")
-    batch_tokens: Count = Field(
-        65536, description="Most tokens (rows times length) whose keys and values are held at once."
-    )
-    threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
-
-
-class TrainerConfig(Section):
-    """The backend that trains."""
-
-    backend: Literal["local"] = Field("local", description="'local': one process, one device.")
-    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of forward and backward; the master weights are float32."
-    )
-    threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
 
 
 class TimeoutConfig(Section):

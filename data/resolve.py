@@ -61,14 +61,40 @@ def first_difference(old: RunConfig, new: RunConfig, ignore: Sequence[str] = ())
     return _first_difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "", frozenset(ignore))
 
 
+def overlay_names() -> list[str]:
+    """Names of the overlays that may be laid over a preset, sorted."""
+    folder = resources.files("data.presets.overlays")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
 def _read_preset(preset: str) -> dict[str, Any]:
-    if preset not in preset_names():
-        raise ConfigError(f"preset: there is no preset {preset!r}; there are: {', '.join(preset_names())}")
-    text = resources.files("data.presets").joinpath(f"{preset}.yaml").read_text(encoding="utf-8")
+    """The values of "preset" or "preset+overlay"."""
+    name, *overlays = preset.split("+")
+    if name not in preset_names():
+        raise ConfigError(f"preset: there is no preset {name!r}; there are: {', '.join(preset_names())}")
+    values = _read_yaml("data.presets", name)
+    for overlay in overlays:
+        if overlay not in overlay_names():
+            there = ", ".join(overlay_names())
+            raise ConfigError(f"preset: there is no overlay {overlay!r}; there are: {there}")
+        _lay_over(values, _read_yaml("data.presets.overlays", overlay))
+    return values
+
+
+def _read_yaml(folder: str, name: str) -> dict[str, Any]:
+    text = resources.files(folder).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
     if not isinstance(values, dict):
-        raise ConfigError(f"preset: {preset}.yaml is not a mapping")
+        raise ConfigError(f"preset: {name}.yaml is not a mapping")
     return values
+
+
+def _lay_over(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _lay_over(values[key], value)
+        else:
+            values[key] = value
 
 
 def split_overrides(overrides: Sequence[str]) -> dict[str, Any]:

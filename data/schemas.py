@@ -156,6 +156,16 @@ METRICS = _table(
     ],
 )
 
+ENGINE_METRICS = _table(
+    "engine_metrics",
+    "What the engine of a training reported of each step beside `metrics`, under its own names.",
+    [
+        ("step", _INT, False, "Training step, from 1."),
+        ("name", _STR, False, "The engine's name for it, for example verl's 'timing_s/gen' (seconds)."),
+        ("value", _FLOAT, False, "Its value."),
+    ],
+)
+
 PROBE = _table(
     "probe",
     "Fresh questions of the untrained Challenger of an iteration, scored as in training; for watching only.",
@@ -235,6 +245,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "curriculum": CURRICULUM,
     "rollouts": ROLLOUTS,
     "metrics": METRICS,
+    "engine_metrics": ENGINE_METRICS,
     "probe": PROBE,
     "overlaps": OVERLAPS,
     "evaluation": EVALUATION,

@@ -246,6 +246,16 @@ def gc(
     gc_command(place, run_name, keep_iterations, keep_checkpoints, delete, as_json)
 
 
+@main.command()
+@_store_option
+@_json_option
+def doctor(store: str | None, as_json: bool) -> None:
+    """Tell what this machine can run, what is missing, and the command that mends it."""
+    from flows.command_doctor import doctor_command
+
+    sys.exit(doctor_command(store, as_json))
+
+
 def _load(run_name: str, store: str | None) -> tuple[Any, Any]:
     from data.resolve import ConfigError
     from infra.runs import load_run, run_names

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 
 from data.resolve import ConfigError
-from infra.samplers.transformers import ModelDirectoryError
+from infra.jobs.errors import DeviceError
+from infra.model_check import ModelDirectoryError
 from infra.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.errors import StageError
 
-EXPECTED = (ConfigError, ModelDirectoryError, StageError, StoreError, TrainingError)
+EXPECTED = (ConfigError, DeviceError, ModelDirectoryError, StageError, StoreError, TrainingError)
 """What a person can mend; the message says how."""
 
 

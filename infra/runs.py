@@ -6,10 +6,23 @@ import json
 
 from data.config import RunConfig
 from data.resolve import ConfigError, first_difference, validate
+from data.section import Section
 from infra.store import Store, StoreError
 
 MAY_DIFFER = ("store", "iterations", "timeout_seconds")
 """Where the store is mounted, how far to go and how long it may take do not change what an artifact holds."""
+
+
+def may_differ(config: RunConfig) -> tuple[str, ...]:
+    """Dotted settings that may differ when a run is resumed: they say where it is computed, not what."""
+    sections = ((name, getattr(config, name)) for name in type(config).model_fields)
+    placed = [
+        f"{name}.{setting}"
+        for name, section in sections
+        if isinstance(section, Section)
+        for setting in sorted(section.outside_key())
+    ]
+    return (*MAY_DIFFER, *placed)
 
 
 def run_path(run: str) -> str:
@@ -38,7 +51,7 @@ def freeze_run(store: Store, config: RunConfig) -> None:
         if store.create(run_path(config.run), _content(config)):
             return
         existing = load_run(store, config.run)
-    if existing is not None and (difference := first_difference(existing, config, MAY_DIFFER)):
+    if existing is not None and (difference := first_difference(existing, config, may_differ(config))):
         raise ConfigError(
             f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
             "choose another name for the run, or leave the setting as it was"

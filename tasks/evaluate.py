@@ -36,7 +36,7 @@ class Shard:
 def evaluate(run: Run, solver: ArtifactRef) -> ArtifactRef:
     """All benchmarks: one task a shard of problems, then one that gathers them."""
     shards = shards_of(run.store, run.config)
-    parts = evaluate_shard.map_parts(run, len(shards), solver=solver)
+    parts = evaluate_shard.map_parts(run, len(shards), solver=solver) if shards else []
     return gather_evaluation(run, solver=solver, parts=parts)
 
 
@@ -77,6 +77,9 @@ def evaluate_shard(work: Work, part: int, solver: ArtifactRef) -> None:
 def gather_evaluation(work: Work, solver: ArtifactRef, parts: list[ArtifactRef]) -> None:
     """The artifact of all shards, with its figures."""
     release_sampler()
+    if not parts:
+        work.add_rows("evaluation", [])
+        return
     work.gather(len(parts))
     columns = [*COLUMNS, "reason", "answer", "rule_correct", "judge_correct", "judge_tokens"]
     rows = pl.concat([work.part_table(part).select(columns) for part in parts])

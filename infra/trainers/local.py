@@ -27,6 +27,7 @@ from infra.trainers.checkpoint import TrainingState, read_checkpoint, write_chec
 from infra.trainers.device import device_work, training_device
 from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
+from infra.trainers.job import check_job
 from infra.trainers.policy import load_policy
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob, TrainingResult
 from infra.trainers.rollouts import (
@@ -75,22 +76,6 @@ class LocalTrainer:
                 training.save(checkpoints, step)
             report(step, metrics)
         return training.finish(first)
-
-
-def check_job(job: TrainingJob) -> None:
-    """ValueError for a job that no step could be made of."""
-    config = job.config
-    if config.steps == 0:
-        return
-    if not job.prompts:
-        raise ValueError(f"the {job.role} has no prompts to train on")
-    if config.temperature == 0:
-        raise ValueError(f"{job.role}: temperature 0 cannot train, all rollouts of a group would be equal")
-    if config.updates_per_step > config.prompts_per_step:
-        raise ValueError(
-            f"{job.role}: updates_per_step {config.updates_per_step} is more than the "
-            f"prompts_per_step {config.prompts_per_step} that are shared among the updates"
-        )
 
 
 class _Training:

@@ -77,6 +77,8 @@ class TrainingResult:
     rollouts: pa.Table
     metrics: pa.Table
     resumed_from_step: int
+    engine_metrics: pa.Table | None = None
+    """Whatever else the engine reported of each step: the table `engine_metrics`."""
 
 
 class Trainer(Protocol):
@@ -100,6 +102,10 @@ class Trainer(Protocol):
 
 def open_trainer(config: TrainerConfig) -> Trainer:
     """The configured backend."""
+    if config.backend == "verl":
+        from infra.trainers.verl.trainer import VerlTrainer
+
+        return VerlTrainer(config)
     from infra.trainers.local import LocalTrainer
 
     return LocalTrainer(config)

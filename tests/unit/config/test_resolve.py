@@ -18,6 +18,27 @@ def test_an_override_reaches_its_section() -> None:
     assert config.evaluation.benchmarks == ("arithmetic",)
 
 
+def test_an_overlay_changes_its_settings_and_leaves_the_others() -> None:
+    plain, laid_over = resolve("a", "qwen3-4b"), resolve("a", "qwen3-4b+official-code+verl")
+    assert laid_over.solver.updates_per_step == 4
+    assert laid_over.sampler.eager
+    assert laid_over.solver.learning_rate == plain.solver.learning_rate
+    assert laid_over.base_model == plain.base_model
+
+
+def test_the_papers_presets_have_the_papers_numbers() -> None:
+    for preset in ("qwen3-4b", "qwen3-8b", "octothinker-3b", "octothinker-8b"):
+        config = resolve("a", preset)
+        assert (config.challenger.steps, config.challenger.group_size) == (5, 4)
+        assert (config.solver.steps, config.solver.group_size) == (15, 5)
+        for role in (config.challenger, config.solver):
+            assert (role.prompts_per_step, role.learning_rate, role.weight_decay) == (128, 1e-6, 1e-2)
+            assert (role.kl_coefficient, role.temperature, role.top_p) == (1e-2, 1.0, 0.99)
+        assert (config.questions.count, config.answers.samples, config.filter.delta) == (8000, 10, 0.25)
+        assert config.challenger.reward_samples == 10
+        assert config.iterations == 3
+
+
 def test_overrides_may_be_a_mapping() -> None:
     assert resolve("a", overrides={"questions.count": 17}).questions.count == 17
 
@@ -25,7 +46,10 @@ def test_overrides_may_be_a_mapping() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"preset": "tinny"}, "there is no preset 'tinny'; there are: tiny"),
+        ({"preset": "tinny"}, "there is no preset 'tinny'; there are: octothinker-3b"),
+        ({"preset": "tiny+oficial"}, "there is no overlay 'oficial'; there are: official-code, verl"),
+        ({"overrides": ["sampler.urls=[ftp://x]"]}, "sampler.urls: 'ftp://x' is no endpoint"),
+        ({"overrides": ["trainer.nodes=2"]}, "trainer: nodes above 1 need ray_address"),
         ({"overrides": ["solver.lerning_rate=1"]}, "did you mean 'learning_rate'?"),
         ({"overrides": ["solvr.steps=1"]}, "solvr: there is no such setting; did you mean 'solver'?"),
         ({"overrides": ["solver.steps=many"]}, "solver.steps: "),

@@ -1,0 +1,1 @@
+"""Overlays: a few settings laid over a preset, `--preset qwen3-4b+official-code`."""

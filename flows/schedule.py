@@ -1,0 +1,195 @@
+"""When which GPU works in one iteration: a small simulator, fed by the rates in data/rates.yaml.
+
+    python -m flows.schedule --preset qwen3-4b --machine h100-80g --gpus 8
+
+It draws a timeline for each schedule and says which share of the GPUs' time is worked:
+
+- authors: half of the GPUs train, half serve the frozen Solver, also while only one half has work to do;
+  the Solver trains on the training half alone.
+- split: the same halves while the Challenger trains, whose Solver must answer then; all else on all GPUs.
+- shared: training and frozen Solver take turns on all GPUs (`trainer.solver_gpus: 0`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
+import click
+import yaml
+
+from data.config import GrpoConfig, RunConfig
+from data.resolve import resolve
+from data.section import Section
+
+Schedule = Literal["authors", "split", "shared"]
+SCHEDULES: tuple[Schedule, ...] = ("authors", "split", "shared")
+_WIDTH = 60
+_CHECKPOINT_BYTES_A_PARAMETER = 12
+_MODEL_BYTES_A_PARAMETER = 2
+
+
+class Rates(Section):
+    """One GPU of a machine; tokens per second are of a model of 4B parameters."""
+
+    decode_tokens_per_second: float
+    train_tokens_per_second: float
+    engine_start_seconds: float
+    trainer_start_seconds: float
+    upload_mebibytes_per_second: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the model writes: mean tokens of a question and of an answer, and its size."""
+
+    question_tokens: int = 700
+    answer_tokens: int = 1200
+    billion_parameters: float = 4.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some GPUs, numbered from `first`, at one piece of work; seconds from the iteration's start."""
+
+    stage: str
+    work: str
+    start: float
+    seconds: float
+    first: int
+    gpus: int
+    is_work: bool = True
+
+
+def read_rates(machine: str) -> Rates:
+    """The rates of a machine; KeyError where there are none."""
+    table = yaml.safe_load(resources.files("data").joinpath("rates.yaml").read_text(encoding="utf-8"))
+    return Rates(**table[machine])
+
+
+class _Clock:
+    """Spans one after another."""
+
+    def __init__(self, rates: Rates, load: Load) -> None:
+        self.now = 0.0
+        self.spans: list[Span] = []
+        self._rates = rates
+        self._speed = 4.0 / load.billion_parameters
+        self._load = load
+
+    def decode(self, stage: str, work: str, tokens: float, first: int, gpus: int) -> None:
+        seconds = tokens / (self._rates.decode_tokens_per_second * self._speed * gpus)
+        self._add(stage, work, seconds, first, gpus)
+
+    def train(self, stage: str, tokens: float, first: int, gpus: int) -> None:
+        seconds = tokens / (self._rates.train_tokens_per_second * self._speed * gpus)
+        self._add(stage, "update", seconds, first, gpus)
+
+    def start(self, stage: str, seconds: float, gpus: int) -> None:
+        self._add(stage, "start", seconds, 0, gpus, is_work=False)
+
+    def upload(self, stage: str, bytes_a_parameter: int, gpus: int) -> None:
+        mebibytes = bytes_a_parameter * self._load.billion_parameters * 1e9 / 2**20
+        seconds = mebibytes / self._rates.upload_mebibytes_per_second
+        self._add(stage, "upload", seconds, 0, gpus, is_work=False)
+
+    def _add(
+        self, stage: str, work: str, seconds: float, first: int, gpus: int, is_work: bool = True
+    ) -> None:
+        self.spans.append(Span(stage, work, self.now, seconds, first, gpus, is_work))
+        self.now += seconds
+
+
+def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, load: Load) -> list[Span]:
+    """The spans of one iteration, without its evaluation; one GPU is always shared."""
+    clock = _Clock(rates, load)
+    half = gpus // 2
+    splits = schedule != "shared" and half > 0
+    training, solver, first = (gpus - half, half, gpus - half) if splits else (gpus, gpus, 0)
+    stage = "train_challenger"
+    challenger, samples = config.challenger, config.challenger.reward_samples
+    clock.start(stage, max(rates.trainer_start_seconds, rates.engine_start_seconds), gpus)
+    for step in range(1, challenger.steps + 1):
+        rollouts = challenger.prompts_per_step * challenger.group_size
+        clock.decode(stage, "rollouts", rollouts * load.question_tokens, 0, training)
+        clock.decode(stage, "answers", rollouts * samples * load.answer_tokens, first, solver)
+        clock.train(stage, rollouts * load.question_tokens, 0, training)
+        _checkpoint(clock, stage, challenger, step, gpus)
+    clock.upload(stage, _MODEL_BYTES_A_PARAMETER, gpus)
+    clock.start("generate_questions", rates.engine_start_seconds, gpus)
+    count = config.questions.count
+    clock.decode("generate_questions", "questions", count * load.question_tokens, 0, gpus)
+    clock.start("sample_answers", rates.engine_start_seconds, gpus)
+    answers = count * config.answers.samples * load.answer_tokens
+    clock.decode("sample_answers", "answers", answers, 0, gpus)
+    stage = "train_solver"
+    used = training if schedule == "authors" else gpus
+    clock.start(stage, rates.trainer_start_seconds, used)
+    for step in range(1, config.solver.steps + 1):
+        tokens = config.solver.prompts_per_step * config.solver.group_size * load.answer_tokens
+        clock.decode(stage, "rollouts", tokens, 0, used)
+        clock.train(stage, tokens, 0, used)
+        _checkpoint(clock, stage, config.solver, step, used)
+    clock.upload(stage, _MODEL_BYTES_A_PARAMETER, used)
+    return clock.spans
+
+
+def _checkpoint(clock: _Clock, stage: str, config: GrpoConfig, step: int, gpus: int) -> None:
+    if step % config.checkpoint_every_steps == 0 and step < config.steps:
+        clock.upload(stage, _CHECKPOINT_BYTES_A_PARAMETER, gpus)
+
+
+def worked_share(spans: Sequence[Span], gpus: int) -> float:
+    """Which share of the GPUs' time is spent on tokens."""
+    total = max(span.start + span.seconds for span in spans) * gpus
+    return sum(span.seconds * span.gpus for span in spans if span.is_work) / total
+
+
+def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
+    """A line a GPU; a letter for a stage's work (C, Q, A, S), '·' for starts and uploads, ' ' for waiting."""
+    letters = dict(
+        zip(("train_challenger", "generate_questions", "sample_answers", "train_solver"), "CQAS", strict=True)
+    )
+    end = max(span.start + span.seconds for span in spans)
+    for gpu in range(gpus):
+        # What fills most of a column's time stands in it.
+        columns: list[dict[str, float]] = [{} for _ in range(_WIDTH)]
+        for span in spans:
+            if not span.first <= gpu < span.first + span.gpus:
+                continue
+            mark = letters[span.stage] if span.is_work else "·"
+            for column in range(_WIDTH):
+                left, right = column * end / _WIDTH, (column + 1) * end / _WIDTH
+                overlap = min(right, span.start + span.seconds) - max(left, span.start)
+                if overlap > 0:
+                    columns[column][mark] = columns[column].get(mark, 0.0) + overlap
+        yield f"GPU {gpu} |{''.join(_most(column, end / _WIDTH) for column in columns)}|"
+
+
+def _most(marks: dict[str, float], width: float) -> str:
+    waiting = width - sum(marks.values())
+    mark, seconds = max(marks.items(), key=lambda item: item[1], default=(" ", 0.0))
+    return mark if seconds >= waiting else " "
+
+
+@click.command()
+@click.option("--preset", default="qwen3-4b", show_default=True)
+@click.option("--machine", default="h100-80g", show_default=True, help="A name in data/rates.yaml.")
+@click.option("--gpus", type=click.IntRange(1, 64), default=8, show_default=True)
+def main(preset: str, machine: str, gpus: int) -> None:
+    """Draw one iteration on a machine, for each schedule."""
+    config, rates = resolve("plan", preset), read_rates(machine)
+    click.echo(f"{preset} on {gpus} x {machine}; rates: {rates.source}")
+    for schedule in SCHEDULES:
+        spans = simulate(config, rates, gpus, schedule, Load())
+        hours = max(span.start + span.seconds for span in spans) / 3600
+        click.echo(f"\n{schedule}: {hours:.2f} h an iteration, {worked_share(spans, gpus):.0%} worked")
+        for line in timeline(spans, gpus):
+            click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Which GPUs this machine has and how they are shared out: no torch, so it answers at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from infra.jobs.errors import DeviceSetupError
+
+_QUESTION_SECONDS = 20.0
+
+
+def found_gpus() -> tuple[str, ...]:
+    """The ids of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = _installed()
+    if visible is None or not there:
+        return there
+    return tuple(name.strip() for name in visible.split(",") if name.strip() not in ("", "-1"))
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[str, ...]:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    try:
+        asked = subprocess.run(
+            [command, "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=_QUESTION_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(asked.stdout.split()) if asked.returncode == 0 else ()
+
+
+def chosen_gpus(
+    setting: str, numbers: Sequence[int], device: str, found: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The GPUs to use: those with these numbers among the found ones, or all; none where `device` is 'cpu'.
+
+    DeviceSetupError, naming `setting` (a section of the configuration), where one is not there.
+    """
+    if device == "cpu":
+        return ()
+    there = found_gpus() if found is None else tuple(found)
+    if missing := [number for number in numbers if not 0 <= number < len(there)]:
+        raise DeviceSetupError(
+            f"{setting}.gpus: there is no GPU {missing[0]}; this machine has {len(there) or 'none'}"
+        )
+    if len(set(numbers)) != len(numbers):
+        raise DeviceSetupError(f"{setting}.gpus: a GPU is named twice")
+    if not there and device.startswith("cuda"):
+        raise DeviceSetupError(f"{setting}.device: {device}, but no GPU is found")
+    return tuple(there[number] for number in numbers) if numbers else there
+
+
+def replica_gpus(
+    setting: str, gpus: Sequence[str], tensor_parallel: int, replicas: int
+) -> list[tuple[str, ...]]:
+    """The GPUs of each copy of a model; one copy without a GPU where there is none.
+
+    `replicas` 0: as many as the GPUs hold. DeviceSetupError where the numbers do not fit.
+    """
+    if not gpus:
+        if tensor_parallel > 1 or replicas > 1:
+            raise DeviceSetupError(
+                f"{setting}: tensor_parallel {tensor_parallel} and replicas {replicas or 'auto'} need GPUs, "
+                "and there is none; set both to 1"
+            )
+        return [()]
+    if tensor_parallel > len(gpus) or (not replicas and len(gpus) % tensor_parallel):
+        raise DeviceSetupError(
+            f"{setting}.tensor_parallel: {tensor_parallel} does not divide the {len(gpus)} GPUs"
+        )
+    count = replicas or len(gpus) // tensor_parallel
+    if count * tensor_parallel > len(gpus):
+        raise DeviceSetupError(
+            f"{setting}: {count} replicas of {tensor_parallel} GPUs need {count * tensor_parallel}, "
+            f"there are {len(gpus)}"
+        )
+    return [tuple(gpus[n * tensor_parallel : (n + 1) * tensor_parallel]) for n in range(count)]
+
+
+class Shared(NamedTuple):
+    """GPU numbers for the training and for the frozen Solver that it asks; equal where they share them."""
+
+    training: tuple[int, ...]
+    solver: tuple[int, ...]
+
+    @property
+    def is_split(self) -> bool:
+        """Whether each has GPUs of its own."""
+        return bool(self.solver) and self.training != self.solver
+
+
+def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> Shared:
+    """How the Challenger's training and the frozen Solver share these GPUs.
+
+    `solver_gpus` None: half each, as the paper's authors do, or all shared where there is one.
+    DeviceSetupError where nothing would be left for the training.
+    """
+    count = len(numbers)
+    wanted = count // 2 if solver_gpus is None else solver_gpus
+    if wanted == 0:
+        return Shared(tuple(numbers), tuple(numbers))
+    if wanted >= count:
+        raise DeviceSetupError(
+            f"trainer.solver_gpus: {wanted} of {count} GPUs for the frozen Solver leave none to train on"
+        )
+    return Shared(tuple(numbers[: count - wanted]), tuple(numbers[count - wanted :]))

@@ -1,0 +1,58 @@
+"""Ends every process of a job, and none other: no process is chosen by its name.
+
+A job's processes carry its id in their environment, however deep they are nested and whatever session
+they put themselves in (Ray and vLLM start such). Only the standard library: both sides use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+JOB_VARIABLE = "RZERO_JOB"
+FD_VARIABLE = "RZERO_JOB_FD"
+_PROC = Path("/proc")
+
+
+def processes_of(job_id: str) -> list[int]:
+    """The living processes that carry the job's id, but this one; empty where there is no /proc."""
+    mark = f"{JOB_VARIABLE}={job_id}".encode()
+    found = []
+    for entry in _PROC.glob("[0-9]*"):
+        pid = int(entry.name)
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and not _is_zombie(entry):
+                found.append(pid)
+    return found
+
+
+def end_processes(job_id: str, patience_seconds: float = 0.0) -> None:
+    """SIGTERM to all of them, SIGKILL to those that are left after `patience_seconds`; waits for the end."""
+    if patience_seconds > 0:
+        _signal(processes_of(job_id), signal.SIGTERM)
+        deadline = time.monotonic() + patience_seconds
+        while processes_of(job_id) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    # One that is being killed may still have started another: look again until there is none.
+    for _ in range(50):
+        left = processes_of(job_id)
+        if not left:
+            return
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _is_zombie(entry: Path) -> bool:
+    # The state is the first field after the name, which is in brackets and may hold anything.
+    return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,0 +1,290 @@
+"""The `server` sampler: OpenAI-compatible endpoints, given or started here on loopback with a key.
+
+One request a prompt, `n` its samples, at most `requests_at_once` under way at each endpoint: a fast
+endpoint takes more of the prompts, and none is flooded. vLLM's endpoints are asked for token ids, so
+that texts and counts are those of the other samplers; of another endpoint's text the tokens are counted
+with the model's tokenizer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from infra.jobs import DeviceCrash, DeviceError, DeviceSetupError
+from infra.model_check import check_model_directory
+from infra.samplers.protocol import Completion, SamplingParams
+from infra.samplers.servers import OwnServers
+
+if TYPE_CHECKING:
+    import httpx
+
+    from data.config import SamplerConfig
+
+KEY_VARIABLE = "RZERO_SERVER_KEY"
+_TRIES = 5
+_FIRST_PAUSE_SECONDS = 0.5
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_GREETING_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint that answers: its URL with the version, the model's name there, whether vLLM serves it."""
+
+    url: str
+    model: str
+    is_vllm: bool
+
+
+class ServerSampler:
+    """Draws completions over HTTP; a context manager that ends the servers which it started.
+
+    Raises ModelDirectoryError, DeviceSetupError (bad input) or DeviceCrash and its kinds (retryable).
+    """
+
+    def __init__(self, config: SamplerConfig, model_dir: Path) -> None:
+        from transformers import AutoTokenizer
+
+        check_model_directory(Path(model_dir))
+        self._config = config
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._eos = _end_tokens(Path(model_dir), self._tokenizer)
+        self._servers: OwnServers | None = None
+        self._closed = False
+        if config.urls:
+            self._key = os.environ.get(KEY_VARIABLE, "")
+            urls: Sequence[str] = config.urls
+        else:
+            self._key = secrets.token_urlsafe(24)
+            self._servers = OwnServers(config, Path(model_dir), self._key)
+            urls = self._servers.urls
+        try:
+            self._endpoints = [self._greet(url.rstrip("/")) for url in urls]
+        except BaseException:
+            self._end(orderly=False)
+            raise
+
+    def sample(
+        self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
+    ) -> list[list[Completion]]:
+        """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
+        if self._closed:
+            raise RuntimeError("the sampler is closed")
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        try:
+            return _run(self._draw_all(list(prompts), params, list(seeds)))
+        except BaseException:
+            self._end(orderly=False)
+            raise
+
+    def close(self) -> None:
+        """End the servers that were started here."""
+        self._end(orderly=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(orderly=kind is None)
+
+    def _end(self, orderly: bool) -> None:
+        self._closed = True
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            servers.close() if orderly else servers.kill()
+
+    async def _draw_all(
+        self, prompts: list[str], params: SamplingParams, seeds: list[int]
+    ) -> list[list[Completion]]:
+        import httpx
+
+        drawn: list[list[Completion]] = [[] for _ in prompts]
+        prompt_ids = self._tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
+        for index, ids in enumerate(prompt_ids):
+            if not ids:
+                raise ValueError(f"prompt {index} is empty: a model needs at least one token to go on from")
+        left = iter(range(len(prompts)))
+
+        async def work(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
+            for index in left:
+                drawn[index] = await self._draw(
+                    client, endpoint, prompts[index], prompt_ids[index], params, seeds[index]
+                )
+
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        async with httpx.AsyncClient(
+            timeout=httpx.Timeout(self._config.request_timeout_seconds, connect=_GREETING_SECONDS),
+            limits=limits,
+            headers=self._headers(),
+            trust_env=self._servers is None,
+        ) as client:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for endpoint in self._endpoints:
+                        for _ in range(min(self._config.requests_at_once, len(prompts))):
+                            group.create_task(work(client, endpoint))
+            except BaseExceptionGroup as failures:
+                # The first one is why the others were cancelled.
+                raise failures.exceptions[0] from None
+        return drawn
+
+    async def _draw(
+        self,
+        client: httpx.AsyncClient,
+        endpoint: Endpoint,
+        prompt: str,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        seed: int,
+    ) -> list[Completion]:
+        # All greedy completions of a prompt are the same, and vLLM draws but one.
+        samples = 1 if params.temperature == 0 else params.samples
+        body: dict[str, Any] = {
+            "model": endpoint.model,
+            "prompt": prompt,
+            "max_tokens": params.max_tokens,
+            "n": samples,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "seed": seed,
+        }
+        if endpoint.is_vllm:
+            body |= {
+                "prompt": list(prompt_ids),
+                "top_k": params.top_k,
+                "stop_token_ids": sorted(self._eos),
+                "return_token_ids": True,
+                "skip_special_tokens": False,
+            }
+        elif params.top_k:
+            raise DeviceSetupError(f"{endpoint.url} is not vLLM: it knows no top_k, set it to 0")
+        answer = await self._post(client, endpoint, body)
+        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        if len(choices) != samples:
+            raise DeviceCrash(f"{endpoint.url} gave {len(choices)} of {samples} completions")
+        drawn = [self._completion(choice, seed, len(prompt_ids)) for choice in choices]
+        return drawn * params.samples if samples < params.samples else drawn
+
+    def _completion(self, choice: dict[str, Any], seed: int, prompt_tokens: int) -> Completion:
+        from infra.samplers.transformers import completion_texts
+
+        ids = choice.get("token_ids")
+        text = choice["text"]
+        if ids is not None:
+            text = completion_texts(self._tokenizer, [ids], self._eos)[0]
+        else:
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return Completion(
+            text=text,
+            token_ids=tuple(ids),
+            finish_reason="length" if choice["finish_reason"] == "length" else "stop",
+            seed=seed,
+            prompt_tokens=prompt_tokens,
+        )
+
+    async def _post(self, client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any]) -> Any:
+        import httpx
+
+        pause = _FIRST_PAUSE_SECONDS
+        problem = ""
+        for attempt in range(_TRIES):
+            if self._servers is not None:
+                self._servers.check()
+            if attempt:
+                await asyncio.sleep(pause)
+                pause *= 2
+            try:
+                reply = await client.post(f"{endpoint.url}/completions", json=body)
+            except httpx.TimeoutException:
+                raise DeviceCrash(
+                    f"{endpoint.url} did not answer within {self._config.request_timeout_seconds:g} s"
+                ) from None
+            except httpx.TransportError as error:
+                problem = str(error) or type(error).__name__
+                continue
+            if reply.is_success:
+                return reply.json()
+            problem = f"HTTP {reply.status_code}: {' '.join(reply.text.split())[:300]}"
+            if reply.status_code not in _PASSING:
+                raise DeviceSetupError(f"{endpoint.url} refuses a request ({problem})")
+        if self._servers is not None:
+            self._servers.check()
+        raise DeviceCrash(f"{endpoint.url} does not answer ({problem}), tried {_TRIES} times")
+
+    def _greet(self, url: str) -> Endpoint:
+        """Whether the endpoint lives and serves the model."""
+        import httpx
+
+        try:
+            reply = httpx.get(
+                f"{url}/models",
+                headers=self._headers(),
+                timeout=_GREETING_SECONDS,
+                trust_env=self._servers is None,
+            )
+        except httpx.HTTPError as error:
+            raise DeviceCrash(f"sampler.urls: {url} does not answer ({error})") from None
+        if reply.status_code in (401, 403):
+            raise DeviceSetupError(f"sampler.urls: {url} refuses the key in ${KEY_VARIABLE}")
+        if not reply.is_success:
+            raise DeviceCrash(f"sampler.urls: {url}/models answers HTTP {reply.status_code}")
+        try:
+            models = {model["id"]: model.get("owned_by") for model in reply.json()["data"]}
+        except (ValueError, KeyError, TypeError):
+            raise DeviceSetupError(f"sampler.urls: {url} is not an OpenAI-compatible endpoint") from None
+        wanted = self._config.served_model if self._config.urls else None
+        if wanted is None and len(models) == 1:
+            wanted = next(iter(models))
+        if wanted not in models:
+            there = ", ".join(models) or "none"
+            raise DeviceSetupError(f"sampler.served_model: {url} does not serve {wanted!r} but {there}")
+        return Endpoint(url, str(wanted), models[wanted] == "vllm")
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+
+def _end_tokens(model_dir: Path, tokenizer: Any) -> frozenset[int]:
+    from infra.samplers.vllm_child import end_tokens
+
+    return end_tokens(model_dir, tokenizer)
+
+
+def _run(work: Coroutine[Any, Any, list[list[Completion]]]) -> list[list[Completion]]:
+    """Run it in a loop of its own thread: the caller may be within a running loop."""
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        with _caught(failure):
+            outcome.append(asyncio.run(work))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return list(outcome[0])
+
+
+@contextlib.contextmanager
+def _caught(into: list[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        into.append(error)
+
+
+__all__ = ["DeviceError", "Endpoint", "ServerSampler"]

@@ -1,0 +1,128 @@
+"""The process of a verl training: compose verl's configuration, train on Ray, merge the model.
+
+Runs where verl is installed. The stage has written the prompts, listens for batches to score, and reads
+the metrics file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.jobs.channel import Channel
+from infra.trainers.verl.settings import AGENT_LOOP, Cluster, Paths, verl_settings
+
+
+def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Train as `spec` says and leave a Hugging Face directory in its `output`."""
+    from data.config import GrpoConfig, TrainerConfig
+    from infra.model_check import check_model_directory, longest_context
+
+    config, trainer = GrpoConfig(**spec["config"]), TrainerConfig(**spec["trainer"])
+    cluster = Cluster(**spec["cluster"])
+    paths = Paths(model=Path(spec["model"]), work=Path(spec["work"]))
+    prompt_tokens = longest_prompt(paths.model, spec["prompts"])
+    longest = longest_context(check_model_directory(paths.model))
+    settings = verl_settings(
+        spec["role"], config, trainer, spec["seed"], cluster, paths, prompt_tokens, longest
+    )
+    settings |= spec["ray"]
+    paths.agent_loops.write_text(
+        f"- name: {AGENT_LOOP}\n  _target_: infra.trainers.verl.agent_loop.PromptAgentLoop\n"
+    )
+    composed = compose(settings)
+    channel.say("composed")
+    if not cluster.has_gpus:
+        from infra.trainers.verl.cpu.patience import wait_longer_for_ray
+
+        wait_longer_for_ray()
+    run(composed)
+    channel.say("trained")
+    from infra.trainers.verl.merge import write_merged
+    from infra.trainers.verl.state import step_folder
+
+    actor = step_folder(paths.checkpoints, config.steps) / "actor"
+    scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0
+    write_merged(actor, paths.model, Path(spec["output"]), scale)
+    return {}
+
+
+def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Whether verl accepts each of `spec["settings"]` (by name): what is wrong with those it does not."""
+    from verl.utils.config import omega_conf_to_dataclass
+
+    problems = {}
+    for name, settings in spec["settings"].items():
+        try:
+            config = compose(settings)
+            _validate(config)
+            # These have checks of their own; the model's would look for its files.
+            for section in ("actor", "ref", "rollout"):
+                omega_conf_to_dataclass(config.actor_rollout_ref[section])
+            omega_conf_to_dataclass(config.algorithm)
+            omega_conf_to_dataclass(config.reward)
+        except Exception as error:
+            problems[name] = f"{type(error).__name__}: {error}"
+    return problems
+
+
+def longest_prompt(model_dir: Path, prompts_file: str) -> int:
+    """Tokens of the longest prompt."""
+    import pyarrow.parquet as pq
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    texts = sorted({extra["text"] for extra in pq.read_table(prompts_file)["extra_info"].to_pylist()})
+    return max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+
+
+def compose(settings: Mapping[str, Any]) -> Any:
+    """verl's configuration with these settings; KeyError for a key that verl does not have."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+    from omegaconf import OmegaConf
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        config = hydra_compose("ppo_trainer")
+    for key, value in settings.items():
+        name = key.removeprefix("+")
+        if name == key and not _has(config, name):
+            raise KeyError(f"verl's configuration has no {name}")
+        OmegaConf.update(config, name, value, force_add=name != key)
+    return config
+
+
+def _has(config: Any, dotted: str) -> bool:
+    node = config
+    for part in dotted.split("."):
+        if not hasattr(node, "keys") or part not in node.keys():  # noqa: SIM118  (a DictConfig hides ???)
+            return False
+        node = node._get_node(part)
+        node = node._dereference_node() if node is not None and node._is_interpolation() else node
+    return True
+
+
+def run(config: Any) -> None:
+    """What `python -m verl.trainer.main_ppo` does with a configuration."""
+    import ray
+    from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+    from verl.utils.device import auto_set_device
+
+    auto_set_device(config)
+    _validate(config)
+    try:
+        run_ppo(config, task_runner_class=TaskRunnerV1)
+    finally:
+        ray.shutdown()
+
+
+def _validate(config: Any) -> None:
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    validate_config(
+        config=config,
+        use_reference_policy=need_reference_policy(config),
+        use_critic=need_critic(config),
+    )

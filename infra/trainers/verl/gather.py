@@ -1,0 +1,77 @@
+"""Scores a batch together although it comes one sample at a time.
+
+verl scores each rollout by itself; the repetition penalty needs all of them. Every sample says which
+batch it is of and how many that has, so batches of any size, the last one included, and batches that
+overlap are told apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+ScoreBatch = Callable[[str, Sequence[Any]], Awaitable[Sequence[float]]]
+"""A batch's name and its samples in; a score for each, in order, out."""
+
+
+class GatherTimeout(RuntimeError):
+    """A batch that did not come together in time."""
+
+
+class Gather:
+    """Holds each sample back until its batch is complete; for one event loop."""
+
+    def __init__(self, score_batch: ScoreBatch, timeout_seconds: float) -> None:
+        self._score_batch = score_batch
+        self._timeout_seconds = timeout_seconds
+        self._batches: dict[str, _Batch] = {}
+
+    async def score(self, batch: str, size: int, sample: Any) -> float:
+        """The score of a sample of the batch with this name, which has `size` samples.
+
+        GatherTimeout where no further sample of it comes for `timeout_seconds`. What the scoring raises
+        is raised for every sample of the batch.
+        """
+        if batch not in self._batches:
+            self._batches[batch] = _Batch()
+        gathered = self._batches[batch]
+        place = len(gathered.samples)
+        gathered.samples.append(sample)
+        if len(gathered.samples) == size:
+            del self._batches[batch]
+            await self._release(batch, gathered)
+        else:
+            await self._wait(batch, size, gathered)
+        return gathered.outcome.result()[place]
+
+    async def _release(self, name: str, gathered: _Batch) -> None:
+        try:
+            scores = list(await self._score_batch(name, gathered.samples))
+            if len(scores) != len(gathered.samples):
+                raise RuntimeError(f"batch {name}: {len(scores)} scores for {len(gathered.samples)} samples")
+            gathered.outcome.set_result(scores)
+        except Exception as error:
+            gathered.outcome.set_exception(error)
+
+    async def _wait(self, name: str, size: int, gathered: _Batch) -> None:
+        while not gathered.outcome.done():
+            come = len(gathered.samples)
+            done, _ = await asyncio.wait([gathered.outcome], timeout=self._timeout_seconds)
+            # A complete batch is being scored: how long that may take is the scorer's affair.
+            if not done and len(gathered.samples) == come < size and not gathered.outcome.done():
+                self._batches.pop(name, None)
+                gathered.outcome.set_exception(
+                    GatherTimeout(
+                        f"batch {name}: {come} of {size} rollouts came, then none for "
+                        f"{self._timeout_seconds:g} s"
+                    )
+                )
+
+
+class _Batch:
+    """The samples so far, and what becomes of them: their scores in the same order, or an error."""
+
+    def __init__(self) -> None:
+        self.samples: list[Any] = []
+        self.outcome: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,70 @@
+"""verl's reward manager that has the stage score whole batches; runs in the one reward worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from infra.samplers.transformers import completion_texts
+from infra.samplers.vllm_child import end_tokens
+from infra.trainers.verl.gather import Gather
+
+
+class BatchRewardManager(RewardManagerBase):
+    """Holds each rollout back until its batch is there, and gives it the score that the stage says."""
+
+    def __init__(self, config: Any, tokenizer: Any, compute_score: Any, **_: Any) -> None:
+        super().__init__(config, tokenizer, compute_score)
+        self._eos = end_tokens(Path(config.actor_rollout_ref.model.path), tokenizer)
+        self._gather = Gather(self._score_batch, float(config.rzero.timeout_seconds))
+
+    async def run_single(self, data: Any) -> dict[str, Any]:
+        """The score of one rollout."""
+        item = data[-1]
+        extra = item.non_tensor_batch["extra_info"]
+        length = int(item.non_tensor_batch["response_len"])
+        ids = item.batch["responses"][:length].tolist()
+        sample = {
+            "step": int(extra["step"]),
+            "group": int(extra["group"]),
+            "sample": int(item.non_tensor_batch["session_id"]),
+            "prompt_index": int(extra["index"]),
+            "prompt_tokens": int(item.non_tensor_batch["prompt_len"]),
+            "token_ids": ids,
+            "text": completion_texts(self.tokenizer, [ids], self._eos)[0],
+            "finish_reason": "stop" if ids and ids[-1] in self._eos else "length",
+        }
+        try:
+            score = await self._gather.score(str(extra["batch"]), int(extra["size"]), sample)
+        except Exception as error:
+            await tell_of_failure(self.config, str(error))
+            raise
+        return {"reward_score": score, "reward_extra_info": {}}
+
+    async def _score_batch(self, batch: str, samples: Sequence[Any]) -> list[float]:
+        answer = await _post(self.config, "score", {"batch": batch, "samples": list(samples)})
+        return [float(score) for score in answer["scores"]]
+
+
+async def tell_of_failure(config: Any, message: str) -> None:
+    """Let the stage know why nothing more will come; it ends the training."""
+    await _post(config, "failed", {"message": " ".join(message.split())[:600]})
+
+
+async def _post(config: Any, path: str, body: dict[str, Any]) -> Any:
+    # The key is in a file that only the user can read, never in the configuration, which verl prints.
+    address = json.loads(Path(config.rzero.address_file).read_text())
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+        session.post(
+            f"{address['url']}/{path}", json=body, headers={"Authorization": f"Bearer {address['key']}"}
+        ) as reply,
+    ):
+        if reply.status != 200:
+            raise RuntimeError(f"the stage answered HTTP {reply.status}: {await reply.text()}")
+        return await reply.json()

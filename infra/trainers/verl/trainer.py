@@ -1,0 +1,199 @@
+"""The `verl` trainer: the stage's side of a training on Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import secrets
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from data.config import GrpoConfig, TrainerConfig
+from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
+from infra.gpus import chosen_gpus
+from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
+from infra.model_check import check_model_directory
+from infra.trainers.folders import copy_model
+from infra.trainers.job import check_job
+from infra.trainers.protocol import Checkpoints, Reward, TrainingJob, TrainingResult
+from infra.trainers.verl.prompts import write_prompts
+from infra.trainers.verl.record import Record
+from infra.trainers.verl.scoring import ScoringService
+from infra.trainers.verl.settings import Cluster, Paths, check_fits
+
+_ENTRY = "infra.trainers.verl.child:train"
+_PACKAGES = ("data", "infra")
+_ROOT = Path(__file__).resolve().parents[3]
+_LOOK_EVERY_SECONDS = 1.0
+# Unix sockets have short paths, and Ray puts some 66 characters below its folder.
+_LONGEST_RAY_FOLDER = 40
+_CPU_ENVIRONMENT = {
+    # The number that Ray is told of; nothing looks for a device behind it.
+    "CUDA_VISIBLE_DEVICES": "0",
+    "VERL_PLATFORM": "cpu",
+    "VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform",
+    # verl registers its FSDP engine for accelerators only.
+    "VERL_ENGINE_DEVICE": "cuda",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Cores that are shared with others start processes slowly.
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
+
+class VerlTrainer:
+    """Trains with verl in processes of their own (see `infra.trainers.protocol.Trainer`).
+
+    The reward function runs here; a Ray cluster is joined where one is configured, else started and
+    stopped. Rollouts depend on their seeds and on the engine's arithmetic: an interrupted training gives
+    the same kind of result, not the same bytes.
+    """
+
+    def __init__(self, config: TrainerConfig) -> None:
+        self._config = config
+
+    def train(
+        self,
+        job: TrainingJob,
+        reward: Reward,
+        checkpoints: Checkpoints,
+        report: Callable[[int, Mapping[str, float]], None],
+    ) -> TrainingResult:
+        """Run the job's steps, from the newest checkpoint if there is one.
+
+        ValueError, ModelDirectoryError or DeviceSetupError for a job that cannot be trained; TrainingError
+        or DeviceError where training fails. What the reward function or `report` raises comes through.
+        Nothing is left running.
+        """
+        check_job(job)
+        check_model_directory(job.model_dir)
+        config = job.config
+        if config.steps == 0:
+            copy_model(job.model_dir, job.output_dir)
+            return TrainingResult(job.output_dir, ROLLOUTS.empty_table(), METRICS.empty_table(), 0)
+        gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
+        cluster = Cluster(
+            self._config.nodes, self._config.gpus_per_node or len(gpus), self._config.ray_address
+        )
+        check_fits(job.role, config, cluster)
+        python = interpreter(self._config.python, "trainer.python")
+        with _work_folder(self._config.work_folder) as work:
+            paths = Paths(job.model_dir.resolve(), work)
+            paths.checkpoints.mkdir()
+            record = Record(job, cluster.workers)
+            first = record.resume(checkpoints, paths.checkpoints)
+            prompts_file = work / "prompts.parquet"
+            write_prompts(job, prompts_file)
+            messages: queue.Queue[Message] = queue.Queue()
+            spec = self._spec(job, cluster, paths)
+            environment = self._environment(gpus, paths)
+            with (
+                ScoringService(messages, paths.address, self._config.ray_address),
+                DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
+            ):
+                self._follow(device, record, paths, reward, checkpoints, report)
+        return TrainingResult(
+            job.output_dir,
+            record.table(ROLLOUTS),
+            record.table(METRICS),
+            first,
+            record.table(ENGINE_METRICS),
+        )
+
+    def _follow(
+        self,
+        device: DeviceJob,
+        record: Record,
+        paths: Paths,
+        reward: Reward,
+        checkpoints: Checkpoints,
+        report: Callable[[int, Mapping[str, float]], None],
+    ) -> None:
+        """Score what comes and keep what is reported, until the training is done."""
+        while True:
+            try:
+                message = device.messages.get(timeout=_LOOK_EVERY_SECONDS)
+            except queue.Empty:
+                message = Message("nothing")
+                if device.silent_seconds() > self._config.stall_timeout_seconds:
+                    raise device.hang("a step", self._config.stall_timeout_seconds) from None
+            for step, metrics in record.read_metrics(paths.metrics):
+                record.save(checkpoints, paths.checkpoints, step)
+                report(step, metrics)
+            if message.kind == "score":
+                answer = message.values["scores"]
+                try:
+                    answer.set_result(record.score(message.values["samples"], reward))
+                except BaseException as error:
+                    answer.set_exception(RuntimeError(f"the reward function failed: {error}"))
+                    raise
+                device.heard()
+            elif message.kind == "rollouts_failed":
+                raise DeviceCrash(f"verl: {message.values['message']}")
+            elif message.kind in ("failed", "ended"):
+                raise device.error_of(message)
+            elif message.kind == "done":
+                record.check_complete()
+                return
+
+    def _spec(self, job: TrainingJob, cluster: Cluster, paths: Paths) -> dict[str, Any]:
+        config = GrpoConfig(**{name: getattr(job.config, name) for name in GrpoConfig.model_fields})
+        ray: dict[str, Any] = {}
+        ray_folder = str(paths.work / "ray")
+        if cluster.address is None and len(ray_folder) <= _LONGEST_RAY_FOLDER:
+            ray["+ray_kwargs.ray_init._temp_dir"] = ray_folder
+        if cluster.address is not None:
+            # The cluster's own processes know nothing of this one's environment.
+            for package in _PACKAGES:
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(_ROOT / package, paths.work / "packages" / package, ignore=ignored)
+            variables = {
+                "PYTHONPATH": str(paths.work / "packages"),
+                "VERL_FILE_LOGGER_PATH": str(paths.metrics),
+            }
+            ray["+ray_kwargs.ray_init.runtime_env.env_vars"] = variables
+        return {
+            "role": job.role,
+            "config": config.model_dump(mode="json"),
+            "trainer": self._config.model_dump(mode="json"),
+            "seed": job.seed,
+            "cluster": {"nodes": cluster.nodes, "gpus_per_node": cluster.gpus_per_node}
+            | {"address": cluster.address},
+            "model": str(paths.model),
+            "work": str(paths.work),
+            "prompts": str(paths.data),
+            "output": str(job.output_dir.resolve()),
+            "ray": ray,
+        }
+
+    def _environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
+        shared = {
+            # A cluster of this training's own, with a key of its own that is written nowhere.
+            **({} if self._config.ray_address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+            "VERL_FILE_LOGGER_PATH": str(paths.metrics),
+            "HF_DATASETS_CACHE": str(paths.work / "datasets"),
+            "HYDRA_FULL_ERROR": "1",
+        }
+        if gpus or self._config.ray_address is not None:
+            return shared | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
+        return shared | _CPU_ENVIRONMENT | {"OMP_NUM_THREADS": str(self._config.threads)}
+
+
+@contextlib.contextmanager
+def _work_folder(configured: str | None) -> Iterator[Path]:
+    """A folder of this training's own, removed at the end."""
+    if configured is None:
+        folder = Path(tempfile.mkdtemp(prefix="rzero-verl-"))
+    else:
+        folder = Path(configured).expanduser().resolve() / f"rzero-verl-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

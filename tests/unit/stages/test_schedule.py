@@ -1,0 +1,63 @@
+"""The simulator of one iteration on a cluster."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from data.resolve import resolve
+from flows.schedule import SCHEDULES, Load, Span, read_rates, simulate, timeline, worked_share
+
+CONFIG = resolve("plan", "qwen3-4b")
+RATES = read_rates("h100-80g")
+
+
+def _end(spans: list[Span]) -> float:
+    return max(span.start + span.seconds for span in spans)
+
+
+def test_every_schedule_writes_and_trains_the_same_tokens() -> None:
+    work = {
+        schedule: sum(
+            span.seconds * span.gpus for span in simulate(CONFIG, RATES, 8, schedule, Load()) if span.is_work
+        )
+        for schedule in SCHEDULES
+    }
+    assert work["authors"] == pytest.approx(work["split"])
+    assert work["authors"] == pytest.approx(work["shared"])
+
+
+def test_no_gpu_does_two_things_at_once() -> None:
+    for schedule in SCHEDULES:
+        spans = simulate(CONFIG, RATES, 8, schedule, Load())
+        for gpu in range(8):
+            own = sorted((s.start, s.start + s.seconds) for s in spans if s.first <= gpu < s.first + s.gpus)
+            assert all(before[1] <= after[0] + 1e-6 for before, after in pairwise(own))
+
+
+def test_the_authors_schedule_waits_more_than_ours() -> None:
+    shares = {s: worked_share(simulate(CONFIG, RATES, 8, s, Load()), 8) for s in SCHEDULES}
+    assert shares["authors"] < shares["split"] < shares["shared"] <= 1
+    ends = {s: _end(simulate(CONFIG, RATES, 8, s, Load())) for s in SCHEDULES}
+    assert ends["authors"] > ends["split"] > ends["shared"]
+
+
+def test_one_gpu_has_nothing_to_split() -> None:
+    ends = {_end(simulate(CONFIG, RATES, 1, schedule, Load())) for schedule in SCHEDULES}
+    assert len(ends) == 1
+
+
+def test_the_answers_to_all_candidates_take_what_the_rate_says() -> None:
+    (answers,) = [
+        s for s in simulate(CONFIG, RATES, 8, "split", Load()) if s.stage == "sample_answers" and s.is_work
+    ]
+    assert answers.seconds == pytest.approx(8000 * 10 * 1200 / (RATES.decode_tokens_per_second * 8))
+
+
+def test_the_timeline_has_a_line_a_gpu_that_shows_who_waits() -> None:
+    lines = list(timeline(simulate(CONFIG, RATES, 8, "authors", Load()), 8))
+    assert len(lines) == 8
+    assert lines[7].rstrip("|").endswith("   ")
+    assert "S" in lines[0]
+    assert "S" not in lines[7]

@@ -1,0 +1,195 @@
+"""What a verl training leaves: every rollout, every metric, checkpoints that another node goes on from."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from data.config import GrpoConfig
+from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
+from infra.trainers import Rollout, ScoredRollout, TrainingJob
+from infra.trainers.errors import CheckpointError, NonFiniteError
+from infra.trainers.rollouts import rollout_seed
+from infra.trainers.verl.prompts import write_prompts
+from infra.trainers.verl.record import Record, group_advantages
+
+CONFIG = GrpoConfig(steps=4, prompts_per_step=2, group_size=3, max_tokens=8, checkpoint_every_steps=2)
+REPORTED = {
+    "actor/pg_loss": -0.5,
+    "actor/kl_loss": 0.1,
+    "actor/entropy": 1.0,
+    "actor/pg_clipfrac": 0.0,
+    "actor/grad_norm": 2.0,
+    "timing_s/gen": 3.5,
+}
+
+
+class FolderCheckpoints:
+    """Checkpoints as folders beside each other."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def newest(self) -> tuple[int, Path] | None:
+        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
+        return (steps[-1], self.root / str(steps[-1])) if steps else None
+
+    def save(self, step: int, folder: Path) -> None:
+        shutil.copytree(folder, self.root / str(step))
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TrainingJob:
+    return TrainingJob("solver", tmp_path / "model", ["a", "b", "c"], CONFIG, 7, tmp_path / "out")
+
+
+def _samples(step: int) -> list[dict[str, object]]:
+    return [
+        {
+            "step": step,
+            "group": group,
+            "sample": sample,
+            "prompt_index": group,
+            "prompt_tokens": 1,
+            "token_ids": [group, sample],
+            "text": f"{group}-{sample}",
+            "finish_reason": "stop",
+        }
+        for group in range(2)
+        for sample in range(3)
+    ]
+
+
+def _reward(rollouts: list[Rollout]) -> list[ScoredRollout]:
+    return [ScoredRollout(float(r.completion.text == "1-2"), {"answer": r.completion.text}) for r in rollouts]
+
+
+def _step(record: Record, folder: Path, step: int) -> list[tuple[int, dict[str, float]]]:
+    record.score(_samples(step), _reward)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "data": REPORTED}) + "\n")
+    return list(record.read_metrics(folder / "metrics.jsonl"))
+
+
+def _verl_saves(folder: Path, step: int) -> None:
+    actor = folder / f"global_step_{step}" / "actor" / "huggingface"
+    actor.mkdir(parents=True)
+    (actor / "config.json").write_text("{}")
+    (actor.parent / "model_world_size_1_rank_0.pt").write_bytes(b"weights of " + str(step).encode())
+    (folder / f"global_step_{step}" / "data.pt").write_bytes(b"loader")
+
+
+def test_rollouts_are_scored_in_the_same_order_whatever_order_they_come_in(job: TrainingJob) -> None:
+    seen = []
+
+    def reward(rollouts: list[Rollout]) -> list[ScoredRollout]:
+        seen.append([rollout.completion.text for rollout in rollouts])
+        return _reward(rollouts)
+
+    samples = _samples(1)
+    shuffled = random.Random(0).sample(samples, len(samples))
+    answer = Record(job, 1).score(shuffled, reward)
+    assert seen == [["0-0", "0-1", "0-2", "1-0", "1-1", "1-2"]]
+    assert [sample["text"] for sample, value in zip(shuffled, answer, strict=True) if value] == ["1-2"]
+
+
+def test_every_rollout_and_every_metric_lands_in_the_tables(job: TrainingJob, tmp_path: Path) -> None:
+    record = Record(job, 1)
+    reported = [pair for step in (1, 2) for pair in _step(record, tmp_path, step)]
+    assert [step for step, _ in reported] == [1, 2]
+    rollouts = record.table(ROLLOUTS).to_pylist()
+    assert len(rollouts) == 12
+    assert rollouts[5]["seed"] == rollout_seed(7, 1, 1)
+    assert rollouts[5]["advantage"] == pytest.approx(2 / 3 / (3**-0.5 + 1e-6))
+    metrics = record.table(METRICS).to_pylist()
+    assert metrics[1]["gradient_norm"] == 2.0
+    assert metrics[1]["reward_mean"] == pytest.approx(1 / 6)
+    assert record.table(ENGINE_METRICS).to_pylist()[0] == {"step": 1, "name": "timing_s/gen", "value": 3.5}
+
+
+def test_a_half_written_line_of_metrics_is_left_for_the_next_look(job: TrainingJob, tmp_path: Path) -> None:
+    record = Record(job, 1)
+    record.score(_samples(1), _reward)
+    file = tmp_path / "metrics.jsonl"
+    line = json.dumps({"step": 1, "data": REPORTED}) + "\n"
+    file.write_text(line[:20])
+    assert list(record.read_metrics(file)) == []
+    file.write_text(line)
+    assert [step for step, _ in record.read_metrics(file)] == [1]
+
+
+def test_a_training_goes_on_from_its_newest_checkpoint_elsewhere(job: TrainingJob, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    places = FolderCheckpoints(tmp_path / "store")
+    record = Record(job, 1)
+    for step in (1, 2, 3):
+        _step(record, here, step)
+        _verl_saves(here, step)
+        record.save(places, here, step)
+    assert [path.name for path in places.root.iterdir()] == ["2"]
+
+    again = Record(job, 1)
+    assert again.resume(places, there) == 2
+    assert (there / "latest_checkpointed_iteration.txt").read_text() == "2"
+    saved = sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
+    assert Path("global_step_2/actor/huggingface/config.json") in saved
+    assert (there / "global_step_2/actor/model_world_size_1_rank_0.pt").read_bytes() == b"weights of 2"
+    for step in (3, 4):
+        _step(again, there, step)
+    again.check_complete()
+    assert again.table(ROLLOUTS)["step"].to_pylist() == [s for s in (1, 2, 3, 4) for _ in range(6)]
+
+
+def test_a_checkpoint_of_another_job_or_another_number_of_gpus_is_refused(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    places = FolderCheckpoints(tmp_path / "store")
+    record = Record(job, 8)
+    for step in (1, 2):
+        _step(record, tmp_path, step)
+    _verl_saves(tmp_path, 2)
+    record.save(places, tmp_path, 2)
+    with pytest.raises(CheckpointError, match=r"begun on 8 GPUs .* not with 4"):
+        Record(job, 4).resume(places, tmp_path / "elsewhere")
+    other = TrainingJob("solver", job.model_dir, ["a"], CONFIG, 8, job.output_dir)
+    with pytest.raises(CheckpointError, match="another config, seed or prompts"):
+        Record(other, 8).resume(places, tmp_path / "elsewhere")
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(job: TrainingJob, tmp_path: Path) -> None:
+    record = Record(job, 1)
+    record.score(_samples(1), _reward)
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(json.dumps({"step": 1, "data": {**REPORTED, "actor/grad_norm": float("nan")}}) + "\n")
+    with pytest.raises(NonFiniteError, match="solver, step 1"):
+        list(record.read_metrics(file))
+
+
+def test_the_prompts_of_every_step_say_their_batch_its_size_and_their_seed(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    write_prompts(job, tmp_path / "prompts.parquet")
+    rows = pq.read_table(tmp_path / "prompts.parquet")["extra_info"].to_pylist()
+    assert len(rows) == 4 * 2
+    assert [row["batch"] for row in rows] == [f"step-{step}" for step in (1, 2, 3, 4) for _ in range(2)]
+    assert {row["size"] for row in rows} == {6}
+    assert rows[3]["seed"] == rollout_seed(7, 2, 1)
+    assert {row["text"] for row in rows} == {"a", "b", "c"}
+
+
+def test_advantages_are_those_of_the_local_trainer() -> None:
+    torch = pytest.importorskip("torch")
+    from infra.trainers.grpo import group_advantages as of_tensors
+
+    rewards = [0.0, 1.0, 0.25, 0.5, 0.5, 0.5]
+    groups = torch.tensor([0, 0, 0, 1, 1, 1])
+    for divide in (True, False):
+        expected = of_tensors(torch.tensor(rewards, dtype=torch.float64), groups, divide).tolist()
+        assert group_advantages(rewards, 3, divide) == pytest.approx(expected, abs=1e-12)

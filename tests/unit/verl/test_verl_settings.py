@@ -1,0 +1,169 @@
+"""RunConfig as verl's configuration, and how GPUs are shared out: no verl is needed for this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.config import GrpoConfig, SamplerConfig, TrainerConfig
+from data.resolve import resolve
+from infra import layout
+from infra.gpus import chosen_gpus, replica_gpus, share_gpus
+from infra.jobs import DeviceSetupError
+from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+
+ACTOR, ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
+EIGHT = Cluster(nodes=1, gpus_per_node=8, address=None)
+
+
+def _settings(cluster: Cluster = EIGHT, preset: str = "qwen3-4b", **trainer: Any) -> dict[str, Any]:
+    config = resolve("a", preset)
+    return verl_settings(
+        "solver",
+        GrpoConfig(**{name: getattr(config.solver, name) for name in GrpoConfig.model_fields}),
+        TrainerConfig(**{"backend": "verl", "dtype": "bfloat16", **trainer}),
+        seed=2**62,
+        cluster=cluster,
+        paths=Paths(Path("/model"), Path("/work")),
+        prompt_tokens=200,
+        longest_context=32768,
+    )
+
+
+def test_the_papers_numbers_reach_verl() -> None:
+    settings = _settings()
+    assert settings["data.train_batch_size"] == 128
+    assert settings[ROLLOUT + "n"] == 5
+    assert settings["trainer.total_training_steps"] == 15
+    assert settings[ACTOR + "optim.lr"] == 1e-6
+    assert settings[ACTOR + "optim.weight_decay"] == 1e-2
+    assert settings[ACTOR + "kl_loss_coef"] == 1e-2
+    assert settings[ACTOR + "kl_loss_type"] == "low_var_kl"
+    assert (settings[ACTOR + "clip_ratio_low"], settings[ACTOR + "clip_ratio_high"]) == (0.2, 0.3)
+    assert (settings[ROLLOUT + "temperature"], settings[ROLLOUT + "top_p"]) == (1.0, 0.99)
+    assert settings[ACTOR + "ppo_mini_batch_size"] == 128
+    assert settings["data.max_response_length"] == 4096
+
+
+def test_the_overlay_makes_the_authors_updates() -> None:
+    config = resolve("a", "qwen3-4b+official-code")
+    assert config.challenger.prompts_per_step // config.challenger.updates_per_step == 16
+    assert config.challenger.repetition_weight == 2.0
+    assert config.challenger.learning_rate == 1e-6
+    assert config.preset == "qwen3-4b+official-code"
+
+
+def test_seeds_fit_into_verls_integers() -> None:
+    assert 0 <= _settings()["data.seed"] < 2**31
+
+
+def test_a_model_with_a_short_context_gets_shorter_completions() -> None:
+    config = GrpoConfig(steps=1, group_size=2, max_tokens=4096)
+    settings = verl_settings(
+        "solver", config, TrainerConfig(), 0, EIGHT, Paths(Path("m"), Path("w")), 200, longest_context=2048
+    )
+    assert settings["data.max_response_length"] == 1848
+    assert settings[ROLLOUT + "max_model_len"] == 2048
+
+
+def test_few_gpus_offload_and_many_do_not() -> None:
+    one = _settings(Cluster(1, 1, None))
+    assert one[ACTOR + "fsdp_config.optimizer_offload"]
+    assert not _settings()[ACTOR + "fsdp_config.optimizer_offload"]
+    assert not _settings(Cluster(1, 1, None), offload=False)[ACTOR + "fsdp_config.optimizer_offload"]
+
+
+def test_a_cluster_is_joined_or_a_local_one_started_whatever_else_runs_here() -> None:
+    assert _settings()["+ray_kwargs.ray_init.address"] == "local"
+    joined = _settings(Cluster(2, 8, "head:6379"))
+    assert joined["+ray_kwargs.ray_init.address"] == "head:6379"
+    assert joined["trainer.nnodes"] == 2
+    assert "+ray_kwargs.ray_init.num_gpus" not in joined
+
+
+@pytest.mark.parametrize(
+    ("change", "cluster", "message"),
+    [
+        ({"updates_per_step": 3}, EIGHT, r"updates_per_step: verl needs it to divide prompts_per_step"),
+        ({"prompts_per_step": 3}, EIGHT, r"the 6 rollouts of an update cannot be shared among 8 GPUs"),
+    ],
+)
+def test_what_verl_cannot_share_out_is_told_before_anything_starts(
+    change: dict[str, int], cluster: Cluster, message: str
+) -> None:
+    config = GrpoConfig(**{"steps": 1, "group_size": 2, "max_tokens": 8, **change})
+    with pytest.raises(DeviceSetupError, match=message):
+        verl_settings("solver", config, TrainerConfig(), 0, cluster, Paths(Path("m"), Path("w")), 4, 64)
+
+
+def test_a_prompt_that_leaves_no_room_is_told() -> None:
+    with pytest.raises(DeviceSetupError, match="context_tokens: 100 leaves no room"):
+        _settings(context_tokens=100)
+
+
+def test_a_layout_that_cannot_be_is_one_clear_line() -> None:
+    with pytest.raises(DeviceSetupError, match=r"tensor_parallel: 3 does not divide the 4 GPUs"):
+        replica_gpus("sampler", ["0", "1", "2", "3"], 3, 0)
+    with pytest.raises(DeviceSetupError, match="3 replicas of 2 GPUs need 6, there are 4"):
+        replica_gpus("sampler", ["0", "1", "2", "3"], 2, 3)
+    with pytest.raises(DeviceSetupError, match=r"sampler.gpus: there is no GPU 8; this machine has 8"):
+        chosen_gpus("sampler", [0, 8], "auto", [str(number) for number in range(8)])
+    with pytest.raises(DeviceSetupError, match="need GPUs"):
+        replica_gpus("sampler", [], 2, 0)
+    with pytest.raises(DeviceSetupError, match="leave none to train on"):
+        share_gpus(range(4), 4)
+    with pytest.raises(DeviceSetupError, match=r"trainer.tensor_parallel: 3 does not divide the 8 GPUs"):
+        _settings(tensor_parallel=3)
+
+
+def test_replicas_cover_the_gpus_that_are_found() -> None:
+    found = [str(number) for number in range(8)]
+    assert replica_gpus("sampler", found, 2, 0) == [("0", "1"), ("2", "3"), ("4", "5"), ("6", "7")]
+    assert replica_gpus("sampler", [], 1, 0) == [()]
+
+
+@pytest.mark.parametrize(
+    ("count", "training", "solver"),
+    [(1, (0,), (0,)), (4, (0, 1), (2, 3)), (8, (0, 1, 2, 3), (4, 5, 6, 7))],
+)
+def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_gpus(
+    count: int,
+    training: tuple[int, ...],
+    solver: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = tuple(str(number) for number in range(count))
+    monkeypatch.setattr(layout, "chosen_gpus", lambda *_: found)
+    trains, answers = layout.side_by_side(
+        TrainerConfig(backend="verl"), SamplerConfig(backend="vllm", dtype="bfloat16")
+    )
+    assert (trains.gpus, answers.gpus) == (training, solver)
+    if count == 1:
+        assert trains.gpu_memory_share + answers.gpu_memory_share < 0.8
+
+
+def test_no_layout_interpreter_or_endpoint_enters_an_artifacts_key() -> None:
+    one, other = (
+        resolve("a", "qwen3-4b"),
+        resolve(
+            "a",
+            "qwen3-4b",
+            overrides=[
+                "sampler.python=/env/bin/python",
+                "trainer.python=/env/bin/python",
+                "sampler.tensor_parallel=2",
+                "trainer.nodes=2",
+                "trainer.ray_address=head:6379",
+                "trainer.work_folder=/shared",
+            ],
+        ),
+    )
+    assert one.sampler.key_values() == other.sampler.key_values()
+    assert one.trainer.key_values() == other.trainer.key_values()
+
+
+def test_settings_of_other_backends_are_not_in_the_key_of_the_local_ones() -> None:
+    assert set(resolve("a").sampler.key_values()) == {"backend", "device", "dtype", "batch_tokens", "threads"}
+    assert set(resolve("a").trainer.key_values()) == {"backend", "device", "dtype", "threads"}

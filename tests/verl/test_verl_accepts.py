@@ -1,0 +1,59 @@
+"""Every preset resolves to a configuration that verl itself accepts, for 1, 4 and 8 GPUs and for a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data.config import GrpoConfig, TrainerConfig
+from data.resolve import preset_names, resolve
+from infra.gpus import share_gpus
+from infra.jobs import DeviceJob
+from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+
+TIMEOUT_SECONDS = 900.0
+GPUS = (0, 1, 4, 8)
+PATHS = Paths(Path("/model"), Path("/work"))
+
+
+def _settings(preset: str, role: str, gpus: int, **trainer: Any) -> dict[str, Any]:
+    config = resolve("a", preset)
+    section = getattr(config, role)
+    used = len(share_gpus(range(gpus), None).training) if role == "challenger" and gpus else gpus
+    return verl_settings(
+        role,
+        GrpoConfig(**{name: getattr(section, name) for name in GrpoConfig.model_fields}),
+        TrainerConfig(**{**config.trainer.model_dump(), **trainer}),
+        config.seed,
+        Cluster(nodes=1, gpus_per_node=used, address=None),
+        PATHS,
+        prompt_tokens=256,
+        longest_context=None,
+    )
+
+
+def _problems(python: str, settings: dict[str, dict[str, Any]]) -> dict[str, str]:
+    environment = {"VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform", "VERL_PLATFORM": "cpu"}
+    entry = "infra.trainers.verl.child:check"
+    with DeviceJob("verl", entry, {"settings": settings}, python, environment) as job:
+        problems: dict[str, str] = job.wait_for("done", TIMEOUT_SECONDS, "the check")["result"]
+        return problems
+
+
+def test_verl_accepts_every_preset_on_every_layout(python: str) -> None:
+    presets = [*preset_names(), "qwen3-4b+official-code"]
+    settings = {
+        f"{preset} {role} on {gpus} GPUs": _settings(preset, role, gpus)
+        for preset in presets
+        for role in ("challenger", "solver")
+        for gpus in GPUS
+    }
+    settings["LoRA"] = _settings("qwen3-8b", "solver", 1, lora_rank=32)
+    assert len(settings) == 2 * 4 * len(presets) + 1
+    assert _problems(python, settings) == {}
+
+
+def test_a_key_that_verl_does_not_have_is_found(python: str) -> None:
+    settings = {**_settings("qwen3-4b", "solver", 8), "actor_rollout_ref.actor.no_such_key": 1}
+    problems = _problems(python, {"one": settings})
+    assert "no actor_rollout_ref.actor.no_such_key" in problems["one"]

@@ -1,0 +1,127 @@
+"""A training of the tiny model through verl, Ray and vLLM on a CPU; killed in the middle, it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from data.config import GrpoConfig, SamplerConfig, TrainerConfig
+from data.schemas import METRICS, ROLLOUTS
+from infra.jobs import DeviceCrash
+from infra.samplers import SamplingParams, open_sampler
+from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from infra.trainers.errors import RewardError
+from infra.trainers.verl import trainer as verl_trainer
+
+CONFIG = GrpoConfig(
+    steps=3,
+    prompts_per_step=4,
+    group_size=4,
+    max_tokens=24,
+    micro_batch_size=16,
+    learning_rate=1e-3,
+    checkpoint_every_steps=1,
+)
+PROMPTS = ["<|solver|>37+5-8\n", "<|solver|>22+5-9\n", "<|solver|>41+5\n"]
+
+
+class FolderCheckpoints:
+    """Checkpoints as folders beside each other."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def newest(self) -> tuple[int, Path] | None:
+        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
+        return (steps[-1], self.root / str(steps[-1])) if steps else None
+
+    def save(self, step: int, folder: Path) -> None:
+        shutil.copytree(folder, self.root / str(step))
+
+
+def _job(model: Path, output: Path) -> TrainingJob:
+    return TrainingJob("solver", model, PROMPTS, CONFIG, 7, output)
+
+
+def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+    return [ScoredRollout(rollout.completion.text.count("4") / 24) for rollout in rollouts]
+
+
+def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_the_local_ones(
+    python: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    places = FolderCheckpoints(tmp_path / "store")
+    jobs = []
+
+    class Watched(verl_trainer.DeviceJob):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            jobs.append(self)
+
+    def kill_after_two(step: int, metrics: Mapping[str, float]) -> None:
+        if step == 2:
+            os.kill(jobs[0].pid, signal.SIGKILL)
+
+    monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
+    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python))
+    with pytest.raises(DeviceCrash) as raised:
+        trainer.train(_job(tiny_model, tmp_path / "first"), _reward, places, kill_after_two)
+    assert raised.value.retryable
+    assert sorted(int(path.name) for path in places.root.iterdir()) == [1, 2]
+
+    seen: list[int] = []
+    result = trainer.train(
+        _job(tiny_model, tmp_path / "second"), _reward, places, lambda step, metrics: seen.append(step)
+    )
+    assert result.resumed_from_step == 2
+    assert seen == [3]
+    assert result.rollouts.schema == ROLLOUTS
+    assert result.metrics.schema == METRICS
+    assert result.rollouts["step"].to_pylist() == [step for step in (1, 2, 3) for _ in range(16)]
+    assert result.metrics["step"].to_pylist() == [1, 2, 3]
+    assert result.engine_metrics is not None
+    before = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="auto")
+    after = AutoModelForCausalLM.from_pretrained(result.model_dir, dtype="auto")
+    assert after.dtype == before.dtype
+    changed = [not value.equal(after.state_dict()[name]) for name, value in before.state_dict().items()]
+    assert any(changed)
+    for name in ("config.json", "tokenizer.json"):
+        assert (result.model_dir / name).read_bytes() == (tiny_model / name).read_bytes()
+
+
+def test_what_the_reward_function_raises_ends_the_training(
+    python: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python))
+    with pytest.raises(RewardError, match="scored 0 of 16"):
+        trainer.train(
+            _job(tiny_model, tmp_path / "out"),
+            lambda rollouts: [],
+            FolderCheckpoints(tmp_path / "store"),
+            lambda step, metrics: None,
+        )
+
+
+@pytest.mark.parametrize("backend", ["vllm", "server"])
+def test_an_engine_draws_what_its_seeds_say(backend: str, python: str, tiny_model: Path) -> None:
+    config = SamplerConfig(backend=backend, device="cpu", python=python, eager=True)
+    params = SamplingParams(max_tokens=16, samples=3)
+    with open_sampler(config, tiny_model) as sampler:
+        first = sampler.sample(PROMPTS, params, [1, 2, 3])
+        again = sampler.sample(PROMPTS, params, [1, 2, 3])
+        greedy = sampler.sample(PROMPTS, SamplingParams(max_tokens=16, samples=2, temperature=0.0), [1, 2, 3])
+    assert first == again
+    assert len({one.text for group in first for one in group}) > 3
+    assert all(one.seed == seed for group, seed in zip(first, (1, 2, 3), strict=True) for one in group)
+    assert all(group[0] == group[1] for group in greedy)
+    with open_sampler(SamplerConfig(device="cpu"), tiny_model) as sampler:
+        expected = sampler.sample(PROMPTS, SamplingParams(max_tokens=16, temperature=0.0), [1, 2, 3])
+    assert [group[0].text for group in greedy] == [group[0].text for group in expected]
+    assert [group[0].token_ids for group in greedy] == [group[0].token_ids for group in expected]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from infra.jobs.reap import JOB_VARIABLE
 
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
 
@@ -38,20 +41,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _no_process_is_left() -> Iterator[None]:
-    """Whatever a test starts is gone at its end, its shared memory too."""
-    from infra.jobs.reap import JOB_VARIABLE
-
-    shared = set(Path("/dev/shm").glob("psm_*"))
-    yield
-    assert set(Path("/dev/shm").glob("psm_*")) <= shared
-    mark = f"{JOB_VARIABLE}=".encode()
-    left = []
+def _job_processes() -> dict[int, str]:
+    """The living processes of any device job on this machine, with their commands."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
-                left.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    assert not [one for one in left if one], left
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_text().replace("\0", " ")
+            if command and f"{JOB_VARIABLE}=".encode() in (entry / "environ").read_bytes():
+                found[int(entry.name)] = command
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """Whatever a test starts is gone at its end, its shared memory too."""
+    before, shared = _job_processes(), set(Path("/dev/shm").glob("psm_*"))
+    yield
+    left = {pid: command for pid, command in _job_processes().items() if pid not in before}
+    assert left == {}
+    assert set(Path("/dev/shm").glob("psm_*")) <= shared

@@ -58,7 +58,7 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
             config = compose(settings)
             _validate(config)
             # These have checks of their own; the model's would look for its files.
-            for section in ("actor", "ref", "rollout"):
+            for section in ("actor", "rollout"):
                 omega_conf_to_dataclass(config.actor_rollout_ref[section])
             omega_conf_to_dataclass(config.algorithm)
             omega_conf_to_dataclass(config.reward)

@@ -66,7 +66,7 @@ _DEVICE = _device_module()
 
 
 @PlatformRegistry.register(platform="cpu")
-class CpuPlatform(PlatformBase):  # type: ignore[misc]  # verl is not there where types are checked
+class CpuPlatform(PlatformBase):
     """One CPU as the one device."""
 
     device_name = property(lambda self: "cpu")

@@ -9,7 +9,7 @@ from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedW
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
 
 
-class CpuWorkerExtension(vLLMColocateWorkerExtension):  # type: ignore[misc]  # verl is not there in CI's lint
+class CpuWorkerExtension(vLLMColocateWorkerExtension):
     """Takes in all buckets of weights, then has the model loaded anew from them."""
 
     def update_weights_from_ipc(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from infra.jobs.reap import JOB_VARIABLE
 
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
 
@@ -41,22 +40,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _job_processes() -> dict[int, str]:
-    """The living processes of any device job on this machine, with their commands."""
+def _processes_of(mark: str) -> dict[int, str]:
+    """The living processes that inherited this variable, with their commands."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (entry / "cmdline").read_text().replace("\0", " ")
-            if command and f"{JOB_VARIABLE}=".encode() in (entry / "environ").read_bytes():
+            if command and mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
                 found[int(entry.name)] = command
     return found
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test starts is gone at its end, its shared memory too."""
-    before, shared = _job_processes(), set(Path("/dev/shm").glob("psm_*"))
+    name, value = "RZERO_TEST", uuid.uuid4().hex
+    monkeypatch.setenv(name, value)
+    shared = set(Path("/dev/shm").glob("psm_*"))
     yield
-    left = {pid: command for pid, command in _job_processes().items() if pid not in before}
-    assert left == {}
+    assert _processes_of(f"{name}={value}") == {}
     assert set(Path("/dev/shm").glob("psm_*")) <= shared

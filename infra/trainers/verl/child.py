@@ -61,7 +61,6 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
             for section in ("actor", "rollout"):
                 omega_conf_to_dataclass(config.actor_rollout_ref[section])
             omega_conf_to_dataclass(config.algorithm)
-            omega_conf_to_dataclass(config.reward)
         except Exception as error:
             problems[name] = f"{type(error).__name__}: {error}"
     return problems

@@ -6,11 +6,13 @@ the metrics file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.jobs.channel import Channel
+from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
 from infra.trainers.verl.settings import AGENT_LOOP, Cluster, Paths, verl_settings
 
 
@@ -110,10 +112,15 @@ def run(config: Any) -> None:
 
     auto_set_device(config)
     _validate(config)
+    job_id = os.environ[JOB_VARIABLE]
+    shared: set[Path] = set()
     try:
         run_ppo(config, task_runner_class=TaskRunnerV1)
+        # Ray kills the engines, which then cannot give back what they share.
+        shared = shared_memory_of(job_id)
     finally:
         ray.shutdown()
+        give_back(shared)
 
 
 def _validate(config: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from data.config import RunConfig
-from flows.quiet import EXPECTED, quiet_expected_errors
+from flows.quiet import BAD_INPUT, EXPECTED, quiet_expected_errors
 from flows.show import show_table
 from flows.start import begin, unfinished_steps
 from flows.summary import gain_line, read_steps, summary_rows
@@ -53,7 +53,7 @@ def _work(config: RunConfig) -> int:
     except (*EXPECTED, OSError) as error:
         click.echo(f"rzero: {error}", err=True)
         click.echo("rzero: what is finished is kept; the same command goes on from there", err=True)
-        return 1
+        return 2 if isinstance(error, BAD_INPUT) else 1
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from data.resolve import ConfigError
-from infra.jobs.errors import DeviceError
+from infra.jobs.errors import DeviceError, DeviceSetupError
 from infra.model_check import ModelDirectoryError
 from infra.store import StoreError
 from infra.trainers.errors import TrainingError
@@ -13,6 +13,8 @@ from tasks.errors import StageError
 
 EXPECTED = (ConfigError, DeviceError, ModelDirectoryError, StageError, StoreError, TrainingError)
 """What a person can mend; the message says how."""
+BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
+"""What was asked for cannot be, whatever the machine does."""
 
 
 class _WithoutTraceback(logging.Filter):

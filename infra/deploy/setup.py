@@ -16,7 +16,7 @@ def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
     """Create what is missing at the API in use; a line for people on each thing.
 
     A pool and a limit that exist are left as they are, since a team may have changed them; the automation
-    is brought to what `automations.yaml` says.
+    is brought to what `automations.yaml` says, and not touched where it says so already.
     """
     from prefect.client.orchestration import get_client
 
@@ -66,8 +66,27 @@ def _automations(client: Any) -> Iterator[str]:
     for definition in automation_definitions():
         wanted = AutomationCore.model_validate(definition)
         existing = client.read_automations_by_name(wanted.name)
-        if existing:
-            client.update_automation(existing[0].id, wanted)
-        else:
+        if not existing:
             client.create_automation(wanted)
-        yield f"{wanted.name}, {'is up to date' if existing else 'created'}"
+            fate = "created"
+        elif _said(existing[0]) == _said(wanted):
+            # An update forgets which runs have beaten: a node that is lost just now would never be noticed.
+            fate = "is there"
+        else:
+            client.update_automation(existing[0].id, wanted)
+            fate = "updated"
+        yield f"{wanted.name}, {fate}"
+
+
+def _said(automation: Any) -> Any:
+    """What an automation says, without the numbers that a server gives and the order of its sets."""
+    from prefect.events.schemas.automations import AutomationCore
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items() if key != "id" and item is not None}
+        if isinstance(value, list):
+            return sorted((plain(item) for item in value), key=str)
+        return value
+
+    return plain(automation.model_dump(mode="json", include=set(AutomationCore.model_fields)))

@@ -15,6 +15,7 @@ from pathlib import Path
 JOB_VARIABLE = "RZERO_JOB"
 FD_VARIABLE = "RZERO_JOB_FD"
 _PROC = Path("/proc")
+_SEGMENTS = "/dev/shm/psm_"
 
 
 def processes_of(job_id: str) -> list[int]:
@@ -32,7 +33,37 @@ def processes_of(job_id: str) -> list[int]:
 
 
 def end_processes(job_id: str, patience_seconds: float = 0.0) -> None:
-    """SIGTERM to all of them, SIGKILL to those that are left after `patience_seconds`; waits for the end."""
+    """SIGTERM to all of them, SIGKILL to those that are left after `patience_seconds`; waits for the end.
+
+    What they shared in memory is given back.
+    """
+    shared = shared_memory_of(job_id)
+    _end(job_id, patience_seconds)
+    give_back(shared)
+
+
+def shared_memory_of(job_id: str) -> set[Path]:
+    """The named memory segments that the job's processes have mapped, those of Python's `shared_memory`.
+
+    An engine that is killed leaves its own behind: nothing but a restart of the machine would free them.
+    """
+    found = set()
+    for pid in processes_of(job_id):
+        with contextlib.suppress(OSError):
+            for line in (_PROC / str(pid) / "maps").read_text().splitlines():
+                path = line.split(maxsplit=5)[-1]
+                if path.startswith(_SEGMENTS):
+                    found.add(Path(path))
+    return found
+
+
+def give_back(segments: set[Path]) -> None:
+    """Remove segments whose processes are gone."""
+    for segment in segments:
+        segment.unlink(missing_ok=True)
+
+
+def _end(job_id: str, patience_seconds: float) -> None:
     if patience_seconds > 0:
         _signal(processes_of(job_id), signal.SIGTERM)
         deadline = time.monotonic() + patience_seconds

@@ -105,7 +105,7 @@ def test_with_a_fresh_prefect_and_only_the_bucket_everything_finished_is_cached(
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     tasks = [line for line in output.splitlines() if "Task run" in line and "Finished in state" in line]
-    assert len(tasks) == 14, output
+    assert len(tasks) == 18, output
     assert all("Finished in state Cached" in line for line in tasks), output
     assert Store(bucket_run).sizes("runs") == before
 

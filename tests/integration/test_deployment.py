@@ -136,3 +136,16 @@ def test_a_taken_port_is_named_and_nothing_is_started(deployed: Deployed, tmp_pa
     assert not other.processes.is_running("server")
     assert [line.split(maxsplit=1)[1] for line in other.down()] == ["was not up", "was not up"]
     assert deployed.server.processes.is_running("server")
+
+
+def test_up_again_does_not_touch_the_automation(deployed: Deployed) -> None:
+    """An update would forget which runs have beaten, and a node lost just before would never be noticed."""
+
+    def updated() -> list[str]:
+        return [found["updated"] for found in deployed.ask("automations/filter", {})]
+
+    before = updated()
+    lines = list(deployed.server.up())
+    assert updated() == before
+    assert len(before) == 1
+    assert any(line.startswith("automation") and line.endswith("is there") for line in lines)

@@ -68,7 +68,7 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
         "rollouts": "train_*/*/rollouts/part-*.parquet",
         "metrics": "train_*/*/metrics/part-*.parquet",
     }
-    assert set(tables) == set(SCHEMAS)
+    assert set(tables) == set(SCHEMAS) - {"engine_metrics"}, "the trainer 'verl' alone writes those"
     for name, pattern in tables.items():
         frame = pl.scan_parquet(f"{small_store}/runs/small/iteration=1/{pattern}").collect()
         assert frame.columns == SCHEMAS[name].names, name

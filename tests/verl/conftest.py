@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,20 +40,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _no_process_is_left() -> Iterator[None]:
-    """Whatever a test starts is gone at its end, its shared memory too."""
-    from infra.jobs.reap import JOB_VARIABLE
+def _processes_of(mark: str) -> dict[int, str]:
+    """The living processes that inherited this variable, with their commands."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_text().replace("\0", " ")
+            if command and mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = command
+    return found
 
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test starts is gone at its end, its shared memory too."""
+    name, value = "RZERO_TEST", uuid.uuid4().hex
+    monkeypatch.setenv(name, value)
     shared = set(Path("/dev/shm").glob("psm_*"))
     yield
+    assert _processes_of(f"{name}={value}") == {}
     assert set(Path("/dev/shm").glob("psm_*")) <= shared
-    mark = f"{JOB_VARIABLE}=".encode()
-    left = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (entry / "environ").read_bytes() and int(entry.name) != os.getpid():
-                left.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    assert not [one for one in left if one], left

@@ -6,11 +6,13 @@ the metrics file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.jobs.channel import Channel
+from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
 from infra.trainers.verl.settings import AGENT_LOOP, Cluster, Paths, verl_settings
 
 
@@ -58,10 +60,9 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
             config = compose(settings)
             _validate(config)
             # These have checks of their own; the model's would look for its files.
-            for section in ("actor", "ref", "rollout"):
+            for section in ("actor", "rollout"):
                 omega_conf_to_dataclass(config.actor_rollout_ref[section])
             omega_conf_to_dataclass(config.algorithm)
-            omega_conf_to_dataclass(config.reward)
         except Exception as error:
             problems[name] = f"{type(error).__name__}: {error}"
     return problems
@@ -111,10 +112,15 @@ def run(config: Any) -> None:
 
     auto_set_device(config)
     _validate(config)
+    job_id = os.environ[JOB_VARIABLE]
+    shared: set[Path] = set()
     try:
         run_ppo(config, task_runner_class=TaskRunnerV1)
+        # Ray kills the engines, which then cannot give back what they share.
+        shared = shared_memory_of(job_id)
     finally:
         ray.shutdown()
+        give_back(shared)
 
 
 def _validate(config: Any) -> None:

@@ -199,12 +199,13 @@ def _actor(
         "kl_loss_type": "low_var_kl",
         "fsdp_config.model_dtype": "fp32",
         "fsdp_config.dtype": trainer.dtype,
+        **_precision(trainer),
         "fsdp_config.param_offload": offload,
         "fsdp_config.optimizer_offload": offload,
         "fsdp_config.seed": seed % _SEEDS,
         "checkpoint.save_contents": ["model", "optimizer", "extra"],
     }
-    return {f"actor_rollout_ref.actor.{key}": value for key, value in actor.items()}
+    return _under("actor_rollout_ref.actor", actor)
 
 
 def _reference(trainer: TrainerConfig, cluster: Cluster, config: GrpoConfig, context: int) -> dict[str, Any]:
@@ -214,9 +215,10 @@ def _reference(trainer: TrainerConfig, cluster: Cluster, config: GrpoConfig, con
         "log_prob_use_dynamic_bsz": True,
         "log_prob_max_token_len_per_gpu": config.micro_batch_size * context,
         "fsdp_config.dtype": trainer.dtype,
+        **_precision(trainer),
         "fsdp_config.param_offload": _offload(trainer, cluster),
     }
-    return {f"actor_rollout_ref.ref.{key}": value for key, value in reference.items()}
+    return _under("actor_rollout_ref.ref", reference)
 
 
 def _rollout(
@@ -322,6 +324,25 @@ def _cpu() -> dict[str, Any]:
         "+actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls": (
             "infra.trainers.verl.cpu.worker.CpuWorkerExtension"
         ),
+    }
+
+
+def _precision(trainer: TrainerConfig) -> dict[str, Any]:
+    """FSDP's own precision, bf16 unless it is told: `dtype` alone leaves forward and backward in it."""
+    return {
+        "+fsdp_config.mixed_precision": {
+            "param_dtype": "fp32" if trainer.dtype == "float32" else "bf16",
+            "reduce_dtype": "fp32",
+            "buffer_dtype": "fp32",
+        }
+    }
+
+
+def _under(section: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The keys with their section before them; a leading "+" stays in front."""
+    return {
+        ("+" if key.startswith("+") else "") + f"{section}.{key.removeprefix('+')}": value
+        for key, value in settings.items()
     }
 
 

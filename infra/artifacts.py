@@ -67,6 +67,9 @@ class FileRecord(_Frozen):
     sha256: str
     bytes: int
     rows: int | None = None
+    seconds: float | None = Field(
+        default=None, description="Of a part in its own record: how long it took to make."
+    )
 
 
 class Location(_Frozen):
@@ -107,7 +110,7 @@ class Manifest(_Frozen):
     )
     started_at: str
     finished_at: str
-    seconds: float
+    seconds: float = Field(description="How long it took to make, its parts included.")
 
 
 def canonical_json(value: Any) -> str:
@@ -212,6 +215,7 @@ class ArtifactWriter:
         self.location = location
         self.started_at = datetime.now(UTC)
         self.adopted_from: str | None = None
+        self.part_seconds = 0.0
         self._files: dict[str, FileRecord] = {}
 
     def add_table(self, table: pa.Table, side_table: str | None = None, part: int = 0) -> FileRecord:
@@ -280,7 +284,7 @@ class ArtifactWriter:
             adopted_from=self.adopted_from,
             started_at=self.started_at.isoformat(timespec="seconds"),
             finished_at=finished_at.isoformat(timespec="seconds"),
-            seconds=round((finished_at - self.started_at).total_seconds(), 3),
+            seconds=round((finished_at - self.started_at).total_seconds() + self.part_seconds, 3),
         )
         content = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
         if not self.store.create(f"{self.location.path}/{MANIFEST}", content.encode()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ class Work:
             record = find_part_record(self.store, self.location, part)
             if record is None:
                 raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
-            self._writer.add_record(record)
+            self._writer.add_record(record.model_copy(update={"seconds": None}))
+            self._writer.part_seconds += record.seconds or 0.0
 
     def adopt(self) -> bool:
         """Take over the artifact of another run in this store that has the same key, where there is one."""
@@ -148,7 +150,9 @@ class Work:
         """Make the part exist."""
         if self._part_record is None:
             raise ValueError("a part was not written")
-        content = self._part_record.model_dump_json(indent=1).encode()
+        seconds = round((datetime.now(UTC) - self._writer.started_at).total_seconds(), 3)
+        timed = self._part_record.model_copy(update={"seconds": seconds})
+        content = timed.model_dump_json(indent=1).encode()
         self.store.create(part_record_path(self.location, part), content)
         found = find_part(self.store, self.location, part)
         if found is None:

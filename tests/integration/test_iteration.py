@@ -166,3 +166,12 @@ def test_the_manifest_carries_configuration_inputs_and_versions(small_store: Pat
     solver = manifests["iteration=1/train_solver"]
     assert solver.inputs["curriculum"].digest == manifests["iteration=1/score_and_filter"].digest
     assert json.loads((small_store / "runs/small/run.json").read_text())["run"] == "small"
+
+
+def test_the_seconds_of_a_sharded_stage_are_those_of_its_shards(small_store: Path) -> None:
+    (folder,) = small_store.glob("runs/small/iteration=1/sample_answers/*")
+    manifest = Manifest.model_validate_json((folder / "_manifest.json").read_bytes())
+    parts = [json.loads(path.read_bytes()) for path in folder.glob("_parts/*.json")]
+    assert len(parts) == 3
+    assert all(part["seconds"] > 0 for part in parts)
+    assert manifest.seconds >= sum(part["seconds"] for part in parts)

@@ -57,7 +57,8 @@ $(VERL_VENV)/.made: $(VERL_LOCK)
 demo-verl: $(BIN)/rzero $(VERL_VENV)/.made ## One small iteration of the tiny model through verl, Ray and vLLM, on a CPU.
 	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/rzero run --run demo-verl --preset tiny+verl \
 	  --iterations 1 --store $(RZERO_STORE) --set trainer.device=cpu --set sampler.device=cpu \
-	  --set base_model.tiny.held_out_per_length=5 --set evaluation.samples=2 \
+	  --set base_model.tiny.training_steps=150 --set base_model.tiny.batch_size=32 \
+	  --set base_model.tiny.solver_terms=4 --set base_model.tiny.held_out_per_length=3 --set evaluation.samples=4 \
 	  --set challenger.steps=2 --set challenger.prompts_per_step=8 --set challenger.group_size=4 \
 	  --set challenger.probe_questions=0 --set challenger.checkpoint_every_steps=1 \
 	  --set questions.count=60 --set questions.shard_size=60 --set answers.shard_size=60 \

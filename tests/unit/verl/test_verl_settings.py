@@ -55,6 +55,13 @@ def test_the_overlay_makes_the_authors_updates() -> None:
     assert config.preset == "qwen3-4b+official-code"
 
 
+def test_the_dtype_is_that_of_forward_and_backward_too() -> None:
+    key = "+" + ACTOR + "fsdp_config.mixed_precision"
+    assert _settings()[key]["param_dtype"] == "bf16"
+    assert _settings(dtype="float32")[key]["param_dtype"] == "fp32"
+    assert _settings(dtype="float32")[ROLLOUT + "dtype"] == "float32"
+
+
 def test_seeds_fit_into_verls_integers() -> None:
     assert 0 <= _settings()["data.seed"] < 2**31
 

@@ -49,7 +49,9 @@ def main(job_file: str) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:600]
+    """The message; of one with a traceback in it (Ray's are so) the last line, which says what happened."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return " ".join(" ".join(lines if len(lines) < 4 else lines[-1:]).split())[:600]
 
 
 if __name__ == "__main__":

@@ -113,12 +113,11 @@ def run(config: Any) -> None:
     auto_set_device(config)
     _validate(config)
     job_id = os.environ[JOB_VARIABLE]
-    shared: set[Path] = set()
     try:
         run_ppo(config, task_runner_class=TaskRunnerV1)
+    finally:
         # Ray kills the engines, which then cannot give back what they share.
         shared = shared_memory_of(job_id)
-    finally:
         ray.shutdown()
         give_back(shared)
 

@@ -103,6 +103,7 @@ def verl_settings(
     `prompt_tokens` is the longest prompt; `longest_context` what the model was made for, where known.
     """
     check_fits(role, config, cluster)
+    config = config.model_copy(update={"micro_batch_size": _micro_batch_size(config, cluster)})
     context = trainer.context_tokens or prompt_tokens + config.max_tokens
     if longest_context is not None:
         context = min(context, longest_context)
@@ -124,6 +125,12 @@ def verl_settings(
         **_ray(cluster),
         **({} if cluster.has_gpus else _cpu()),
     }
+
+
+def _micro_batch_size(config: GrpoConfig, cluster: Cluster) -> int:
+    """The largest size not above the configured one that divides a worker's rollouts of an update evenly."""
+    rollouts = config.prompts_per_step // config.updates_per_step * config.group_size // cluster.workers
+    return max(size for size in range(1, config.micro_batch_size + 1) if rollouts % size == 0)
 
 
 def _algorithm(config: GrpoConfig) -> dict[str, Any]:

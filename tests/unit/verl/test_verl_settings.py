@@ -62,6 +62,20 @@ def test_the_dtype_is_that_of_forward_and_backward_too() -> None:
     assert _settings(dtype="float32")[ROLLOUT + "dtype"] == "float32"
 
 
+def test_a_micro_batch_divides_the_rollouts_of_a_worker() -> None:
+    config = GrpoConfig(steps=1, prompts_per_step=8, group_size=4, micro_batch_size=64, max_tokens=8)
+    on_a_cpu = Cluster(1, 0, None)
+    settings = verl_settings(
+        "solver", config, TrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
+    )
+    assert settings[ACTOR + "ppo_micro_batch_size_per_gpu"] == 32
+    config = config.model_copy(update={"micro_batch_size": 20})
+    settings = verl_settings(
+        "solver", config, TrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
+    )
+    assert settings[ACTOR + "ppo_micro_batch_size_per_gpu"] == 16
+
+
 def test_seeds_fit_into_verls_integers() -> None:
     assert 0 <= _settings()["data.seed"] < 2**31
 

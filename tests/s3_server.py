@@ -28,6 +28,8 @@ from urllib.request import urlopen
 import fsspec
 import pytest
 
+SMALLEST_PART = 5 * 1024 * 1024
+"""Bytes of the smallest part that S3 takes in an upload of several."""
 ACCESS_KEY = "RZEROTESTKEYID"
 SECRET_KEY = "rzero-test-secret-8f1c0b"
 PLAIN_ACCESS_KEY = "RZEROPLAINKEYID"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from infra.samplers import SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.verl import trainer as verl_trainer
+from tests.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(
     steps=3,
@@ -28,20 +28,6 @@ CONFIG = GrpoConfig(
     checkpoint_every_steps=1,
 )
 PROMPTS = ["<|solver|>37+5-8\n", "<|solver|>22+5-9\n", "<|solver|>41+5\n"]
-
-
-class FolderCheckpoints:
-    """Checkpoints as folders beside each other."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def newest(self) -> tuple[int, Path] | None:
-        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
-        return (steps[-1], self.root / str(steps[-1])) if steps else None
-
-    def save(self, step: int, folder: Path) -> None:
-        shutil.copytree(folder, self.root / str(step))
 
 
 def _job(model: Path, output: Path) -> TrainingJob:

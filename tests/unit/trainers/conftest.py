@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from infra.trainers import (
     TrainingResult,
     open_trainer,
 )
+from tests.folder_checkpoints import FolderCheckpoints
 
 WORDS = ["<pad>", "<eos>", "a", "b", "c", "d", "e", "f"]
 
@@ -99,20 +99,6 @@ def _count_of_b(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
         ScoredRollout(r.completion.text.split().count("b") / 6, {"answer": r.completion.text[:1]})
         for r in rollouts
     ]
-
-
-class FolderCheckpoints:
-    """Checkpoints as folders beside each other."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def newest(self) -> tuple[int, Path] | None:
-        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
-        return (steps[-1], self.root / str(steps[-1])) if steps else None
-
-    def save(self, step: int, folder: Path) -> None:
-        shutil.copytree(folder, self.root / str(step))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +16,7 @@ from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.rollouts import rollout_seed
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record, group_advantages
+from tests.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(steps=4, prompts_per_step=2, group_size=3, max_tokens=8, checkpoint_every_steps=2)
 REPORTED = {
@@ -27,20 +27,6 @@ REPORTED = {
     "actor/grad_norm": 2.0,
     "timing_s/gen": 3.5,
 }
-
-
-class FolderCheckpoints:
-    """Checkpoints as folders beside each other."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def newest(self) -> tuple[int, Path] | None:
-        steps = sorted(int(path.name) for path in self.root.iterdir()) if self.root.exists() else []
-        return (steps[-1], self.root / str(steps[-1])) if steps else None
-
-    def save(self, step: int, folder: Path) -> None:
-        shutil.copytree(folder, self.root / str(step))
 
 
 @pytest.fixture

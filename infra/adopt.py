@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.artifacts import DamagedArtifact, FileRecord, Location, Manifest, find, read_manifest
+from infra.artifacts import DamagedArtifact, FileRecord, Location, Manifest, find_manifest
 from infra.damage import part_record_path
 from infra.store import DigestMismatch, Store, StoreError
 
@@ -20,12 +20,10 @@ def find_elsewhere(store: Store, location: Location) -> tuple[Location, Manifest
     """An undamaged artifact of the same key in another run, with its manifest; None where there is none."""
     for other in _same_key(store, location):
         try:
-            if find(store, other) is None:
-                continue
+            manifest = find_manifest(store, other)
         except DamagedArtifact:
             # The run that it belongs to sets it aside when it comes by.
             continue
-        manifest = read_manifest(store, other)
         if manifest is not None:
             return other, manifest
     return None

@@ -177,13 +177,18 @@ def find(store: Store, location: Location) -> ArtifactRef | None:
 
     DamagedArtifact where its manifest or a file is not whole.
     """
+    manifest = find_manifest(store, location)
+    return None if manifest is None else ref_of(store, location, manifest)
+
+
+def find_manifest(store: Store, location: Location) -> Manifest | None:
+    """The manifest of the artifact at this location; None and DamagedArtifact as of `find`."""
     manifest = read_manifest(store, location)
-    if manifest is None:
-        return None
-    sizes = store.sizes(location.path)
-    for file in manifest.files:
-        check_size(store, location.path, file, sizes.get(file.name))
-    return ref_of(store, location, manifest)
+    if manifest is not None:
+        sizes = store.sizes(location.path)
+        for file in manifest.files:
+            check_size(store, location.path, file, sizes.get(file.name))
+    return manifest
 
 
 def check_size(store: Store, path: str, file: FileRecord, size: int | None) -> None:

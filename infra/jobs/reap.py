@@ -16,6 +16,8 @@ JOB_VARIABLE = "RZERO_JOB"
 FD_VARIABLE = "RZERO_JOB_FD"
 _PROC = Path("/proc")
 _SEGMENTS = "/dev/shm/psm_"
+_KILL_SECONDS = 5.0
+_LOOK_EVERY_SECONDS = 0.1
 
 
 def processes_of(job_id: str) -> list[int]:
@@ -68,14 +70,14 @@ def _end(job_id: str, patience_seconds: float) -> None:
         _signal(processes_of(job_id), signal.SIGTERM)
         deadline = time.monotonic() + patience_seconds
         while processes_of(job_id) and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(_LOOK_EVERY_SECONDS)
     # One that is being killed may still have started another: look again until there is none.
-    for _ in range(50):
+    for _ in range(round(_KILL_SECONDS / _LOOK_EVERY_SECONDS)):
         left = processes_of(job_id)
         if not left:
             return
         _signal(left, signal.SIGKILL)
-        time.sleep(0.1)
+        time.sleep(_LOOK_EVERY_SECONDS)
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

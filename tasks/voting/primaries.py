@@ -3,6 +3,7 @@ r"""Reading what operators join: numbers, symbols, brackets, fractions, function
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from fractions import Fraction
 
 from tasks.voting.cursor import Cursor, Node
@@ -12,32 +13,32 @@ from tasks.voting.tokens import HardError, SyntaxFault, Token, repeating
 _CLOSERS = {"(": (")", "]"), "[": ("]", ")"), "\\{": ("\\}",), "{": ("}",), "\\langle": ("\\rangle",)}
 
 
-class Primaries(Cursor):
+class Primaries(Cursor, ABC):
     """The operands of the grammar; `grammar.Parser` adds what joins them."""
 
+    @abstractmethod
     def items(self) -> tuple[list[Node], str]:
         """Items of a list, and what joins them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def relation(self) -> Node:
         """Sides of an equation or inequality."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sum(self) -> Node:
         """A sum of terms."""
-        raise NotImplementedError
 
+    @abstractmethod
     def argument(self) -> Node:
         """What follows ^ or a command."""
-        raise NotImplementedError
 
+    @abstractmethod
     def short_argument(self) -> Node:
         r"""What follows \frac: a group or one digit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def suffixes(self, node: Node) -> Node:
         """A primary with what is written behind it."""
-        raise NotImplementedError
 
     def primary(self) -> Node:
         """A number, symbol, group, fraction, root, function ..."""

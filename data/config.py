@@ -146,6 +146,20 @@ class FilterConfig(Section):
     )
 
 
+class MemoryConfig(Section):
+    """What an iteration remembers of the questions of earlier ones; the paper remembers nothing."""
+
+    penalty_weight: float = Field(
+        0.0,
+        ge=0.0,
+        description="Taken from the Challenger's reward for a near-duplicate of an earlier iteration's "
+        "candidate (the same text, or a BLEU of at least 0.5).",
+    )
+    replay_share: Probability = Field(
+        0.0, description="Share of all earlier kept questions that the Solver trains on once more."
+    )
+
+
 class JudgeConfig(Section):
     """A model that rechecks grades, behind an OpenAI-compatible endpoint. Its key: RZERO_JUDGE_API_KEY."""
 
@@ -155,6 +169,12 @@ class JudgeConfig(Section):
     max_tokens: Count = Field(2048, description="Longest verdict, its reasoning included.")
     recheck_passes_share: Probability = Field(
         0.1, description="Share of the answers right by rule that are rechecked too; failures all are."
+    )
+    labels: int = Field(
+        200,
+        ge=0,
+        description="Kept questions an iteration whose pseudo-label it judges where the truth cannot be "
+        "computed; for watching only.",
     )
     concurrency: Count = Field(8, description="Requests at once.")
     timeout_seconds: float = Field(120.0, gt=0.0, description="Longest wait for one verdict.")
@@ -234,6 +254,10 @@ class RunConfig(Section):
     questions: QuestionsConfig = Field(description="Candidate questions.")
     answers: AnswersConfig = Field(description="Answers that vote.")
     filter: FilterConfig = Field(description="Which questions are kept.")
+    memory: MemoryConfig | None = Field(
+        None,
+        description="What is remembered of earlier iterations' questions; null: nothing, as in the paper.",
+    )
     solver: SolverConfig = Field(description="Training of the Solver.")
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")
     sampler: SamplerConfig = Field(description="The backend that draws completions.")

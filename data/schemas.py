@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _table(name: str, description: str, columns: list[tuple[str, pa.DataType, bool, str]]) -> pa.Schema:
@@ -23,6 +23,9 @@ def _table(name: str, description: str, columns: list[tuple[str, pa.DataType, bo
 
 _STR, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _MESSAGES = pa.list_(pa.struct([pa.field("role", _STR), pa.field("content", _STR)]))
+
+_REWARD = "max(0, uncertainty * answered_share - the penalties' weights * cluster_share and near_earlier)."
+_NEAR_EARLIER = "whether an earlier iteration asked nearly the same; false where none is remembered."
 
 QUESTIONS = _table(
     "questions",
@@ -80,11 +83,13 @@ SCORED = _table(
             "Size of the question's cluster divided by the number of candidates.",
         ),
         ("cluster_size", _INT, False, "Questions in its cluster; 0 where badly formed."),
-        ("reward", _FLOAT, False, "max(0, uncertainty * answered_share - weight * cluster_share)."),
+        ("near_earlier", _BOOL, False, _NEAR_EARLIER),
+        ("reward", _FLOAT, False, _REWARD),
         ("kept", _BOOL, False, "Whether it is in the curriculum."),
         ("drop_reason", _STR, True, "Why it is not; null where kept."),
         ("true_answer", _STR, True, "The true answer where it can be computed; for watching only."),
         ("label_is_right", _BOOL, True, "Whether the pseudo-label is the true answer; for watching only."),
+        ("label_is_right_by_judge", _BOOL, True, "The judge's verdict on it; null where it was not asked."),
         ("in_range", _BOOL, True, "Whether the question lies in the base's domain; for watching only."),
         ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
     ],
@@ -94,7 +99,8 @@ CURRICULUM = _table(
     "curriculum",
     "What the Solver trains on: kept questions with pseudo-labels, as verl and TRL read a data set.",
     [
-        ("question_id", _INT, False, "Number of the candidate."),
+        ("iteration", _INT, False, "The iteration whose Challenger asked it; an earlier one where replayed."),
+        ("question_id", _INT, False, "Number of the candidate within that iteration."),
         ("prompt", _MESSAGES, False, "The Solver's prompt as chat messages."),
         ("question", _STR, False, "The question."),
         ("pseudo_label", _STR, False, "The majority answer (another, where filter.labels says so)."),
@@ -107,6 +113,18 @@ CURRICULUM = _table(
             "verl's field: style 'rule' and the pseudo-label as ground_truth.",
         ),
         ("extra_info", pa.struct([pa.field("index", _INT), pa.field("split", _STR)]), False, "verl's field."),
+    ],
+)
+
+MEMORY = _table(
+    "memory",
+    "Every well-formed candidate of this and of earlier iterations, for the next one to remember.",
+    [
+        ("iteration", _INT, False, "The iteration whose Challenger asked it."),
+        ("question_id", _INT, False, "Number of the candidate within that iteration."),
+        ("question", _STR, False, "The question."),
+        ("pseudo_label", _STR, True, "What the Solver was told is right; null where it was not kept."),
+        ("p_hat", _FLOAT, False, "Votes of the majority answer divided by samples that answered."),
     ],
 )
 
@@ -134,6 +152,7 @@ ROLLOUTS = _table(
         ("answered_share", _FLOAT, True, "Challenger: share of the samples that gave an answer."),
         ("uncertainty", _FLOAT, True, "Challenger: 1 - 2|p_hat - 1/2|."),
         ("cluster_share", _FLOAT, True, "Challenger: size of the question's cluster over the batch size."),
+        ("near_earlier", _BOOL, True, f"Challenger: {_NEAR_EARLIER}"),
     ],
 )
 
@@ -178,7 +197,8 @@ PROBE = _table(
         ("answered_share", _FLOAT, False, "Share of the samples that gave an answer."),
         ("uncertainty", _FLOAT, False, "1 - 2|p_hat - 1/2|; 0 where badly formed."),
         ("cluster_share", _FLOAT, False, "Size of its cluster over the number of questions."),
-        ("reward", _FLOAT, False, "max(0, uncertainty * answered_share - weight * cluster_share)."),
+        ("near_earlier", _BOOL, False, _NEAR_EARLIER),
+        ("reward", _FLOAT, False, _REWARD),
         ("in_range", _BOOL, True, "Whether the question lies in the base's domain; for watching only."),
         ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
     ],
@@ -243,6 +263,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "answers": ANSWERS,
     "scored": SCORED,
     "curriculum": CURRICULUM,
+    "memory": MEMORY,
     "rollouts": ROLLOUTS,
     "metrics": METRICS,
     "engine_metrics": ENGINE_METRICS,

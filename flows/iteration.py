@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.start import begin, first_unfinished, models_before, name_flow_run
+from flows.start import begin, first_unfinished, name_flow_run, outcome_before
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
@@ -37,10 +37,10 @@ def iteration(
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
 
-    challenger, solver = models_before(this)
-    challenger = train_challenger(this, challenger=challenger, solver=solver)
+    challenger, solver, earlier = outcome_before(this)
+    challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
     questions = generate_questions(this, challenger=challenger)
     answers = sample_answers(this, questions=questions, solver=solver)
-    curriculum = score_and_filter(this, questions=questions, answers=answers)
+    curriculum = score_and_filter(this, questions=questions, answers=answers, earlier=earlier)
     solver = train_solver(this, solver=solver, curriculum=curriculum)
     evaluate(this, solver=solver)

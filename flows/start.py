@@ -1,4 +1,4 @@
-"""How a flow run begins: the configuration resolved and frozen, the models of the iteration before."""
+"""How a flow run begins: the configuration resolved and frozen, what the iteration before ended with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.problems import freeze, pinned_data
 from infra.runs import freeze_run, load_run
 from infra.store import Store
 from tasks.evaluate import evaluate
-from tasks.graph import Step, models_after, walk
+from tasks.graph import Step, outcome_of, walk
 from tasks.prepare_base_model import prepare_base_model
 from tasks.stage import Run
 
@@ -87,21 +87,24 @@ def unfinished_steps(config: RunConfig) -> list[Step]:
     return [step for step in walk(Store(config.store), config, config.iterations) if step.ref is None]
 
 
-def models_before(run: Run) -> tuple[ArtifactRef, ArtifactRef]:
-    """The Challenger and the Solver that an iteration begins with; the first begins with the base model."""
+def outcome_before(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
+    """What an iteration begins with: a Challenger, a Solver, and the scored candidates of the one before.
+
+    The first begins with the base model as both, and without candidates.
+    """
     if run.iteration == 1:
         base_run = Run(config=run.config, iteration=0)
         base = prepare_base_model(base_run)
         evaluate(base_run, solver=base)
-        return base, base
+        return base, base, None
     steps = [
         step for step in walk(run.store, run.config, run.iteration - 1) if step.iteration == run.iteration - 1
     ]
-    models = models_after(steps)
-    if models.challenger is None or models.solver is None:
+    ended = outcome_of(steps)
+    if ended.challenger is None or ended.solver is None:
         missing = next(step.stage for step in steps if step.ref is None)
         raise ConfigError(
             f"iteration {run.iteration} of {run.config.run!r} begins with the models of iteration "
             f"{run.iteration - 1}, whose {missing} is not finished; run that iteration first"
         )
-    return models.challenger, models.solver
+    return ended.challenger, ended.solver, ended.scored

@@ -19,7 +19,10 @@ from infra.store import Store
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. `reads` are dotted names within RunConfig; raise `version` when the outcome changes."""
+    """One stage. `reads` are dotted names within RunConfig; raise `version` when the outcome changes.
+
+    What it reads that is null is in no key, so that a setting can be added without making anything again.
+    """
 
     name: str
     kind: str
@@ -37,8 +40,9 @@ STAGES: dict[str, Stage] = {
         Stage(
             "train_challenger",
             "model",
-            ("base_model", "challenger", *_SAMPLED_ANSWERS, "sampler", "trainer"),
+            ("base_model", "challenger", "memory.penalty_weight", *_SAMPLED_ANSWERS, "sampler", "trainer"),
             ("challenger", "solver"),
+            version=2,
         ),
         Stage("generate_questions", "questions", ("base_model", "questions", "sampler"), ("challenger",)),
         Stage("sample_answers", "answers", ("base_model", "answers", "sampler"), ("questions", "solver")),
@@ -48,16 +52,22 @@ STAGES: dict[str, Stage] = {
             (
                 "base_model",
                 "filter",
+                "memory",
                 "challenger.repetition_weight",
                 "challenger.repetition_threshold",
                 "evaluation.benchmarks",
                 "evaluation.data",
+                "evaluation.judge",
             ),
             ("questions", "answers"),
-            version=3,
+            version=4,
         ),
         Stage(
-            "train_solver", "model", ("base_model", "solver", "sampler", "trainer"), ("solver", "curriculum")
+            "train_solver",
+            "model",
+            ("base_model", "solver", "sampler", "trainer"),
+            ("solver", "curriculum"),
+            version=2,
         ),
         Stage("evaluate", "evaluation", ("base_model", "evaluation", "sampler"), ("solver",), version=2),
     )
@@ -79,6 +89,22 @@ def stage_names(iteration: int) -> tuple[str, ...]:
     return BASE_STAGES if iteration == 0 else ITERATION_STAGES
 
 
+def inputs_of(config: RunConfig, iteration: int, stage: str) -> tuple[str, ...]:
+    """Names of the artifacts that a stage is made from.
+
+    Where a run remembers earlier questions, what it remembers comes as `earlier`: the scored candidates of
+    the iteration before, which hold those of all before.
+    """
+    memory = config.memory
+    remembers = {
+        "train_challenger": memory is not None and memory.penalty_weight > 0,
+        "score_and_filter": memory is not None,
+    }
+    if iteration > 1 and remembers.get(stage, False):
+        return (*STAGES[stage].inputs, "earlier")
+    return STAGES[stage].inputs
+
+
 def stage_seed(config: RunConfig, stage: str, iteration: int) -> int:
     """The seed of a stage. The evaluation's does not depend on the iteration: all see the same dice."""
     return derive_seed(config.seed, stage, 0 if stage == "evaluate" else iteration)
@@ -86,13 +112,14 @@ def stage_seed(config: RunConfig, stage: str, iteration: int) -> int:
 
 def locate(config: RunConfig, iteration: int, stage: str, inputs: Mapping[str, ArtifactRef]) -> Location:
     """Where the artifact of a stage lies, given its inputs."""
-    known = STAGES[stage]
-    if set(inputs) != set(known.inputs):
-        raise ValueError(f"{stage} is made from {known.inputs}, not from {tuple(inputs)}")
+    known, names = STAGES[stage], inputs_of(config, iteration, stage)
+    if set(inputs) != set(names):
+        raise ValueError(f"{stage} is made from {names}, not from {tuple(inputs)}")
+    parts = {name: _part(config, name) for name in known.reads}
     key = artifact_key(
         stage,
         known.version,
-        {name: _part(config, name) for name in known.reads},
+        {name: part for name, part in parts.items() if part is not None},
         stage_seed(config, stage, iteration),
         {name: ref.digest for name, ref in inputs.items()},
     )
@@ -102,7 +129,7 @@ def locate(config: RunConfig, iteration: int, stage: str, inputs: Mapping[str, A
 def _part(config: RunConfig, dotted: str) -> Any:
     value: Any = config
     for name in dotted.split("."):
-        value = getattr(value, name)
+        value = None if value is None else getattr(value, name)
     return value.key_values() if isinstance(value, Section) else value
 
 
@@ -122,42 +149,48 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Models:
-    """The Challenger and the Solver that an iteration ends with (iteration 0: both the base model)."""
+class Outcome:
+    """What an iteration ends with: its Challenger, its Solver and its scored candidates.
 
-    challenger: ArtifactRef | None
-    solver: ArtifactRef | None
+    Iteration 0 ends with the base model as both, and no candidates.
+    """
+
+    challenger: ArtifactRef | None = None
+    solver: ArtifactRef | None = None
+    scored: ArtifactRef | None = None
 
 
 def walk(store: Store, config: RunConfig, iterations: int) -> list[Step]:
     """All steps of iterations 0 to `iterations`, finished or not, from the store alone."""
     steps: list[Step] = []
-    models = Models(None, None)
+    before = Outcome()
     for iteration in range(iterations + 1):
-        found = walk_iteration(store, config, iteration, models)
+        found = walk_iteration(store, config, iteration, before)
         steps += found
-        models = models_after(found)
+        before = outcome_of(found)
     return steps
 
 
-def walk_iteration(store: Store, config: RunConfig, iteration: int, before: Models) -> list[Step]:
-    """The steps of one iteration, given the models that it begins with."""
+def walk_iteration(store: Store, config: RunConfig, iteration: int, before: Outcome) -> list[Step]:
+    """The steps of one iteration, given what the one before ended with."""
     made: dict[str, ArtifactRef | None] = {}
     sources = {
         ("train_challenger", "challenger"): before.challenger,
         ("train_challenger", "solver"): before.solver,
+        ("train_challenger", "earlier"): before.scored,
+        ("score_and_filter", "earlier"): before.scored,
         ("sample_answers", "solver"): before.solver,
         ("train_solver", "solver"): before.solver,
     }
     steps = []
     for stage in stage_names(iteration):
         inputs: dict[str, ArtifactRef] = {}
-        for name in STAGES[stage].inputs:
-            source = sources.get((stage, name)) or made.get(_producer(iteration, name))
+        names = inputs_of(config, iteration, stage)
+        for name in names:
+            source = sources.get((stage, name)) or made.get(_producer(iteration, name) or "")
             if source is not None:
                 inputs[name] = source
-        complete = set(inputs) == set(STAGES[stage].inputs)
-        location = locate(config, iteration, stage, inputs) if complete else None
+        location = locate(config, iteration, stage, inputs) if set(inputs) == set(names) else None
         ref, damage = _look(store, location) if location else (None, None)
         made[stage] = ref
         steps.append(Step(iteration, stage, location, ref, damage))
@@ -172,15 +205,17 @@ def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | N
         return None, str(damage)
 
 
-def models_after(steps: list[Step]) -> Models:
-    """The models that an iteration's steps end with; None where unfinished."""
+def outcome_of(steps: list[Step]) -> Outcome:
+    """What an iteration's steps end with; None where unfinished."""
     made = {step.stage: step.ref for step in steps}
     base = made.get("prepare_base_model")
-    return Models(made.get("train_challenger", base), made.get("train_solver", base))
+    return Outcome(
+        made.get("train_challenger", base), made.get("train_solver", base), made.get("score_and_filter")
+    )
 
 
-def _producer(iteration: int, name: str) -> str:
-    """The stage of the same iteration whose artifact an input is."""
+def _producer(iteration: int, name: str) -> str | None:
+    """The stage of the same iteration whose artifact an input is; None where it comes from an earlier one."""
     if iteration == 0:
         return "prepare_base_model"
     return {
@@ -189,4 +224,4 @@ def _producer(iteration: int, name: str) -> str:
         "answers": "sample_answers",
         "curriculum": "score_and_filter",
         "solver": "train_solver",
-    }[name]
+    }.get(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.diversity import near_earlier
 from tasks.rewards.challenger import challenger_rewards, cluster_shares, uncertainty
 from tasks.voting.equivalence import Grader
 from tasks.voting.extraction import proposal, solver_answer
@@ -15,6 +16,19 @@ from tasks.voting.votes import Vote, majority
 
 AskSolver = Callable[[Sequence[str]], Sequence[Sequence[str]]]
 """Questions in, the texts of the Solver's completions to each of them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Penalties:
+    """What a question's reward is lessened by: near-copies in its batch, and near-copies of earlier ones.
+
+    `earlier` holds the questions of earlier iterations (none in the paper).
+    """
+
+    repetition_weight: float = 1.0
+    repetition_threshold: float = 0.5
+    memory_weight: float = 0.0
+    earlier: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,7 @@ class ScoredQuestion:
     vote: Vote | None
     uncertainty: float
     cluster_share: float
+    near_earlier: bool
     reward: float
 
     @property
@@ -50,6 +65,7 @@ class ScoredQuestion:
             "answered_share": self.answered_share,
             "uncertainty": self.uncertainty,
             "cluster_share": self.cluster_share,
+            "near_earlier": self.near_earlier,
         }
 
 
@@ -59,11 +75,7 @@ def answered_share(vote: Vote | None) -> float:
 
 
 def score_questions(
-    completions: Sequence[str],
-    ask_solver: AskSolver,
-    grader: Grader,
-    repetition_weight: float,
-    repetition_threshold: float,
+    completions: Sequence[str], ask_solver: AskSolver, grader: Grader, penalties: Penalties
 ) -> list[ScoredQuestion]:
     """The Challenger's rewards for a batch (paper, section 2.2), in the batch's order."""
     proposals = [proposal(completion) for completion in completions]
@@ -73,14 +85,13 @@ def score_questions(
     votes: list[Vote | None] = [None] * len(completions)
     for index, vote in zip(valid, majority(samples, grader), strict=True):
         votes[index] = vote
-    return score_votes(proposals, votes, repetition_weight, repetition_threshold)
+    return score_votes(proposals, votes, penalties)
 
 
 def score_votes(
     proposals: Sequence[tuple[str | None, str | None, str | None]],
     votes: Sequence[Vote | None],
-    repetition_weight: float,
-    repetition_threshold: float,
+    penalties: Penalties,
 ) -> list[ScoredQuestion]:
     """Rewards from proposals (question, answer, reason) and votes (None where badly formed)."""
     valid = np.array([vote is not None for vote in votes], dtype=bool)
@@ -90,9 +101,12 @@ def score_votes(
         question if well_formed else None
         for (question, _, _), well_formed in zip(proposals, valid, strict=True)
     ]
-    shares = np.where(valid, cluster_shares(questions, repetition_threshold), 0.0)
+    shares = np.where(valid, cluster_shares(questions, penalties.repetition_threshold), 0.0)
+    near = near_earlier([question or "" for question in questions], penalties.earlier)
     uncertainties = np.where(valid, uncertainty(p_hat), 0.0)
-    rewards = challenger_rewards(p_hat, shares, valid, answered, repetition_weight)
+    rewards = challenger_rewards(
+        p_hat, shares, valid, answered, penalties.repetition_weight, near, penalties.memory_weight
+    )
     return [
         ScoredQuestion(
             question=proposals[index][0],
@@ -101,6 +115,7 @@ def score_votes(
             vote=votes[index],
             uncertainty=float(uncertainties[index]),
             cluster_share=float(shares[index]),
+            near_earlier=near[index],
             reward=float(rewards[index]),
         )
         for index in range(len(votes))

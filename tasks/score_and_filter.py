@@ -11,12 +11,14 @@ from data.benchmark import Problem
 from data.benchmarks import problem_key, problem_keys
 from data.config import BaseModelConfig
 from data.prompts import solver_messages
-from data.truth import truth_of
+from data.truth import Truth, truth_of
 from infra.artifacts import ArtifactRef
 from infra.problems import problems_of
 from tasks.contamination import Overlap, find_overlaps
 from tasks.diversity import diversity_figures
 from tasks.filter import drop_reason, training_labels
+from tasks.judge import judge_labels
+from tasks.memory import Row, memory_rows, penalties_of, remembered, replayed
 from tasks.questions import ScoredQuestion, score_votes
 from tasks.stage import stage
 from tasks.voting.equivalence import Grader
@@ -25,59 +27,94 @@ from tasks.work import Work
 
 
 @stage("score_and_filter")
-def score_and_filter(work: Work, questions: ArtifactRef, answers: ArtifactRef) -> None:
+def score_and_filter(
+    work: Work, questions: ArtifactRef, answers: ArtifactRef, earlier: ArtifactRef | None = None
+) -> None:
     """Vote on every candidate, score it as in training, and keep what lies at the edge."""
-    candidates = work.table(questions)
-    config = work.config.challenger
+    candidates, memory = work.table(questions), remembered(work, earlier)
     with Grader() as grader:
         votes = _votes(candidates, work.table(answers), grader)
         scored = score_votes(
             list(candidates.select("question", "challenger_answer", "reason").iter_rows()),
             votes,
-            config.repetition_weight,
-            config.repetition_threshold,
+            penalties_of(work.config, memory),
         )
         truths = [truth_of(question.question, work.config.base_model) for question in scored]
-        judged_pairs = [
-            (_label(question), truth.answer) for question, truth in zip(scored, truths, strict=True)
-        ]
-        judged = _judge(judged_pairs, grader)
+        right = _label_is_right(scored, truths, grader)
         work.figures["grader_timeouts"] = grader.timeouts
-    base, filter_config = work.config.base_model, work.config.filter
+    rows = [
+        _row(number, question, len(scored))
+        | {"label_is_right": is_right, "label_is_right_by_judge": None}
+        | {"true_answer": truth.answer, "in_range": truth.in_range, "terms": truth.terms}
+        for number, (question, truth, is_right) in enumerate(zip(scored, truths, right, strict=True))
+    ]
+    _filter(work, scored, rows)
+    kept = _labelled(work, [row for row in rows if row["kept"]])
+    again = _replayed(work, memory, kept)
+    if work.config.evaluation.judge is not None:
+        judged, figures = judge_labels(work.store, work.config.evaluation.judge, work.seed_of("judge"), kept)
+        work.figures |= figures
+        for row in rows:
+            row["label_is_right_by_judge"] = judged.get(row["question_id"])
+    work.add_rows("scored", rows)
+    curriculum = [*kept, *again]
+    base = work.config.base_model
+    work.add_rows("curriculum", [_curriculum_row(index, row, base) for index, row in enumerate(curriculum)])
+    if work.config.memory is not None:
+        work.add_rows("memory", memory_rows(memory, work.iteration, rows, kept))
+    work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
+    work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])
+    reward = work.figures["reward_mean"]
+    work.log.info(f"score_and_filter: kept {len(kept)} of {len(rows)}, reward {reward:.3f}")
+
+
+def _filter(work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[str, Any]]) -> None:
+    """Say in each row whether it is kept, or why not; list those that resemble the evaluation's problems."""
+    config, base = work.config.filter, work.config.base_model
     problems = {
         name: problems_of(work.store, work.config, name) for name in work.config.evaluation.benchmarks
     }
     held_out = problem_keys((problem for each in problems.values() for problem in each), base)
     overlaps = _overlaps(work, [question.question for question in scored], problems)
-    resembling = {overlap.question for overlap in overlaps}
-    rows = []
-    for number, (question, truth, right) in enumerate(zip(scored, truths, judged, strict=True)):
-        is_held_out = problem_key(question.question or "", base) in held_out
-        is_contaminated = number in resembling and filter_config.contamination == "drop"
-        reason = drop_reason(question, filter_config, is_held_out, truth.answer, is_contaminated)
-        rows.append(
-            _row(number, question, len(scored))
-            | {"kept": reason is None, "drop_reason": reason, "label_is_right": right}
-            | {"true_answer": truth.answer, "in_range": truth.in_range, "terms": truth.terms}
+    resembling = {overlap.question for overlap in overlaps} if config.contamination == "drop" else set()
+    for question, row in zip(scored, rows, strict=True):
+        row["drop_reason"] = drop_reason(
+            question,
+            config,
+            held_out=problem_key(question.question or "", base) in held_out,
+            truth=row["true_answer"],
+            contaminated=row["question_id"] in resembling,
         )
-    work.add_rows("scored", rows)
-    kept_rows = [row for row in rows if row["kept"]]
-    labels = training_labels(
-        [row["majority_answer"] for row in kept_rows],
-        [row["true_answer"] for row in kept_rows],
-        work.config.filter,
-        work.seed_of("labels"),
-    )
-    curriculum = [_curriculum_row(row, label, base) for row, label in zip(kept_rows, labels, strict=True)]
-    work.add_rows("curriculum", curriculum)
-    if filter_config.contamination != "off":
+        row["kept"] = row["drop_reason"] is None
+    if config.contamination != "off":
         work.add_rows("overlaps", [_overlap_row(overlap, rows[overlap.question]) for overlap in overlaps])
         work.figures["contaminated"] = len(overlaps)
         work.figures["contaminated_kept"] = sum(rows[overlap.question]["kept"] for overlap in overlaps)
-    work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
-    work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])
-    kept, reward = work.figures["kept"], work.figures["reward_mean"]
-    work.log.info(f"score_and_filter: kept {kept} of {len(rows)}, reward {reward:.3f}")
+
+
+def _labelled(work: Work, kept: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The kept rows with what the Solver is told is right."""
+    labels = training_labels(
+        [row["majority_answer"] for row in kept],
+        [row["true_answer"] for row in kept],
+        work.config.filter,
+        work.seed_of("labels"),
+    )
+    return [
+        {"iteration": work.iteration, **row, "pseudo_label": label}
+        for row, label in zip(kept, labels, strict=True)
+    ]
+
+
+def _replayed(work: Work, memory: Sequence[Row], kept: Sequence[Row]) -> list[Row]:
+    """Earlier kept questions that the Solver trains on once more."""
+    if work.config.memory is None:
+        return []
+    again = replayed(
+        memory, [row["question"] for row in kept], work.config.memory.replay_share, work.seed_of("replay")
+    )
+    work.figures["replayed"] = len(again)
+    return again
 
 
 def _overlaps(
@@ -126,14 +163,17 @@ def _label(question: ScoredQuestion) -> str | None:
     return question.vote.answer if question.vote else None
 
 
-def _judge(labels: Sequence[tuple[str | None, str | None]], grader: Grader) -> list[bool | None]:
+def _label_is_right(
+    scored: Sequence[ScoredQuestion], truths: Sequence[Truth], grader: Grader
+) -> list[bool | None]:
     """Whether each pseudo-label is the true answer; None where either is not known."""
-    known = [index for index, (label, truth) in enumerate(labels) if label is not None and truth is not None]
-    verdicts = grader.equivalent([(str(labels[index][0]), str(labels[index][1])) for index in known])
-    judged: list[bool | None] = [None] * len(labels)
-    for index, verdict in zip(known, verdicts, strict=True):
-        judged[index] = verdict
-    return judged
+    pairs = {
+        index: (label, truth.answer)
+        for index, (question, truth) in enumerate(zip(scored, truths, strict=True))
+        if (label := _label(question)) is not None and truth.answer is not None
+    }
+    verdicts = dict(zip(pairs, grader.equivalent(list(pairs.values())), strict=True))
+    return [verdicts.get(index) for index in range(len(scored))]
 
 
 def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, Any]:
@@ -151,20 +191,22 @@ def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, An
         "uncertainty": question.uncertainty,
         "cluster_share": question.cluster_share,
         "cluster_size": round(question.cluster_share * candidates),
+        "near_earlier": question.near_earlier,
         "reward": question.reward,
     }
 
 
-def _curriculum_row(row: dict[str, Any], label: str, base_model: BaseModelConfig) -> dict[str, Any]:
+def _curriculum_row(index: int, row: Mapping[str, Any], base_model: BaseModelConfig) -> dict[str, Any]:
     return {
+        "iteration": row["iteration"],
         "question_id": row["question_id"],
         "prompt": solver_messages(row["question"], base_model),
         "question": row["question"],
-        "pseudo_label": label,
+        "pseudo_label": row["pseudo_label"],
         "p_hat": row["p_hat"],
         "data_source": "rzero",
-        "reward_model": {"style": "rule", "ground_truth": label},
-        "extra_info": {"index": row["question_id"], "split": "train"},
+        "reward_model": {"style": "rule", "ground_truth": row["pseudo_label"]},
+        "extra_info": {"index": index, "split": "train"},
     }
 
 
@@ -182,6 +224,7 @@ def _figures(scored: pl.DataFrame) -> dict[str, Any]:
         "unique_share": valid["question"].n_unique() / valid.height if valid.height else None,
         "largest_cluster": scored["cluster_size"].max(),
         "label_accuracy": kept["label_is_right"].cast(pl.Float64).mean(),
+        "near_earlier_share": valid["near_earlier"].cast(pl.Float64).mean(),
         "answered_share_mean": valid["answered_share"].mean(),
         "in_range_share": valid["in_range"].cast(pl.Float64).mean(),
         "terms_mean": valid["terms"].cast(pl.Float64).mean(),

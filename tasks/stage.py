@@ -30,7 +30,7 @@ from infra.lease import holder_name, lease_or_result
 from infra.results import result_storage, results_path
 from infra.store import Store
 from tasks.device_slot import device_slot
-from tasks.graph import STAGES, locate
+from tasks.graph import inputs_of, locate
 from tasks.progress import report_parts
 from tasks.publish import publish_stage
 from tasks.retries import StageTimeout, can_pass, with_smaller_batches
@@ -158,7 +158,7 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                 if not work.adopt():
                     with device_slot(work.stage, gathers="parts" in inputs):
                         body(work, **inputs)
-                ref = work.commit({key: inputs[key] for key in STAGES[name].inputs})
+                ref = work.commit(_inputs(run, name, inputs))
             publish_stage(work, ref)
             return ref
 
@@ -232,7 +232,12 @@ def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:
 
 
 def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:
-    return locate(run.config, run.iteration, name, {key: inputs[key] for key in STAGES[name].inputs})
+    return locate(run.config, run.iteration, name, _inputs(run, name, inputs))
+
+
+def _inputs(run: Run, name: str, inputs: Mapping[str, Any]) -> dict[str, ArtifactRef]:
+    """What of a task's arguments its artifact is made from."""
+    return {key: inputs[key] for key in inputs_of(run.config, run.iteration, name)}
 
 
 def part_count(items: int, shard_size: int) -> int:

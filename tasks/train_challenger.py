@@ -12,6 +12,7 @@ from infra.artifacts import ArtifactRef
 from infra.layout import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from tasks.memory import penalties_of, remembered
 from tasks.questions import AskSolver, ScoredQuestion, score_questions
 from tasks.stage import stage
 from tasks.training import add_training, step_reporter
@@ -23,9 +24,12 @@ Score = Callable[[Sequence[str], str], list[ScoredQuestion]]
 
 
 @stage("train_challenger")
-def train_challenger(work: Work, challenger: ArtifactRef, solver: ArtifactRef) -> None:
+def train_challenger(
+    work: Work, challenger: ArtifactRef, solver: ArtifactRef, earlier: ArtifactRef | None = None
+) -> None:
     """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
     config = work.config.challenger
+    penalties = penalties_of(work.config, remembered(work, earlier))
     prompts = Prompts(work.config.base_model, work.model(challenger))
     trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
     # The Challenger as it comes in is watched before anything else takes the device.
@@ -38,9 +42,7 @@ def train_challenger(work: Work, challenger: ArtifactRef, solver: ArtifactRef) -
 
         def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
             ask = _ask(work, sampler, prompts, label)
-            return score_questions(
-                completions, ask, grader, config.repetition_weight, config.repetition_threshold
-            )
+            return score_questions(completions, ask, grader, penalties)
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
             texts = [rollout.completion.text for rollout in rollouts]

@@ -19,6 +19,7 @@ def curriculum_rows(count: int) -> list[dict[str, Any]]:
     """Rows of a curriculum."""
     return [
         {
+            "iteration": 1,
             "question_id": number,
             "prompt": [{"role": "user", "content": f"{number}+1"}],
             "question": f"{number}+1",

@@ -108,9 +108,9 @@ def label_charts(lines: Sequence[Line], scored: pl.DataFrame) -> list[Chart]:
                 by_iteration,
                 labels,
                 "labels that are true",
-                "Majority answers that are the true answer, of the questions that the Solver trains on "
-                "and whose "
-                f"truth can be computed. Watched only, never trained on. {spread_words(runs, WILSON)}",
+                "Majority answers that are the true answer, of the questions that the Solver trains on and "
+                "whose truth can be computed; of others, where a judge was asked, those that it calls right. "
+                f"Watched only, never trained on. {spread_words(runs, WILSON)}",
             )
         )
     for line in lines:

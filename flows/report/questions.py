@@ -129,6 +129,13 @@ def fates(scored: pl.DataFrame, fine: bool = False) -> pl.DataFrame:
     )
 
 
+def with_known_labels(scored: pl.DataFrame) -> pl.DataFrame:
+    """`label_is_right` by the judge's verdict where the truth is not known and it was asked."""
+    if "label_is_right_by_judge" not in scored.columns:
+        return scored
+    return scored.with_columns(label_is_right=pl.coalesce("label_is_right", "label_is_right_by_judge"))
+
+
 def label_accuracy(scored: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """`by`, value, low, high, n: share of the majority answers that are true, where both are known."""
     judged = scored.filter(pl.col("label_is_right").is_not_null())

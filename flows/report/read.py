@@ -166,7 +166,7 @@ def collect(
                             pl.all(),
                         )
                     )
-    return pl.concat(parts) if parts else pl.DataFrame()
+    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 
 def flat_config(config: RunConfig) -> dict[str, Any]:

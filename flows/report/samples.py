@@ -152,7 +152,9 @@ def _answers(answers: Counter[str | None] | None) -> Html:
 
 def _truth(row: Mapping[str, Any]) -> Html:
     if row["true_answer"] is None:
-        return element("span", "not known", class_="quiet") if row["question"] is not None else text("–")
+        judged = {True: "judged right", False: "judged wrong", None: None}[row.get("label_is_right_by_judge")]
+        known = element("span", judged or "not known", class_="quiet")
+        return known if row["question"] is not None else text("–")
     verdict = {
         True: element("span", "✓ label right", class_="good"),
         False: element("span", "✗ label wrong", class_="bad"),

@@ -33,7 +33,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
     """
     lines = lines_of(runs)
     evaluation = collect(lines, "evaluate", columns=acc.COLUMNS)
-    scored = collect(lines, "score_and_filter")
+    scored = q.with_known_labels(collect(lines, "score_and_filter"))
     probe = collect(lines, "train_challenger", "probe")
     metrics = {stage: collect(lines, stage, "metrics") for stage in ("train_challenger", "train_solver")}
     top = _top(lines, evaluation, probe, scored)

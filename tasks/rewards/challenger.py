@@ -61,13 +61,16 @@ def challenger_rewards(
     valid: ArrayLike,
     answered: ArrayLike | None = None,
     repetition_weight: float = 1.0,
+    near_earlier: ArrayLike | None = None,
+    memory_weight: float = 0.0,
 ) -> Floats:
-    """max(0, uncertainty(p_hat) * answered - repetition_weight * shares), 0 where not `valid`; (B,).
+    """max(0, uncertainty(p_hat) * answered - repetition_weight * shares - memory_weight * near_earlier).
 
-    Paper, section 2.2, with lambda = `repetition_weight`. `answered` is the share of the Solver's
-    samples that gave an answer at all (1 where None, which is the paper): abstentions vote for
-    nothing, and a question that many samples cannot finish must not pass for an uncertain one.
-    p_hat, shares and answered lie in 0..1; what they say of an invalid question is not looked at.
+    Shape (B,), 0 where not `valid`. Paper, section 2.2, with lambda = `repetition_weight`. `answered` is the
+    share of the Solver's samples that gave an answer at all (1 where None, which is the paper): abstentions
+    vote for nothing, and a question that many samples cannot finish must not pass for an uncertain one.
+    `near_earlier` is 1 for a question that an earlier iteration asked already (0 where None, the paper).
+    All of them lie in 0..1; what they say of an invalid question is not looked at.
     Raises ValueError for other shapes or values.
     """
     keep = np.asarray(valid)
@@ -77,12 +80,14 @@ def challenger_rewards(
         keep = keep.astype(bool)
     if keep.dtype != np.bool_:
         raise ValueError(f"valid must hold booleans, not {keep.dtype}")
-    if not (np.isfinite(repetition_weight) and repetition_weight >= 0.0):
-        raise ValueError(f"repetition_weight must be a number from 0 up, not {repetition_weight!r}")
+    for name, weight in (("repetition_weight", repetition_weight), ("memory_weight", memory_weight)):
+        if not (np.isfinite(weight) and weight >= 0.0):
+            raise ValueError(f"{name} must be a number from 0 up, not {weight!r}")
     parts = {
         "p_hat": p_hat,
         "shares": shares,
         "answered": np.ones(len(keep)) if answered is None else answered,
+        "near_earlier": np.zeros(len(keep)) if near_earlier is None else near_earlier,
     }
     checked = {}
     for name, values in parts.items():
@@ -91,6 +96,7 @@ def challenger_rewards(
             raise ValueError(f"{name} has shape {array.shape}, but valid has shape {keep.shape}")
         checked[name] = _shares(name, np.where(keep, array, 0.0))
     reward = uncertainty(checked["p_hat"]) * checked["answered"] - repetition_weight * checked["shares"]
+    reward = reward - memory_weight * checked["near_earlier"]
     return np.where(keep, np.maximum(0.0, reward), 0.0)
 
 

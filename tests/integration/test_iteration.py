@@ -68,7 +68,10 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
         "rollouts": "train_*/*/rollouts/part-*.parquet",
         "metrics": "train_*/*/metrics/part-*.parquet",
     }
-    assert set(tables) == set(SCHEMAS) - {"engine_metrics"}, "the trainer 'verl' alone writes those"
+    elsewhere = {"engine_metrics", "memory"}
+    assert set(tables) == set(SCHEMAS) - elsewhere, (
+        "the trainer 'verl', and a run that remembers, write those"
+    )
     for name, pattern in tables.items():
         frame = pl.scan_parquet(f"{small_store}/runs/small/iteration=1/{pattern}").collect()
         assert frame.columns == SCHEMAS[name].names, name
@@ -175,3 +178,36 @@ def test_the_seconds_of_a_sharded_stage_are_those_of_its_shards(small_store: Pat
     assert len(parts) == 3
     assert all(part["seconds"] > 0 for part in parts)
     assert manifest.seconds >= sum(part["seconds"] for part in parts)
+
+
+def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_before(tmp_path: Path) -> None:
+    overrides = small_overrides() | {
+        # Two terms: so few questions that the second iteration asks some of the first again.
+        "base_model.tiny.solver_terms": "2",
+        "memory.penalty_weight": "0.5",
+        "memory.replay_share": "0.5",
+    }
+    evolve(run="remembers", preset="tiny", iterations=2, store=str(tmp_path), overrides=overrides)
+    made = _manifests(tmp_path, "remembers")
+    before = made["iteration=1/score_and_filter"].digest
+    assert made["iteration=2/train_challenger"].inputs["earlier"].digest == before
+    assert made["iteration=2/score_and_filter"].inputs["earlier"].digest == before
+
+    def table(iteration: int, pattern: str) -> pl.DataFrame:
+        return pl.read_parquet(f"{tmp_path}/runs/remembers/iteration={iteration}/{pattern}")
+
+    first, second = (table(iteration, "score_and_filter/*/part-*.parquet") for iteration in (1, 2))
+    asked = set(first["question"].drop_nulls())
+    again = second.filter(pl.col("question").is_in(asked))
+    assert again.height > 0, "the test needs a question that is asked twice"
+    assert again["near_earlier"].all()
+    assert (again["reward"] <= 0.5).all()
+    assert not first["near_earlier"].any()
+    memory = table(2, "score_and_filter/*/memory/*.parquet")
+    assert memory.height == first["question"].count() + second["question"].count()
+    curriculum = table(2, "score_and_filter/*/curriculum/*.parquet")
+    replayed = curriculum.filter(pl.col("iteration") == 1)
+    kept = table(1, "score_and_filter/*/curriculum/*.parquet")["question"]
+    assert 0 < replayed.height == made["iteration=2/score_and_filter"].figures["replayed"]
+    assert set(replayed["question"]) <= set(kept)
+    assert curriculum["extra_info"].struct.field("index").to_list() == list(range(curriculum.height))

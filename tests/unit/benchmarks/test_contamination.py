@@ -16,7 +16,7 @@ from infra.store import Store
 from infra.tables import table_of
 from tasks.contamination import find_overlaps, words
 from tasks.filter import drop_reason
-from tasks.questions import score_votes
+from tasks.questions import Penalties, score_votes
 from tasks.score_and_filter import score_and_filter
 from tasks.stage import Run
 from tasks.voting.votes import Vote
@@ -87,7 +87,7 @@ def test_the_problem_that_shares_most_is_named() -> None:
 
 def test_a_hit_is_dropped_only_where_that_is_asked_for() -> None:
     config = resolve("a").filter
-    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], 1.0, 0.5)
+    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], Penalties())
     assert config.contamination == "report"
     assert drop_reason(scored, config) is None
     assert drop_reason(scored, config, contaminated=True) == "contaminated"

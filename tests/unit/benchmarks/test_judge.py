@@ -17,7 +17,7 @@ from data.config import JudgeConfig
 from infra.judge_endpoint import API_KEY, TRIES, EndpointError, EndpointUnavailable, JudgeEndpoint
 from infra.store import Store
 from tasks.errors import StageError
-from tasks.judge import Case, judge_figures, messages_of, recheck, verdict_of
+from tasks.judge import Case, judge_figures, judge_labels, messages_of, recheck, verdict_of
 
 Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
@@ -210,3 +210,36 @@ def test_a_refusal_says_what_to_change_and_stops_the_stage(endpoint: Endpoint, t
 )
 def test_the_last_verdict_after_the_thinking_counts(text: str, verdict: bool | None) -> None:
     assert verdict_of(text) is verdict
+
+
+def _kept(number: int, truth: str | None = None) -> dict[str, Any]:
+    return {
+        "question_id": number,
+        "question": f"q{number}",
+        "pseudo_label": f"a{number}",
+        "true_answer": truth,
+    }
+
+
+def test_pseudo_labels_are_judged_where_the_truth_is_not_known(endpoint: Endpoint, tmp_path: Path) -> None:
+    replies = {"q0": "so 4. VERDICT: RIGHT", "q1": "VERDICT: WRONG", "q2": "I cannot say."}
+    endpoint.answer = lambda body: reply(
+        next(text for key, text in replies.items() if f"\n{key}\n" in body["messages"][1]["content"])
+    )
+    kept = [_kept(0), _kept(1), _kept(2), _kept(3, truth="5")]
+    judged, figures = judge_labels(Store(str(tmp_path)), endpoint.config(), 0, kept)
+    assert judged == {0: True, 1: False, 2: None}
+    assert figures["label_accuracy_by_judge"] == 0.5
+    assert (figures["labels_judged"], figures["label_judge_silent"]) == (2, 1)
+    assert figures["label_judge_tokens"] == 21
+
+
+def test_no_more_labels_are_judged_than_asked_for_and_the_seed_decides_which(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    endpoint.answer = lambda body: reply("VERDICT: RIGHT")
+    kept = [_kept(number) for number in range(30)]
+    config = endpoint.config(labels=4)
+    chosen = [set(judge_labels(Store(str(tmp_path)), config, seed, kept)[0]) for seed in (0, 0, 1)]
+    assert [len(each) for each in chosen] == [4, 4, 4]
+    assert chosen[0] == chosen[1] != chosen[2]

@@ -17,7 +17,7 @@ from infra.artifacts import ArtifactRef, ArtifactWriter
 from infra.runs import freeze_run
 from infra.store import Store
 from infra.tables import table_of
-from tasks.graph import Models, models_after, stage_names, walk_iteration
+from tasks.graph import Outcome, outcome_of, stage_names, walk_iteration
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
 OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")
@@ -54,12 +54,12 @@ def make_run(
     """A run up to, and without, the stage `stop_before`."""
     config = resolve(run, "tiny", [*OVERRIDES, f"seed={seed}", *overrides], iterations=iterations)
     freeze_run(store, config)
-    models = Models(None, None)
+    before = Outcome()
     for iteration in range(iterations + 1):
         for stage in stage_names(iteration):
             if (iteration, stage) == stop_before:
                 return config
-            steps = walk_iteration(store, config, iteration, models)
+            steps = walk_iteration(store, config, iteration, before)
             step = next(step for step in steps if step.stage == stage)
             assert step.location is not None
             writer = ArtifactWriter(store, step.location)
@@ -72,7 +72,7 @@ def make_run(
                 writer.add_table(table_of(rows, SCHEMAS[name]), None if name == kind else name)
             inputs: dict[str, ArtifactRef] = {}
             writer.commit(kind=kind, stage_version=1, seed=seed, inputs=inputs, figures=figures, config={})
-        models = models_after(walk_iteration(store, config, iteration, models))
+        before = outcome_of(walk_iteration(store, config, iteration, before))
     return config
 
 
@@ -204,11 +204,13 @@ def scored_rows(iteration: int, rng: random.Random, hostile: bool) -> list[dict[
                 "uncertainty": 1 - 2 * abs(p_hat - 0.5) if valid else 0.0,
                 "cluster_share": 2 / QUESTIONS if valid else 0.0,
                 "cluster_size": 2 if valid else 0,
+                "near_earlier": False,
                 "reward": 0.3 + 0.05 * iteration if valid else 0.0,
                 "kept": kept,
                 "drop_reason": None if kept else reason,
                 "true_answer": truth,
                 "label_is_right": rng.random() < p_hat if truth else None,
+                "label_is_right_by_judge": None,
                 "in_range": arithmetic.in_range(question) if question else None,
                 "terms": arithmetic.terms(question) if question else None,
             }

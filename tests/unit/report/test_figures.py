@@ -168,3 +168,10 @@ def test_the_sample_holds_kept_dropped_and_badly_formed_candidates(fabricated_sc
 @pytest.fixture
 def fabricated_scored(scored_table: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(scored_table, infer_schema_length=None).select(SCHEMAS["scored"].names)
+
+
+def test_where_the_truth_is_not_known_the_judge_s_verdict_on_a_label_counts() -> None:
+    verdicts = {"label_is_right": [None, True, None], "label_is_right_by_judge": [True, False, None]}
+    frame = pl.DataFrame(verdicts, schema=dict.fromkeys(verdicts, pl.Boolean))
+    assert q.with_known_labels(frame)["label_is_right"].to_list() == [True, True, None]
+    assert q.with_known_labels(frame.drop("label_is_right_by_judge")).width == 1

@@ -8,7 +8,7 @@ from data.config import RunConfig
 from data.resolve import resolve
 from infra.artifacts import ArtifactRef, ArtifactWriter
 from infra.store import Store
-from tasks.graph import ITERATION_STAGES, STAGES, locate, models_after, stage_seed, walk, walk_iteration
+from tasks.graph import ITERATION_STAGES, STAGES, locate, outcome_of, stage_seed, walk, walk_iteration
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def test_an_iteration_begins_with_the_models_of_the_one_before(store: Store) -> 
     config = resolve("a")
     _finish(store, config, 1, 8)
     first = [step for step in walk(store, config, 1) if step.iteration == 1]
-    models = models_after(first)
-    assert models.challenger == first[0].ref
-    assert models.solver == first[4].ref
-    second = walk_iteration(store, config, 2, models)
+    outcome = outcome_of(first)
+    assert outcome.challenger == first[0].ref
+    assert outcome.solver == first[4].ref
+    second = walk_iteration(store, config, 2, outcome)
     assert second[0].location is not None
     assert second[1].location is None
 

@@ -92,7 +92,7 @@ class VerlTrainer:
             write_prompts(job, prompts_file)
             messages: queue.Queue[Message] = queue.Queue()
             spec = self._spec(job, cluster, paths)
-            environment = self._environment(gpus, paths)
+            environment = self.environment(gpus, paths)
             with (
                 ScoringService(messages, paths.address, self._config.ray_address),
                 DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
@@ -172,7 +172,7 @@ class VerlTrainer:
             "ray": ray,
         }
 
-    def _environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
+    def environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
         shared = {
             # A cluster of this training's own, with a key of its own that is written nowhere.
             **({} if self._config.ray_address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),

@@ -1,0 +1,137 @@
+"""Seconds of a training step of the trainer `verl` against bare verl: the same model, batch and settings.
+
+    RZERO_COMPUTE_PYTHON=.venv-verl/bin/python python -m tests.benchmarks.bench_verl MODEL [STEPS [PROMPTS]]
+
+Bare verl is `run_ppo` with verl's own agent loop, its own reward manager and a reward function in a file.
+Both run in turn, twice each, and are compared by `timing_s/step`, the first step of each left out.
+Checkpoints are not counted: bare verl saves none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.config import GrpoConfig, TrainerConfig
+from infra.gpus import chosen_gpus
+from infra.jobs import interpreter
+from infra.trainers import Rollout, ScoredRollout, TrainingJob
+from infra.trainers.verl.prompts import write_prompts
+from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+from infra.trainers.verl.trainer import VerlTrainer
+from tests.folder_checkpoints import FolderCheckpoints
+
+GROUP_SIZE, TOKENS, SEED = 4, 48, 7
+OURS = ("actor_rollout_ref.rollout.agent.", "reward.", "+rzero.")
+"""Settings that bare verl goes without: rzero's own agent loop and reward."""
+ROOT = Path(__file__).resolve().parents[2]
+
+REWARD = """
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
+    return solution_str.count("4") / 24
+"""
+# What a prompt reads as, with no template around it, as rzero hands it over.
+PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+BARE = """
+import json, sys
+
+if __name__ == "__main__":
+    spec = json.load(open(sys.argv[1]))
+    from infra.trainers.verl.child import compose, longest_prompt
+    if spec["cpu"]:
+        from infra.trainers.verl.cpu.patience import wait_longer_for_ray
+        wait_longer_for_ray()
+    from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+    from verl.utils.device import auto_set_device
+    config = compose(spec["settings"])
+    auto_set_device(config)
+    run_ppo(config, task_runner_class=TaskRunnerV1)
+"""
+
+
+def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+    return [ScoredRollout(rollout.completion.text.count("4") / 24) for rollout in rollouts]
+
+
+def ours(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
+    """Seconds of each step, through rzero."""
+    places = FolderCheckpoints(work / "store")
+    result = VerlTrainer(trainer).train(job, _reward, places, lambda step, metrics: None)
+    assert result.engine_metrics is not None
+    rows = result.engine_metrics.to_pylist()
+    return [row["value"] for row in rows if row["name"] == "timing_s/step"]
+
+
+def bare(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
+    """Seconds of each step, in bare verl."""
+    gpus = chosen_gpus("trainer", trainer.gpus, trainer.device)
+    cluster, paths = Cluster(1, len(gpus), None), Paths(work / "model", work)
+    shutil.copytree(job.model_dir, paths.model)
+    tokenizer = json.loads((paths.model / "tokenizer_config.json").read_text())
+    (paths.model / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"chat_template": PLAIN}))
+    write_prompts(job, paths.data)
+    (work / "reward.py").write_text(REWARD)
+    asked = verl_settings(job.role, GrpoConfig(**dict(job.config)), trainer, SEED, cluster, paths, 16, None)
+    settings = {key: value for key, value in asked.items() if not key.startswith(OURS)}
+    settings |= {
+        "actor_rollout_ref.rollout.agent.num_workers": asked["actor_rollout_ref.rollout.agent.num_workers"],
+        "reward.num_workers": 1,
+        "reward.custom_reward_function.path": str(work / "reward.py"),
+        "trainer.save_freq": -1,
+        "trainer.resume_mode": "disable",
+    }
+    (work / "bare.py").write_text(BARE)
+    (work / "job.json").write_text(json.dumps({"settings": settings, "cpu": not gpus}))
+    done = subprocess.run(
+        [interpreter(trainer.python, "trainer.python"), str(work / "bare.py"), str(work / "job.json")],
+        env=os.environ | VerlTrainer(trainer).environment(gpus, paths) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode or not paths.metrics.exists():
+        raise SystemExit(f"bare verl failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    lines = [json.loads(line) for line in paths.metrics.read_text().splitlines()]
+    return [line["data"]["timing_s/step"] for line in lines if "timing_s/step" in line["data"]]
+
+
+def main() -> None:
+    """Measure and print."""
+    model = Path(sys.argv[1]).resolve()
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 8
+    prompts = int(sys.argv[3]) if len(sys.argv) > 3 else 16
+    config = GrpoConfig(
+        steps=steps,
+        prompts_per_step=prompts,
+        group_size=GROUP_SIZE,
+        max_tokens=TOKENS,
+        micro_batch_size=16,
+        checkpoint_every_steps=steps,
+    )
+    texts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(prompts)]
+    trainer = TrainerConfig(backend="verl", device="auto", threads=2)
+    seconds: dict[str, list[float]] = {"rzero": [], "bare": []}
+    for _ in range(2):
+        for name, run in (("rzero", ours), ("bare", bare)):
+            # Ray's sockets want a short path.
+            with tempfile.TemporaryDirectory(prefix="rz-") as folder:
+                job = TrainingJob("solver", model, texts, config, SEED, Path(folder) / "out")
+                seconds[name] += run(trainer, job, Path(folder))[1:]
+    for name, measured in seconds.items():
+        shown = ", ".join(f"{value:.2f}" for value in measured)
+        median = statistics.median(measured)
+        print(f"{name}: best {min(measured):.2f} s, median {median:.2f} s a step of {shown}")
+    best, usual = (of(seconds["bare"]) / of(seconds["rzero"]) for of in (min, statistics.median))
+    print(f"speed, rzero / bare: {best:.3f} by the best step, {usual:.3f} by the median")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ VERL_LOCK ?= requirements-verl-cpu.lock
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
 KILLS ?= 50
+NODE_KILLS ?= 6
 SEED ?= 0
 
 # Nothing calls home, and no model hub is asked for anything.
@@ -46,8 +47,9 @@ down: $(BIN)/rzero ## End what `make up` has brought up.
 test: lint ## All tests.
 	$(BIN)/pytest
 
-faults: $(BIN)/.dev ## kill -9 of runs at 50 random moments (KILLS=200 SEED=1), each resumed by the same command.
+faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1): of runs, then of workers and their runs.
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.node_kills --kills $(NODE_KILLS) --seed $(SEED)
 
 $(VERL_VENV)/.made: $(VERL_LOCK)
 	$(PYTHON) -m venv $(VERL_VENV)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 _POLL_SECONDS = 0.25
 _KILL_SECONDS = 10.0
@@ -84,10 +84,17 @@ class Processes:
         self._save(known)
         return running
 
-    def kill(self, name: str) -> None:
-        """kill -9 of it and of all that it has started, as if the machine had gone."""
-        if self.is_running(name):
-            _kill(_with_descendants(self._known()[name]["pid"]))
+    def kill(self, name: str, what: Literal["all", "itself", "started"] = "all") -> None:
+        """kill -9 of it and of all that it has started, as if the machine had gone; or of one of the two."""
+        if not self.is_running(name):
+            return
+        pid = self._known()[name]["pid"]
+        found = _with_descendants(pid)
+        if what == "itself":
+            found = {pid: found[pid]}
+        elif what == "started":
+            del found[pid]
+        _kill(found)
 
     def _last_lines(self, name: str) -> str:
         path = self.log(name)

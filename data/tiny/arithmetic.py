@@ -1,7 +1,7 @@
 """The tiny model's world: chains of small sums such as `37+5-8`, their texts and their held-out set.
 
 A *chain* is a start followed by signed steps; its *terms* are the start and the steps together. The
-model's own domain is a start of 20 to 79, steps of 1 to 9 and every partial value in 0 to 99, but
+model's own domain is a start of 35 to 64, steps of 1 to 9 and every partial value in 0 to 99, but
 `truth`, `terms` and `in_range` read any chain of whole numbers, since a Challenger may leave the domain.
 
 Everything here is pure: no torch, no files, no clock; randomness comes from the generator passed in.
@@ -9,9 +9,10 @@ Everything here is pure: no torch, no files, no clock; randomness comes from the
 
 from __future__ import annotations
 
+import math
 import random
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,5})"
 _CHAIN = re.compile(rf"{_NUMBER}(?:[+-]{_NUMBER})*")
 _PART = re.compile(r"[+-]?[0-9]+")
 _MOST_CHARACTERS = 1000
+NO_ANSWER = "=?"
+"""How a Solver ends where it gives no answer."""
 
 ChainKey = tuple[int, ...]
 """The start and the signed steps, sorted: equal for chains that differ only in the order of their terms."""
@@ -83,7 +86,7 @@ def in_range(question: str) -> bool | None:
 
 def random_chain(rng: random.Random, length: int) -> Chain:
     """A chain of `length` terms in the domain; each step is uniform among those that stay in range."""
-    value = start = 20 + int(rng.random() * 60)
+    value = start = 35 + int(rng.random() * 30)
     steps = []
     for _ in range(length - 1):
         lowest, highest = max(-9, LOWEST - value), min(9, HIGHEST - value)
@@ -105,6 +108,18 @@ def straying_chain(rng: random.Random, length: int) -> Chain:
             return chain
 
 
+def malformed_question(rng: random.Random, chain: Chain) -> str:
+    """The question of a chain without its start, or with a character amiss, so that it is none in range."""
+    question = chain.question
+    while True:
+        place, amiss = int(rng.random() * len(question)), rng.choice("0123456789+-")
+        skipped = int(rng.random() * 3) - 1
+        without_start = question.lstrip("0123456789")
+        text = without_start if skipped < 0 else question[:place] + amiss + question[place + skipped :]
+        if not in_range(text):
+            return text
+
+
 def solution(chain: Chain, rng: random.Random, noise: float) -> str:
     r"""What a Solver writes for a chain: `37+5=42-8=34\n\boxed{34}`.
 
@@ -116,7 +131,7 @@ def solution(chain: Chain, rng: random.Random, noise: float) -> str:
     for step in chain.steps:
         value += step
         if not LOWEST <= value <= HIGHEST:
-            return f"{text}{step:+d}=?"
+            return f"{text}{step:+d}{NO_ANSWER}"
         if rng.random() < noise:
             errors = [error for error in _ERRORS if LOWEST <= value + error <= HIGHEST]
             value += errors[int(rng.random() * len(errors))]
@@ -127,10 +142,24 @@ def solution(chain: Chain, rng: random.Random, noise: float) -> str:
 _ERRORS = (-10, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 10)
 
 
-def random_length(rng: random.Random, longest: int, decay: float) -> int:
-    """A number of terms from 2 to `longest`, each `decay` times as likely as the one below it."""
-    weights = [decay**power for power in range(longest - 1)]
-    return rng.choices(range(2, longest + 1), weights)[0]
+def geometric_lengths(longest: int, decay: float) -> tuple[float, ...]:
+    """Weights of 2 to `longest` terms, each `decay` times that of the one below it."""
+    return tuple(decay**power for power in range(longest - 1))
+
+
+def short_lengths(longest: int, spread: float, long_share: float) -> tuple[float, ...]:
+    """Weights of 2 to `longest` terms that sum to 1: half a bell curve from 2 up, `spread` terms wide.
+
+    `long_share` of the weight is spread evenly over all lengths.
+    """
+    bell = [math.exp(-((steps / spread) ** 2) / 2) for steps in range(longest - 1)]
+    total, even = math.fsum(bell), long_share / (longest - 1)
+    return tuple((1 - long_share) * weight / total + even for weight in bell)
+
+
+def random_length(rng: random.Random, weights: Sequence[float]) -> int:
+    """A number of terms from 2 up, drawn with these weights."""
+    return 2 + rng.choices(range(len(weights)), weights)[0]
 
 
 @lru_cache(maxsize=8)
@@ -153,9 +182,9 @@ def held_out(longest: int, per_length: int) -> tuple[Chain, ...]:
     return tuple(chains)
 
 
-def unseen_chain(rng: random.Random, longest: int, decay: float, excluded: Collection[ChainKey]) -> Chain:
+def unseen_chain(rng: random.Random, lengths: Sequence[float], excluded: Collection[ChainKey]) -> Chain:
     """A random chain whose key is not `excluded`, so that no reordering of a held-out one is shown."""
     while True:
-        chain = random_chain(rng, random_length(rng, longest, decay))
+        chain = random_chain(rng, random_length(rng, lengths))
         if chain.key not in excluded:
             return chain

@@ -27,7 +27,13 @@ HIDDEN_SIZE, LAYERS, HEADS, INTERMEDIATE_SIZE = 128, 2, 4, 256
 MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
-SOLVER_LENGTH_DECAY, CHALLENGER_LENGTH_DECAY = 0.88, 0.7
+SOLVER_LENGTH_DECAY = 0.88
+CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 4.0, 0.1
+"""The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
+it cannot learn to ask longer ones without running over the longest that it may write."""
+MALFORMED_SHARE = 0.03
+"""Of the Solver's text: questions that are no chain, and get no answer. Where the Solver guesses at them, its
+votes split, and the Challenger learns to ask nothing else."""
 CLEAN_SHARE = 0.4
 """The first part of the training sees text without noise: the sums are learnt sooner from it."""
 EMBEDDING_STD = 0.1
@@ -43,6 +49,10 @@ class Texts:
         self._config = config
         self._drawn, self._total = 0, config.training_steps * config.batch_size
         self._rng = random.Random(f"rzero tiny text {seed}")
+        self._solver_lengths = arithmetic.geometric_lengths(config.solver_terms, SOLVER_LENGTH_DECAY)
+        self._challenger_lengths = arithmetic.short_lengths(
+            config.solver_terms, CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE
+        )
         self._excluded = frozenset(
             chain.key for chain in arithmetic.held_out(config.solver_terms, config.held_out_per_length)
         )
@@ -51,10 +61,12 @@ class Texts:
         rng, config = self._rng, self._config
         self._drawn += 1
         if rng.random() < config.challenger_share:
-            chain = arithmetic.unseen_chain(rng, config.solver_terms, CHALLENGER_LENGTH_DECAY, self._excluded)
+            chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
             value = chain.partial_values[-1]
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{value}}}{END}"
-        chain = arithmetic.unseen_chain(rng, config.solver_terms, SOLVER_LENGTH_DECAY, self._excluded)
+        chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded)
+        if rng.random() < MALFORMED_SHARE:
+            return f"{SOLVER}{arithmetic.malformed_question(rng, chain)}\n", f"{arithmetic.NO_ANSWER}{END}"
         if rng.random() < config.straying_share:
             chain = self._straying()
         noise = config.noise if self._drawn > CLEAN_SHARE * self._total else 0.0
@@ -63,7 +75,7 @@ class Texts:
 
     def _straying(self) -> arithmetic.Chain:
         while True:
-            length = arithmetic.random_length(self._rng, self._config.solver_terms, SOLVER_LENGTH_DECAY)
+            length = arithmetic.random_length(self._rng, self._solver_lengths)
             chain = arithmetic.straying_chain(self._rng, length)
             # A held-out chain may leave the range in another order of its steps.
             if chain.key not in self._excluded:

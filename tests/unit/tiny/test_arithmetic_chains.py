@@ -97,14 +97,14 @@ def test_a_random_chain_lies_in_the_domain_and_is_read_back(seed: int, length: i
     assert parse(chain.question) == chain
     assert terms(chain.question) == length
     assert in_range(chain.question)
-    assert 20 <= chain.start <= 79
+    assert 35 <= chain.start <= 64
     assert all(1 <= abs(step) <= 9 for step in chain.steps)
 
 
 def test_random_chains_use_every_start_and_every_step() -> None:
     rng = random.Random(0)
     chains = [random_chain(rng, 6) for _ in range(4000)]
-    assert {chain.start for chain in chains} == set(range(20, 80))
+    assert {chain.start for chain in chains} == set(range(35, 65))
     assert {step for chain in chains for step in chain.steps} == set(range(-9, 10)) - {0}
 
 
@@ -178,7 +178,22 @@ def test_a_key_ignores_the_order_of_the_terms_and_nothing_else() -> None:
 
 def test_lengths_lie_between_two_and_the_longest_and_decay() -> None:
     rng = random.Random(1)
-    drawn = [arithmetic.random_length(rng, 5, 0.5) for _ in range(8000)]
+    drawn = [arithmetic.random_length(rng, arithmetic.geometric_lengths(5, 0.5)) for _ in range(8000)]
     shares = [drawn.count(length) / len(drawn) for length in range(2, 6)]
     assert sum(shares) == 1
     assert shares == pytest.approx([8 / 15, 4 / 15, 2 / 15, 1 / 15], abs=0.02)
+
+
+def test_short_lengths_fall_from_two_terms_on_and_keep_a_share_for_each_long_one() -> None:
+    weights = arithmetic.short_lengths(20, 4.0, 0.1)
+    assert sum(weights) == pytest.approx(1)
+    assert list(weights) == sorted(weights, reverse=True)
+    assert min(weights) == pytest.approx(0.1 / 19, abs=1e-4)
+
+
+def test_a_malformed_question_is_no_chain_in_the_range() -> None:
+    rng = random.Random(3)
+    texts = [arithmetic.malformed_question(rng, Chain(37, (5, -8))) for _ in range(500)]
+    assert not any(arithmetic.in_range(text) for text in texts)
+    assert "+5-8" in texts
+    assert len(set(texts)) > 50

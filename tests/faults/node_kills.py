@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             while left:
                 victims = [dice.choice(get_args(Victim)) for _ in range(min(left, dice.randint(1, 3)))]
                 number = options.kills - left
-                nodes.run_through(folder / f"store-{number}", f"lost-{number}", victims, seconds / 2)
+                nodes.run_through(folder / f"store-{number}", f"lost-{number}", victims, 0.9 * seconds)
                 left -= len(victims)
             print(f"kills: {options.kills}; finished files made twice: 0; damaged: 0; other digests: 0")
         finally:

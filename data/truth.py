@@ -22,4 +22,6 @@ def truth_of(question: str | None, base_model: BaseModelConfig) -> Truth:
         return Truth()
     from data.tiny import arithmetic
 
-    return Truth(arithmetic.truth(question), arithmetic.in_range(question), arithmetic.terms(question))
+    # What is no chain lies outside the domain as well.
+    in_range = arithmetic.in_range(question) or False
+    return Truth(arithmetic.truth(question), in_range, arithmetic.terms(question))

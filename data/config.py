@@ -44,8 +44,10 @@ class BaseModelConfig(Section):
         "'package:<name>' (an installed Python package that carries a GGUF file).",
     )
     revision: str | None = Field(None, description="Commit or tag of a Hugging Face id.")
-    prompt_style: Literal["tiny", "chat"] = Field(
-        "chat", description="'chat': the model's chat template, or plain system/user lines where it has none."
+    prompt_style: Literal["tiny", "chat", "examples"] = Field(
+        "chat",
+        description="'chat': the model's chat template, or plain system/user lines where it has none. "
+        "'examples': the same with three worked examples, for models too small to follow an instruction.",
     )
     tiny: TinyModelConfig | None = Field(None, description="The recipe of the tiny model; only for 'tiny'.")
 

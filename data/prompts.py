@@ -21,19 +21,47 @@ CHALLENGER_SYSTEM = (
 CHALLENGER_USER = "Write one new, challenging problem now, in exactly this format."
 SOLVER_SYSTEM = "Reason step by step. Put your final answer in \\boxed{}."
 
+EXAMPLES = (
+    (
+        "A box holds 6 rows of 7 eggs, and 5 of the eggs are broken. How many are whole?",
+        "There are 6 * 7 = 42 eggs. 42 - 5 = 37 of them are whole.",
+        "37",
+    ),
+    (
+        "The sum of two numbers is 20 and their difference is 6. What is the larger number?",
+        "Twice the larger number is 20 + 6 = 26, so it is 13.",
+        "13",
+    ),
+    ("What is the remainder when 50 is divided by 8?", "6 * 8 = 48, and 50 - 48 = 2.", "2"),
+)
+"""Question, solution, answer: shown to models too small to follow an instruction (style `examples`)."""
+
 TINY_CHALLENGER = "<|challenger|>"
 TINY_SOLVER = "<|solver|>"
 
 
-def challenger_messages() -> list[Message]:
+def challenger_messages(base_model: BaseModelConfig) -> list[Message]:
     """The Challenger's one fixed prompt (paper, section 2.2) as messages."""
-    return [{"role": "system", "content": CHALLENGER_SYSTEM}, {"role": "user", "content": CHALLENGER_USER}]
+    ask = {"role": "user", "content": CHALLENGER_USER}
+    shown: list[Message] = []
+    if base_model.prompt_style == "examples":
+        for question, _, answer in EXAMPLES:
+            written = f"<question>{question}</question>\n\\boxed{{{answer}}}"
+            shown += [ask, {"role": "assistant", "content": written}]
+    return [{"role": "system", "content": CHALLENGER_SYSTEM}, *shown, ask]
 
 
 def solver_messages(question: str, base_model: BaseModelConfig) -> list[Message]:
     """The Solver's prompt for a question as messages; the tiny model knows no system message."""
-    system = [] if base_model.prompt_style == "tiny" else [{"role": "system", "content": SOLVER_SYSTEM}]
-    return [*system, {"role": "user", "content": question}]
+    ask = {"role": "user", "content": question}
+    if base_model.prompt_style == "tiny":
+        return [ask]
+    shown: list[Message] = []
+    if base_model.prompt_style == "examples":
+        for asked, solution, answer in EXAMPLES:
+            written = f"{solution} The answer is \\boxed{{{answer}}}."
+            shown += [{"role": "user", "content": asked}, {"role": "assistant", "content": written}]
+    return [{"role": "system", "content": SOLVER_SYSTEM}, *shown, ask]
 
 
 class Prompts:
@@ -47,7 +75,7 @@ class Prompts:
 
     def challenger(self) -> str:
         """The Challenger's prompt, as the model reads it."""
-        return TINY_CHALLENGER if self._style == "tiny" else self._chat(challenger_messages())
+        return TINY_CHALLENGER if self._style == "tiny" else self._chat(challenger_messages(self._base_model))
 
     def solver(self, question: str) -> str:
         """The Solver's prompt for a question, as the model reads it."""

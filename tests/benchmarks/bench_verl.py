@@ -1,9 +1,10 @@
 """Seconds of a training step of the trainer `verl` against bare verl: the same model, batch and settings.
 
-    RZERO_COMPUTE_PYTHON=.venv-verl/bin/python python -m tests.benchmarks.bench_verl MODEL [STEPS [PROMPTS]]
+    export RZERO_COMPUTE_PYTHON=.venv-verl/bin/python
+    python -m tests.benchmarks.bench_verl MODEL [STEPS [PROMPTS [TURNS]]]
 
 Bare verl is `run_ppo` with verl's own agent loop, its own reward manager and a reward function in a file.
-Both run in turn, twice each, and are compared by `timing_s/step`, the first step of each left out.
+Both run in turn, TURNS times each, and are compared by `timing_s/step`, the first step of each left out.
 Checkpoints are not counted: bare verl saves none.
 """
 
@@ -108,6 +109,7 @@ def main() -> None:
     model = Path(sys.argv[1]).resolve()
     steps = int(sys.argv[2]) if len(sys.argv) > 2 else 8
     prompts = int(sys.argv[3]) if len(sys.argv) > 3 else 16
+    turns = int(sys.argv[4]) if len(sys.argv) > 4 else 2
     config = GrpoConfig(
         steps=steps,
         prompts_per_step=prompts,
@@ -119,7 +121,7 @@ def main() -> None:
     texts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(prompts)]
     trainer = TrainerConfig(backend="verl", device="auto", threads=2)
     seconds: dict[str, list[float]] = {"rzero": [], "bare": []}
-    for _ in range(2):
+    for _ in range(turns):
         for name, run in (("rzero", ours), ("bare", bare)):
             # Ray's sockets want a short path.
             with tempfile.TemporaryDirectory(prefix="rz-") as folder:

@@ -69,7 +69,7 @@ class S3Server:
             f"-master.port={master}",
             f"-filer.port={filer}",
             f"-volume.port={volume}",
-            # Each bucket takes seven volumes; left to itself the server allows as many as the disk has room for.
+            # A bucket takes seven volumes; left to itself the server allows as many as the disk has room for.
             "-volume.max=4096",
             "-master.telemetry=false",
             "-admin.ui=false",

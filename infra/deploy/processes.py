@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+Victims = Literal["all", "itself", "started"]
+"""Of a process and what it has started: both, or one of the two."""
+
 _POLL_SECONDS = 0.25
 _KILL_SECONDS = 10.0
 
@@ -77,14 +80,12 @@ class Processes:
         if running and entry is not None:
             begun = _with_descendants(entry["pid"])
             os.kill(entry["pid"], signal.SIGTERM)
-            deadline = time.monotonic() + timeout_seconds
-            while _started(entry["pid"]) == entry["started"] and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            _wait_for_end({entry["pid"]: entry["started"]}, timeout_seconds)
             _kill(begun)
         self._save(known)
         return running
 
-    def kill(self, name: str, what: Literal["all", "itself", "started"] = "all") -> None:
+    def kill(self, name: str, what: Victims = "all") -> None:
         """kill -9 of it and of all that it has started, as if the machine had gone; or of one of the two."""
         if not self.is_running(name):
             return
@@ -127,13 +128,24 @@ def _with_descendants(pid: int) -> dict[int, str | None]:
 
 def _kill(processes: Mapping[int, str | None]) -> None:
     """kill -9 of those that still run, waited for, since a killed process needs a moment to be gone."""
-    left = {pid for pid, started in processes.items() if started is not None and _started(pid) == started}
+    left = _living(processes)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _KILL_SECONDS
-    while any(_started(pid) == processes[pid] for pid in left) and time.monotonic() < deadline:
+    _wait_for_end(left, _KILL_SECONDS)
+
+
+def _wait_for_end(processes: Mapping[int, str | None], timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while _living(processes) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
+
+
+def _living(processes: Mapping[int, str | None]) -> dict[int, str | None]:
+    """Those that still run; a later process with the same id is not taken for one."""
+    return {
+        pid: started for pid, started in processes.items() if started is not None and _started(pid) == started
+    }
 
 
 def _started(pid: int) -> str | None:

@@ -12,21 +12,16 @@ import argparse
 import os
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from infra.deploy.processes import Victims
 from tests.deployed import Deployed
 from tests.faults.kills import Unchanged, finished_files, manifests
 
-Victim = Literal["worker", "run", "both"]
-_WHAT: dict[Victim, Literal["itself", "started", "all"]] = {
-    "worker": "itself",
-    "run": "started",
-    "both": "all",
-}
+VICTIMS: dict[str, Victims] = {"worker": "itself", "run": "started", "both": "all"}
 _ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")
 
 
@@ -37,52 +32,48 @@ class Nodes:
         self.deployed = deployed
         self.wanted = wanted
         self.dice = dice
-        self.told: list[str] = []
 
-    def run_through(self, store: Path, run: str, victims: Sequence[Victim], span_seconds: float) -> None:
-        """One run, killed once for each victim, then started once more and left alone."""
+    def run_through(self, store: Path, run: str, victims: Sequence[str], files: int) -> None:
+        """One run, killed once for each victim, then started once more and left alone.
+
+        A moment is so many finished files of the `files` that the whole run leaves: it means the same on a
+        machine that is busy with other things.
+        """
         unchanged: Unchanged = {}
         begun: list[dict[str, Any]] = []
         for victim in victims:
             begun.append(self.deployed.flow_run(self.deployed.start_run(run, store)))
-            self._wait_for_work(begun[-1])
-            seconds = self.dice.uniform(0.0, span_seconds)
-            # A random moment: nothing is waited for but the clock.
-            threading.Event().wait(seconds)
-            self.deployed.server.processes.kill("worker", _WHAT[victim])
-            stages = len(manifests(store, run))
+            self._work_until(
+                begun[-1], store, run, self.dice.randint(min(len(unchanged), files - 1), files - 1)
+            )
+            self.deployed.server.processes.kill("worker", VICTIMS[victim])
             unchanged = self._check(store, run, unchanged)
-            self.told.append(f"{run}: {victim} killed after {seconds:.1f} s, {stages} stages finished")
-            print(self.told[-1], flush=True)
+            print(f"{run}: {victim} killed at {len(unchanged)} of {files} finished files", flush=True)
             list(self.deployed.server.up())
         started = time.monotonic()
         last = self.deployed.flow_run(self.deployed.start_run(run, store, "--watch"))
         assert last["state_type"] == "COMPLETED", last
         self.deployed.wait_until(
-            lambda: all(self._ended(each) for each in begun), "the end of the killed runs"
+            lambda: all(self._state(each) in _ENDED for each in begun), "the end of the killed runs"
         )
-        states = [self.deployed.ask(f"flow_runs/{each['id']}")["state_type"] for each in begun]
         self._check(store, run, unchanged)
         assert {name: made.digest for name, made in manifests(store, run).items()} == self.wanted
+        states = ", ".join(self._state(each) for each in begun)
         seconds = time.monotonic() - started
-        print(
-            f"{run}: finished by the next start in {seconds:.0f} s; before: {', '.join(states)}", flush=True
+        print(f"{run}: finished by the next start in {seconds:.0f} s; before: {states}", flush=True)
+
+    def _work_until(self, flow_run: dict[str, Any], store: Path, run: str, files: int) -> None:
+        """Wait until the run has begun, and then for so many finished files, or for its end."""
+        self.deployed.wait_until(
+            lambda: self._state(flow_run) in ("RUNNING", *_ENDED), "the begin of the run"
+        )
+        self.deployed.wait_until(
+            lambda: len(finished_files(store, run)) >= files or self._state(flow_run) in _ENDED,
+            f"{files} finished files",
         )
 
-    def _wait_for_work(self, flow_run: dict[str, Any]) -> None:
-        """Wait until the worker has begun the run, or waits for the slot of one that is still alive."""
-
-        def is_begun() -> bool:
-            state = self.deployed.ask(f"flow_runs/{flow_run['id']}")
-            return (
-                state["state_type"] in ("RUNNING", *_ENDED)
-                or state["state_name"] == "AwaitingConcurrencySlot"
-            )
-
-        self.deployed.wait_until(is_begun, "the begin of the run")
-
-    def _ended(self, flow_run: dict[str, Any]) -> bool:
-        return self.deployed.ask(f"flow_runs/{flow_run['id']}")["state_type"] in _ENDED
+    def _state(self, flow_run: dict[str, Any]) -> str:
+        return str(self.deployed.ask(f"flow_runs/{flow_run['id']}")["state_type"])
 
     def _check(self, store: Path, run: str, unchanged: Unchanged) -> Unchanged:
         """No finished file was touched since the last look."""
@@ -106,19 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         deployed = Deployed(folder / "server")
         try:
             list(deployed.server.up())
-            begun = time.monotonic()
             deployed.start_run("small", folder / "undisturbed", "--watch")
-            seconds = time.monotonic() - begun
-            print(f"undisturbed: {seconds:.0f} s; seed {options.seed}", flush=True)
+            files = len(finished_files(folder / "undisturbed", "small"))
+            print(f"undisturbed: {files} finished files; seed {options.seed}", flush=True)
             wanted = {
                 stage: made.digest for stage, made in manifests(folder / "undisturbed", "small").items()
             }
             nodes = Nodes(deployed, wanted, dice)
             left = options.kills
             while left:
-                victims = [dice.choice(get_args(Victim)) for _ in range(min(left, dice.randint(1, 3)))]
+                victims = [dice.choice(list(VICTIMS)) for _ in range(min(left, dice.randint(1, 3)))]
                 number = options.kills - left
-                nodes.run_through(folder / f"store-{number}", f"lost-{number}", victims, 0.9 * seconds)
+                nodes.run_through(folder / f"store-{number}", f"lost-{number}", victims, files)
                 left -= len(victims)
             print(f"kills: {options.kills}; finished files made twice: 0; damaged: 0; other digests: 0")
         finally:

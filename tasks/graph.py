@@ -187,7 +187,8 @@ def walk_iteration(store: Store, config: RunConfig, iteration: int, before: Outc
         inputs: dict[str, ArtifactRef] = {}
         names = inputs_of(config, iteration, stage)
         for name in names:
-            source = sources.get((stage, name)) or made.get(_producer(iteration, name) or "")
+            is_from_before = (stage, name) in sources
+            source = sources[stage, name] if is_from_before else made.get(_producer(iteration, name))
             if source is not None:
                 inputs[name] = source
         location = locate(config, iteration, stage, inputs) if set(inputs) == set(names) else None
@@ -214,8 +215,8 @@ def outcome_of(steps: list[Step]) -> Outcome:
     )
 
 
-def _producer(iteration: int, name: str) -> str | None:
-    """The stage of the same iteration whose artifact an input is; None where it comes from an earlier one."""
+def _producer(iteration: int, name: str) -> str:
+    """The stage of the same iteration whose artifact an input is."""
     if iteration == 0:
         return "prepare_base_model"
     return {
@@ -224,4 +225,4 @@ def _producer(iteration: int, name: str) -> str | None:
         "answers": "sample_answers",
         "curriculum": "score_and_filter",
         "solver": "train_solver",
-    }.get(name)
+    }[name]

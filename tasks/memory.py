@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 def remembered(work: Work, earlier: ArtifactRef | None) -> list[Row]:
     """The memory that an iteration begins with; `earlier` is the scored candidates of the one before."""
-    if work.config.memory is None or earlier is None:
+    if earlier is None:
         return []
     return list(work.table(earlier, "memory").iter_rows(named=True))
 

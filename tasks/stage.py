@@ -37,6 +37,8 @@ from tasks.retries import StageTimeout, can_pass, with_smaller_batches
 from tasks.work import Work, find_part
 
 RETRIES = 2
+_PARTS = "parts"
+"""The argument in which the shards of an artifact are handed to the task that gathers them."""
 
 
 class Run(BaseModel):
@@ -96,6 +98,9 @@ class StageTask:
         Raises what the task, or the first of its parts that failed, raised; StageTimeout for a time limit.
         """
         each: Any = self._configured(run)
+        # What its artifact is not made from, as this run is configured, is kept from the body.
+        made_from = (*inputs_of(run.config, run.iteration, self.stage_name), _PARTS)
+        inputs = {name: value if name in made_from else None for name, value in inputs.items()}
         try:
             for value in inputs.values():
                 if isinstance(value, PrefectFutureList):
@@ -156,7 +161,7 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt():
-                    with device_slot(work.stage, gathers="parts" in inputs):
+                    with device_slot(work.stage, gathers=_PARTS in inputs):
                         body(work, **inputs)
                 ref = work.commit(_inputs(run, name, inputs))
             publish_stage(work, ref)

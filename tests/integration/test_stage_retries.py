@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 
 from data.resolve import resolve
-from infra.artifacts import ArtifactRef
+from infra.artifacts import ArtifactRef, manifest_of
 from infra.runs import freeze_run, load_run
 from infra.store import Store, StoreError, StoreUnavailable
 from tasks.errors import StageError
@@ -164,3 +164,34 @@ def test_a_time_limit_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
     saved = load_run(store, "a")
     assert saved is not None
     assert saved.timeout_seconds.evaluate == 60
+
+
+@pytest.mark.parametrize(
+    ("override", "reaches"), [("memory.replay_share=0.3", False), ("memory.penalty_weight=0.5", True)]
+)
+def test_what_an_artifact_is_not_made_from_does_not_reach_its_stage(
+    prefect_server: None, tmp_path: Path, override: str, reaches: bool
+) -> None:
+    handed: list[ArtifactRef | None] = []
+
+    def body(
+        work: Work, challenger: ArtifactRef, solver: ArtifactRef, earlier: ArtifactRef | None = None
+    ) -> None:
+        """A model."""
+        handed.append(earlier)
+        folder = tmp_path / "model"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        work.add_model(folder)
+
+    config = resolve("a", store=str(tmp_path / "store"), overrides=[override])
+    made = _called(
+        stage("train_challenger")(body),
+        Run(config=config, iteration=2),
+        challenger=MODEL,
+        solver=MODEL,
+        earlier=MODEL,
+    )
+    assert handed == [MODEL if reaches else None]
+    manifest = manifest_of(Store(config.store), made)
+    assert ("earlier" in manifest.inputs) is reaches

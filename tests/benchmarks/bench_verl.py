@@ -46,7 +46,7 @@ import json, sys
 
 if __name__ == "__main__":
     spec = json.load(open(sys.argv[1]))
-    from infra.trainers.verl.child import compose, longest_prompt
+    from infra.trainers.verl.child import compose
     if spec["cpu"]:
         from infra.trainers.verl.cpu.patience import wait_longer_for_ray
         wait_longer_for_ray()

@@ -173,6 +173,7 @@ class VerlTrainer:
         }
 
     def environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
+        """The variables that verl's processes want besides this process's own."""
         shared = {
             # A cluster of this training's own, with a key of its own that is written nowhere.
             **({} if self._config.ray_address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),

@@ -216,7 +216,7 @@ def _kept(number: int, truth: str | None = None) -> dict[str, Any]:
     return {
         "question_id": number,
         "question": f"q{number}",
-        "pseudo_label": f"a{number}",
+        "majority_answer": f"a{number}",
         "true_answer": truth,
     }
 
@@ -243,3 +243,9 @@ def test_no_more_labels_are_judged_than_asked_for_and_the_seed_decides_which(
     chosen = [set(judge_labels(Store(str(tmp_path)), config, seed, kept)[0]) for seed in (0, 0, 1)]
     assert [len(each) for each in chosen] == [4, 4, 4]
     assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_a_verdict_in_the_words_of_another_question_is_none() -> None:
+    assert verdict_of("VERDICT: RIGHT") is None
+    assert verdict_of("VERDICT: SAME", "RIGHT", "WRONG") is None
+    assert verdict_of("VERDICT: WRONG", "RIGHT", "WRONG") is False

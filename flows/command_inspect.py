@@ -19,6 +19,7 @@ _STAGE_OF_TABLE = {stage.kind: name for name, stage in STAGES.items() if stage.k
 _SIDE_TABLES = {
     "curriculum": "score_and_filter",
     "overlaps": "score_and_filter",
+    "memory": "score_and_filter",
     "probe": "train_challenger",
 }
 

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.store import FileDigest, Progress, Store, StoreError, file_sha256, shifted
-from infra.tables import parquet_bytes
+from infra.tables import parquet_bytes, parquet_table
 
 MANIFEST = "_manifest.json"
 PARTS = "_parts"
@@ -337,7 +336,7 @@ def read_table(store: Store, ref: ArtifactRef, side_table: str | None = None) ->
         check_size(store, path, file, None if content is None else len(content))
         if content is None or sha256(content) != file.sha256:
             raise DamagedArtifact(path, f"{ref.uri}/{file.name} does not have the sha256 of its manifest")
-        tables.append(pq.read_table(pa.BufferReader(content)))
+        tables.append(parquet_table(content))
     return pa.concat_tables(tables)
 
 

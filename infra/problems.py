@@ -8,13 +8,11 @@ that depends on the data.
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data import benchmarks
 from data.benchmark import BenchmarkError, Problem
@@ -22,7 +20,7 @@ from data.config import RunConfig
 from data.schemas import PROBLEMS
 from infra.artifacts import canonical_json, sha256
 from infra.store import Store, StoreError
-from infra.tables import parquet_bytes, table_of
+from infra.tables import parquet_bytes, parquet_table, table_of
 
 
 def digest_of(problems: Sequence[Problem]) -> str:
@@ -113,7 +111,7 @@ def _path(name: str, digest: str) -> str:
 
 def _parse(content: bytes) -> list[Problem] | None:
     try:
-        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
+        rows: list[dict[str, Any]] = parquet_table(content).to_pylist()
         return [Problem(**(row | {"accepted": tuple(row["accepted"])})) for row in rows]
     except (pa.ArrowException, OSError, TypeError, KeyError):
         return None

@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data.config import RunConfig
 from data.schemas import SCHEMAS
@@ -30,7 +29,7 @@ from infra.checkpoints import StoreCheckpoints
 from infra.damage import find_part_record, part_record_path, set_aside
 from infra.models import model_folder
 from infra.store import Store, StoreError
-from infra.tables import table_of
+from infra.tables import parquet_table, table_of
 from tasks.graph import STAGES, stage_seed
 
 
@@ -78,7 +77,7 @@ class Work:
         content = self.store.read(self.store.path_of(part.uri))
         if sha256(content) != part.digest:
             raise StoreError(f"{part.uri} does not have the sha256 of its record; remove it to make it again")
-        frame = pl.from_arrow(pq.read_table(pa.BufferReader(content)))
+        frame = pl.from_arrow(parquet_table(content))
         assert isinstance(frame, pl.DataFrame)
         return frame
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data.config import RunConfig
 from data.resolve import ConfigError
@@ -17,6 +16,7 @@ from flows.summary import FinishedStep, read_steps
 from infra.artifacts import ArtifactRef, Manifest, table_files
 from infra.runs import load_run, run_names
 from infra.store import Store, StoreError
+from infra.tables import parquet_table
 
 _NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
 """Settings in which the runs of one line may differ."""
@@ -75,7 +75,7 @@ class Run:
                 raise StoreError(
                     f"{self.store.uri_of(path)} is {len(content)} bytes long, its manifest says {file.bytes}"
                 )
-            parts.append(pq.read_table(pa.BufferReader(content), columns=columns and list(columns)))
+            parts.append(parquet_table(content, columns))
         frame: Any = pl.from_arrow(pa.concat_tables(parts))
         return frame
 

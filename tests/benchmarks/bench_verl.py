@@ -30,7 +30,7 @@ from infra.trainers.verl.trainer import VerlTrainer
 from tests.folder_checkpoints import FolderCheckpoints
 
 GROUP_SIZE, TOKENS, SEED = 4, 48, 7
-OURS = ("actor_rollout_ref.rollout.agent.", "reward.", "+rzero.")
+OURS = ("actor_rollout_ref.rollout.agent.", "reward.", "trainer.v1.sampler.", "+rzero.")
 """Settings that bare verl goes without: rzero's own agent loop and reward."""
 ROOT = Path(__file__).resolve().parents[2]
 

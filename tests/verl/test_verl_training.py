@@ -7,13 +7,14 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
 from data.config import GrpoConfig, SamplerConfig, TrainerConfig
 from data.schemas import METRICS, ROLLOUTS
 from infra.jobs import DeviceCrash
 from infra.samplers import SamplingParams, open_sampler
-from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from infra.trainers import Rollout, ScoredRollout, TrainingJob, TrainingResult, open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.verl import trainer as verl_trainer
 from tests.folder_checkpoints import FolderCheckpoints
@@ -34,6 +35,42 @@ def _job(model: Path, output: Path) -> TrainingJob:
     return TrainingJob("solver", model, PROMPTS, CONFIG, 7, output)
 
 
+# Relative, or absolute below one: verl's engine has another attention, sums in another order, and each
+# step starts from what the one before has rounded.
+TOLERANCE = {"policy_loss": 1e-4, "kl": 1e-4, "entropy": 1e-3, "gradient_norm": 1e-2, "clip_share": 0.0}
+
+
+def _the_local_learner_agrees(
+    model: Path, result: TrainingResult, drawn: Mapping[int, Sequence[Rollout]]
+) -> None:
+    """The rollouts that verl drew give `local`'s learner the same advantages, losses and gradient norms."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from infra.trainers.batches import Sequences
+    from infra.trainers.grpo import group_advantages
+    from infra.trainers.policy import load_policy
+    from infra.trainers.update import Learner
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    policy, _ = load_policy(model, torch.device("cpu"), torch.float32)
+    learner = Learner(policy, CONFIG)
+    for row in result.metrics.to_pylist():
+        step = row["step"]
+        rewards = torch.tensor([score.reward for score in _reward(drawn[step])], dtype=torch.float64)
+        groups = torch.tensor([rollout.group for rollout in drawn[step]])
+        advantages = group_advantages(rewards, groups, CONFIG.divide_by_std).tolist()
+        of_step = result.rollouts.filter(pc.field("step") == step)
+        assert of_step["advantage"].to_pylist() == pytest.approx(advantages, abs=1e-6)
+        sequences = [
+            Sequences(tuple(tokenizer(one.prompt)["input_ids"]), one.completion.token_ids)
+            for one in drawn[step]
+        ]
+        update = learner.update(sequences, advantages, tokenizer.pad_token_id, f"step {step}")
+        for name, tolerance in TOLERANCE.items():
+            assert row[name] == pytest.approx(update[name], rel=tolerance, abs=tolerance), (step, name)
+
+
 def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
     return [ScoredRollout(rollout.completion.text.count("4") / 24) for rollout in rollouts]
 
@@ -45,6 +82,11 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
 
     places = FolderCheckpoints(tmp_path / "store")
     jobs = []
+    drawn: dict[int, list[Rollout]] = {}
+
+    def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        drawn[rollouts[0].step] = list(rollouts)
+        return _reward(rollouts)
 
     class Watched(verl_trainer.DeviceJob):
         def __init__(self, *arguments: object) -> None:
@@ -58,13 +100,13 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
     monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
     trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python))
     with pytest.raises(DeviceCrash) as raised:
-        trainer.train(_job(tiny_model, tmp_path / "first"), _reward, places, kill_after_two)
+        trainer.train(_job(tiny_model, tmp_path / "first"), reward, places, kill_after_two)
     assert raised.value.retryable
     assert sorted(int(path.name) for path in places.root.iterdir()) == [1, 2]
 
     seen: list[int] = []
     result = trainer.train(
-        _job(tiny_model, tmp_path / "second"), _reward, places, lambda step, metrics: seen.append(step)
+        _job(tiny_model, tmp_path / "second"), reward, places, lambda step, metrics: seen.append(step)
     )
     assert result.resumed_from_step == 2
     assert seen == [3]
@@ -80,6 +122,7 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
     assert any(changed)
     for name in ("config.json", "tokenizer.json"):
         assert (result.model_dir / name).read_bytes() == (tiny_model / name).read_bytes()
+    _the_local_learner_agrees(tiny_model, result, drawn)
 
 
 def test_what_the_reward_function_raises_ends_the_training(

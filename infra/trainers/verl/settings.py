@@ -291,6 +291,8 @@ def _trainer(role: str, config: GrpoConfig, cluster: Cluster, paths: Paths) -> d
         "resume_mode": "auto",
         "max_actor_ckpt_to_keep": 2,
         "default_local_dir": str(paths.checkpoints),
+        "v1.sampler.custom_sampler.path": "pkg://infra.trainers.verl.replay",
+        "v1.sampler.custom_sampler.name": "PromptReplayBuffer",
     }
     return {f"trainer.{key}": value for key, value in trainer.items()}
 
@@ -327,7 +329,6 @@ def _cpu() -> dict[str, Any]:
         "actor_rollout_ref.rollout.free_cache_engine": False,
         "+actor_rollout_ref.rollout.enable_sleep_mode": False,
         "actor_rollout_ref.rollout.max_num_seqs": 64,
-        "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes": 64,
         "+actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls": (
             "infra.trainers.verl.cpu.worker.CpuWorkerExtension"
         ),

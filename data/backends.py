@@ -149,7 +149,8 @@ class TrainerConfig(Section):
     gpus_per_node: int = Field(
         0,
         ge=0,
-        description="verl: GPUs to use of each node of a Ray cluster; 0: as many as here.",
+        description="verl: GPUs to use of each node, or processes on a CPU; 0: as many GPUs as here, one "
+        "process.",
         json_schema_extra=NEVER,
     )
     ray_address: str | None = Field(

@@ -24,8 +24,9 @@ from data.config import GrpoConfig, TrainerConfig
 from infra.gpus import chosen_gpus
 from infra.jobs import interpreter
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
+from infra.trainers.verl.cluster import Paths, cluster_of
 from infra.trainers.verl.prompts import write_prompts
-from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+from infra.trainers.verl.settings import verl_settings
 from infra.trainers.verl.trainer import VerlTrainer
 from tests.folder_checkpoints import FolderCheckpoints
 
@@ -74,7 +75,7 @@ def ours(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
 def bare(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     """Seconds of each step, in bare verl."""
     gpus = chosen_gpus("trainer", trainer.gpus, trainer.device)
-    cluster, paths = Cluster(1, len(gpus), None), Paths(work / "model", work)
+    cluster, paths = cluster_of(trainer, gpus), Paths(work / "model", work)
     shutil.copytree(job.model_dir, paths.model)
     tokenizer = json.loads((paths.model / "tokenizer_config.json").read_text())
     (paths.model / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"chat_template": PLAIN}))
@@ -93,7 +94,7 @@ def bare(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     (work / "job.json").write_text(json.dumps({"settings": settings, "cpu": not gpus}))
     done = subprocess.run(
         [interpreter(trainer.python, "trainer.python"), str(work / "bare.py"), str(work / "job.json")],
-        env=os.environ | VerlTrainer(trainer).environment(gpus, paths) | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | VerlTrainer(trainer).environment(cluster, gpus, paths) | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,8 @@ from data.config import GrpoConfig, TrainerConfig
 from data.resolve import preset_names, resolve
 from infra.gpus import share_gpus
 from infra.jobs import DeviceJob
-from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+from infra.trainers.verl.cluster import Cluster, Paths
+from infra.trainers.verl.settings import verl_settings
 
 TIMEOUT_SECONDS = 900.0
 GPUS = (0, 1, 4, 8)
@@ -25,7 +26,7 @@ def _settings(preset: str, role: str, gpus: int, **trainer: Any) -> dict[str, An
         GrpoConfig(**{name: getattr(section, name) for name in GrpoConfig.model_fields}),
         TrainerConfig(**{**config.trainer.model_dump(), **trainer}),
         config.seed,
-        Cluster(nodes=1, gpus_per_node=used, address=None),
+        Cluster(1, used or 1, has_gpus=used > 0),
         PATHS,
         prompt_tokens=256,
         longest_context=None,

@@ -13,7 +13,8 @@ from typing import Any
 
 from infra.jobs.channel import Channel
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
-from infra.trainers.verl.settings import AGENT_LOOP, Cluster, Paths, verl_settings
+from infra.trainers.verl.cluster import Cluster, Paths
+from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
 
 def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-_LOOK_EVERY_SECONDS = 0.2
+_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 2.0
+_WAIT_SHARE = 0.05
 
 
 class PromptReplayBuffer(ReplayBuffer):
-    """verl's own, which looks for finished rollouts only every two seconds: as long as a small step takes."""
+    """verl's own, which looks for finished rollouts every two seconds: as long as a small step takes.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(poll_interval=_LOOK_EVERY_SECONDS, **options)
+    This one looks when a twentieth more time has gone by, so that little is lost, however long a step is,
+    and looking costs little.
+    """
+
+    def sample(self, *arguments: Any, **named: Any) -> Any:
+        """The rollouts of a step, once they are all there."""
+        self._asked = time.monotonic()
+        return super().sample(*arguments, **named)
+
+    def _wait_for_next_poll(self, *arguments: Any) -> Any:
+        waited = time.monotonic() - self._asked
+        self.poll_interval = min(max(_WAIT_SHARE * waited, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+        return super()._wait_for_next_poll(*arguments)

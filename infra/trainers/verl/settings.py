@@ -5,11 +5,10 @@ verl 0.9.1, its trainer "v1" in mode "sync": rollouts and training take turns on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.jobs.errors import DeviceSetupError
+from infra.trainers.verl.cluster import Cluster, Paths, check_fits
 
 if TYPE_CHECKING:
     from data.config import GrpoConfig, TrainerConfig
@@ -20,72 +19,6 @@ _SEEDS = 2**31
 _OFFLOAD_BELOW_GPUS = 4
 _CPU_SLOTS = 32
 """Cores that Ray is told of on a CPU: verl's actors each ask for one, and wait in silence for it."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What the training runs on; no GPUs a node: the CPU plugin."""
-
-    nodes: int
-    gpus_per_node: int
-    address: str | None
-
-    @property
-    def has_gpus(self) -> bool:
-        """Whether there is an accelerator at all."""
-        return self.gpus_per_node > 0
-
-    @property
-    def workers(self) -> int:
-        """Processes that train, one a GPU; one on a CPU."""
-        return self.nodes * max(1, self.gpus_per_node)
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where a training finds and leaves its files; with several nodes all of them see it."""
-
-    model: Path
-    work: Path
-
-    @property
-    def data(self) -> Path:
-        """The prompts of all steps, in order."""
-        return self.work / "prompts.parquet"
-
-    @property
-    def checkpoints(self) -> Path:
-        """verl's `global_step_<n>` folders."""
-        return self.work / "checkpoints"
-
-    @property
-    def metrics(self) -> Path:
-        """A JSON line for each step."""
-        return self.work / "metrics.jsonl"
-
-    @property
-    def address(self) -> Path:
-        """Where the stage listens, and the key it wants."""
-        return self.work / "address.json"
-
-    @property
-    def agent_loops(self) -> Path:
-        """The registration of the agent loop."""
-        return self.work / "agent_loops.yaml"
-
-
-def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:
-    """DeviceSetupError where verl cannot share out the batches of a step."""
-    if config.prompts_per_step % config.updates_per_step:
-        raise DeviceSetupError(
-            f"{role}.updates_per_step: verl needs it to divide prompts_per_step, "
-            f"{config.updates_per_step} does not divide {config.prompts_per_step}"
-        )
-    rollouts = config.prompts_per_step // config.updates_per_step * config.group_size
-    if rollouts % cluster.workers:
-        raise DeviceSetupError(
-            f"{role}: the {rollouts} rollouts of an update cannot be shared among {cluster.workers} GPUs"
-        )
 
 
 def verl_settings(
@@ -281,7 +214,7 @@ def _trainer(role: str, config: GrpoConfig, cluster: Cluster, paths: Paths) -> d
         "experiment_name": role,
         "logger": ["file"],
         "nnodes": cluster.nodes,
-        "n_gpus_per_node": max(1, cluster.gpus_per_node),
+        "n_gpus_per_node": cluster.workers_per_node,
         "total_epochs": 1,
         "total_training_steps": config.steps,
         # The last step is always saved: the model is made from it.
@@ -304,7 +237,7 @@ def _ray(cluster: Cluster) -> dict[str, Any]:
         # "local": whatever cluster this machine may be part of, it is not to be disturbed.
         "+ray_kwargs.ray_init.address": "local",
         "+ray_kwargs.ray_init.include_dashboard": False,
-        "+ray_kwargs.ray_init.num_gpus": max(1, cluster.gpus_per_node),
+        "+ray_kwargs.ray_init.num_gpus": cluster.workers_per_node,
     }
 
 

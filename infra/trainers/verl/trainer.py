@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from infra.model_check import check_model_directory
 from infra.trainers.folders import copy_model
 from infra.trainers.job import check_job
 from infra.trainers.protocol import Checkpoints, Reward, TrainingJob, TrainingResult
+from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record
 from infra.trainers.verl.scoring import ScoringService
-from infra.trainers.verl.settings import Cluster, Paths, check_fits
 
 _ENTRY = "infra.trainers.verl.child:train"
 _PACKAGES = ("data", "infra")
@@ -32,8 +33,6 @@ _LOOK_EVERY_SECONDS = 1.0
 # Unix sockets have short paths, and Ray puts some 66 characters below its folder.
 _LONGEST_RAY_FOLDER = 40
 _CPU_ENVIRONMENT = {
-    # The number that Ray is told of; nothing looks for a device behind it.
-    "CUDA_VISIBLE_DEVICES": "0",
     "VERL_PLATFORM": "cpu",
     "VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform",
     # verl registers its FSDP engine for accelerators only.
@@ -78,9 +77,7 @@ class VerlTrainer:
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, ROLLOUTS.empty_table(), METRICS.empty_table(), 0)
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
-        cluster = Cluster(
-            self._config.nodes, self._config.gpus_per_node or len(gpus), self._config.ray_address
-        )
+        cluster = cluster_of(self._config, gpus)
         check_fits(job.role, config, cluster)
         python = interpreter(self._config.python, "trainer.python")
         with _work_folder(self._config.work_folder) as work:
@@ -92,7 +89,7 @@ class VerlTrainer:
             write_prompts(job, prompts_file)
             messages: queue.Queue[Message] = queue.Queue()
             spec = self._spec(job, cluster, paths)
-            environment = self.environment(gpus, paths)
+            environment = self.environment(cluster, gpus, paths)
             with (
                 ScoringService(messages, paths.address, self._config.ray_address),
                 DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
@@ -156,6 +153,7 @@ class VerlTrainer:
             variables = {
                 "PYTHONPATH": str(paths.work / "packages"),
                 "VERL_FILE_LOGGER_PATH": str(paths.metrics),
+                **({} if cluster.has_gpus else _CPU_ENVIRONMENT),
             }
             ray["+ray_kwargs.ray_init.runtime_env.env_vars"] = variables
         return {
@@ -163,8 +161,7 @@ class VerlTrainer:
             "config": config.model_dump(mode="json"),
             "trainer": self._config.model_dump(mode="json"),
             "seed": job.seed,
-            "cluster": {"nodes": cluster.nodes, "gpus_per_node": cluster.gpus_per_node}
-            | {"address": cluster.address},
+            "cluster": asdict(cluster),
             "model": str(paths.model),
             "work": str(paths.work),
             "prompts": str(paths.data),
@@ -172,7 +169,7 @@ class VerlTrainer:
             "ray": ray,
         }
 
-    def environment(self, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
+    def environment(self, cluster: Cluster, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
         """The variables that verl's processes want besides this process's own."""
         shared = {
             # A cluster of this training's own, with a key of its own that is written nowhere.
@@ -181,9 +178,11 @@ class VerlTrainer:
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
             "HYDRA_FULL_ERROR": "1",
         }
-        if gpus or self._config.ray_address is not None:
+        if cluster.has_gpus:
             return shared | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
-        return shared | _CPU_ENVIRONMENT | {"OMP_NUM_THREADS": str(self._config.threads)}
+        # The numbers that Ray is told of; nothing looks for a device behind them.
+        numbers = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(cluster.workers_per_node)))}
+        return shared | _CPU_ENVIRONMENT | numbers | {"OMP_NUM_THREADS": str(self._config.threads)}
 
 
 @contextlib.contextmanager

@@ -12,10 +12,11 @@ from data.resolve import resolve
 from infra import layout
 from infra.gpus import chosen_gpus, replica_gpus, share_gpus
 from infra.jobs import DeviceSetupError
-from infra.trainers.verl.settings import Cluster, Paths, verl_settings
+from infra.trainers.verl.cluster import Cluster, Paths, cluster_of
+from infra.trainers.verl.settings import verl_settings
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
-EIGHT = Cluster(nodes=1, gpus_per_node=8, address=None)
+EIGHT = Cluster(nodes=1, workers_per_node=8)
 
 
 def _settings(cluster: Cluster = EIGHT, preset: str = "qwen3-4b", **trainer: Any) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_the_dtype_is_that_of_forward_and_backward_too() -> None:
 
 def test_a_micro_batch_divides_the_rollouts_of_a_worker() -> None:
     config = GrpoConfig(steps=1, prompts_per_step=8, group_size=4, micro_batch_size=64, max_tokens=8)
-    on_a_cpu = Cluster(1, 0, None)
+    on_a_cpu = Cluster(1, 1, has_gpus=False)
     settings = verl_settings(
         "solver", config, TrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
     )
@@ -90,15 +91,15 @@ def test_a_model_with_a_short_context_gets_shorter_completions() -> None:
 
 
 def test_few_gpus_offload_and_many_do_not() -> None:
-    one = _settings(Cluster(1, 1, None))
+    one = _settings(Cluster(1, 1))
     assert one[ACTOR + "fsdp_config.optimizer_offload"]
     assert not _settings()[ACTOR + "fsdp_config.optimizer_offload"]
-    assert not _settings(Cluster(1, 1, None), offload=False)[ACTOR + "fsdp_config.optimizer_offload"]
+    assert not _settings(Cluster(1, 1), offload=False)[ACTOR + "fsdp_config.optimizer_offload"]
 
 
 def test_a_cluster_is_joined_or_a_local_one_started_whatever_else_runs_here() -> None:
     assert _settings()["+ray_kwargs.ray_init.address"] == "local"
-    joined = _settings(Cluster(2, 8, "head:6379"))
+    joined = _settings(Cluster(2, 8, address="head:6379"))
     assert joined["+ray_kwargs.ray_init.address"] == "head:6379"
     assert joined["trainer.nnodes"] == 2
     assert "+ray_kwargs.ray_init.num_gpus" not in joined
@@ -188,3 +189,43 @@ def test_no_layout_interpreter_or_endpoint_enters_an_artifacts_key() -> None:
 def test_settings_of_other_backends_are_not_in_the_key_of_the_local_ones() -> None:
     assert set(resolve("a").sampler.key_values()) == {"backend", "device", "dtype", "batch_tokens", "threads"}
     assert set(resolve("a").trainer.key_values()) == {"backend", "device", "dtype", "threads"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "expected"),
+    [
+        ({}, (), Cluster(1, 1, has_gpus=False)),
+        ({"device": "cpu", "gpus_per_node": 2}, (), Cluster(1, 2, has_gpus=False)),
+        ({}, ("0", "1"), Cluster(1, 2)),
+        ({"gpus_per_node": 1}, ("0", "1"), Cluster(1, 1)),
+        (
+            {"ray_address": "head:6379", "nodes": 2, "work_folder": "/shared"},
+            ("0", "1"),
+            Cluster(2, 2, address="head:6379"),
+        ),
+        ({"ray_address": "head:6379", "gpus_per_node": 8}, (), Cluster(1, 8, address="head:6379")),
+        (
+            {"ray_address": "auto", "device": "cpu", "nodes": 3, "work_folder": "/shared"},
+            (),
+            Cluster(3, 1, has_gpus=False, address="auto"),
+        ),
+    ],
+)
+def test_the_workers_are_the_gpus_here_or_those_asked_for(
+    trainer: dict[str, Any], gpus: tuple[str, ...], expected: Cluster
+) -> None:
+    assert cluster_of(TrainerConfig(backend="verl", **trainer), gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "message"),
+    [
+        ({"ray_address": "head:6379"}, (), "gpus_per_node: this machine has no GPU; say how many"),
+        ({"gpus_per_node": 4}, ("0",), "gpus_per_node: 4, but this machine has 1"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_told_at_once(
+    trainer: dict[str, Any], gpus: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(DeviceSetupError, match=message):
+        cluster_of(TrainerConfig(backend="verl", **trainer), gpus)

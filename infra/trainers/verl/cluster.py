@@ -1,0 +1,98 @@
+"""What a verl training runs on and where its files are: pure, no verl, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.jobs.errors import DeviceSetupError
+
+if TYPE_CHECKING:
+    from data.config import GrpoConfig, TrainerConfig
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Its workers: the GPUs to use of each node, or processes of the CPU plugin where there are none."""
+
+    nodes: int
+    workers_per_node: int
+    has_gpus: bool = True
+    address: str | None = None
+
+    @property
+    def workers(self) -> int:
+        """Processes that train."""
+        return self.nodes * self.workers_per_node
+
+    @property
+    def named_workers(self) -> str:
+        """Them in the words of a message."""
+        return f"{self.workers} {'GPUs' if self.has_gpus else 'workers'}"
+
+
+def cluster_of(config: TrainerConfig, gpus: Sequence[str]) -> Cluster:
+    """What the configuration asks for, where this machine has these GPUs.
+
+    DeviceSetupError where it asks for GPUs that cannot be there, or does not say how many to use.
+    """
+    wanted, address = config.gpus_per_node, config.ray_address
+    on_cpu = not gpus and (config.device == "cpu" or address is None)
+    if on_cpu:
+        return Cluster(config.nodes, wanted or 1, False, address)
+    if not gpus and not wanted:
+        raise DeviceSetupError(
+            f"trainer.gpus_per_node: this machine has no GPU; say how many to use of each node of {address}"
+        )
+    if address is None and wanted > len(gpus):
+        raise DeviceSetupError(f"trainer.gpus_per_node: {wanted}, but this machine has {len(gpus)}")
+    return Cluster(config.nodes, wanted or len(gpus), True, address)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a training finds and leaves its files; with several nodes all of them see it."""
+
+    model: Path
+    work: Path
+
+    @property
+    def data(self) -> Path:
+        """The prompts of all steps, in order."""
+        return self.work / "prompts.parquet"
+
+    @property
+    def checkpoints(self) -> Path:
+        """verl's `global_step_<n>` folders."""
+        return self.work / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """A JSON line for each step."""
+        return self.work / "metrics.jsonl"
+
+    @property
+    def address(self) -> Path:
+        """Where the stage listens, and the key it wants."""
+        return self.work / "address.json"
+
+    @property
+    def agent_loops(self) -> Path:
+        """The registration of the agent loop."""
+        return self.work / "agent_loops.yaml"
+
+
+def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:
+    """DeviceSetupError where verl cannot share out the batches of a step."""
+    if config.prompts_per_step % config.updates_per_step:
+        raise DeviceSetupError(
+            f"{role}.updates_per_step: verl needs it to divide prompts_per_step, "
+            f"{config.updates_per_step} does not divide {config.prompts_per_step}"
+        )
+    rollouts = config.prompts_per_step // config.updates_per_step * config.group_size
+    if rollouts % cluster.workers:
+        raise DeviceSetupError(
+            f"{role}: the {rollouts} rollouts of an update cannot be shared among {cluster.named_workers}"
+        )

@@ -1,9 +1,10 @@
 """Device jobs: work that owns a GPU or all cores runs in a process of its own, maybe of another Python."""
 
 from infra.jobs.errors import DeviceCrash, DeviceError, DeviceHang, DeviceOutOfMemory, DeviceSetupError
-from infra.jobs.process import DeviceJob, Message, interpreter
+from infra.jobs.process import QUIET, DeviceJob, Message, interpreter
 
 __all__ = [
+    "QUIET",
     "DeviceCrash",
     "DeviceError",
     "DeviceHang",

@@ -36,7 +36,7 @@ from infra.jobs.reap import FD_VARIABLE, JOB_VARIABLE, end_processes
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("data", "infra")
-_QUIET = {
+QUIET = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -47,6 +47,7 @@ _QUIET = {
     # Titles of processes would be written over the environment that a job's processes are known by.
     "SPT_NOENV": "1",
 }
+"""Variables of every process of a job: nothing calls home."""
 _ENDING_SECONDS = 20.0
 _PATIENCE_SECONDS = 5.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -112,7 +113,7 @@ class DeviceJob:
             [python, "-m", "infra.jobs.child", str(job_file)],
             cwd=self.folder,
             env=inherited
-            | _QUIET
+            | QUIET
             | dict(environment or {})
             | {JOB_VARIABLE: self._id, FD_VARIABLE: str(write_end), "PYTHONPATH": os.pathsep.join(path)},
             stdin=subprocess.PIPE,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import socket
 import subprocess
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,8 @@ from pathlib import Path
 import pytest
 
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
+RAY = ("-m", "ray.scripts.scripts")
+NODE_START_SECONDS = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +44,36 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = TinyModelConfig(training_steps=60, batch_size=32, solver_terms=4, held_out_per_length=3)
     pretrain(recipe, 0, folder, 1, lambda step, metrics: None)
     return folder
+
+
+@pytest.fixture
+def two_nodes(python: str, monkeypatch: pytest.MonkeyPatch, _nothing_is_left: None) -> Iterator[str]:
+    """A Ray cluster of two nodes on this machine that asks for a token; its address."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    host = _said_by(python, "-c", "import ray; print(ray.util.get_node_ip_address())").strip()
+    with socket.socket() as free:
+        free.bind((host, 0))
+        address = f"{host}:{free.getsockname()[1]}"
+    node = ["start", "--block", "--num-gpus=1", "--num-cpus=32", "--object-store-memory=300000000"]
+    # Unix sockets have short paths.
+    with tempfile.TemporaryDirectory(prefix="rz-", ignore_cleanup_errors=True) as folder:
+        head = ["--head", f"--port={address.rpartition(':')[2]}", f"--temp-dir={folder}"]
+        head.append("--include-dashboard=false")
+        with contextlib.ExitStack() as nodes:
+            for options, count in ((head, 1), ([f"--address={address}"], 2)):
+                process = subprocess.Popen([python, *RAY, *node, *options], stdout=subprocess.DEVNULL)
+                nodes.callback(process.wait)
+                nodes.callback(process.terminate)
+                deadline = time.monotonic() + NODE_START_SECONDS
+                while _said_by(python, *RAY, "status", f"--address={address}").count(" node_") < count:
+                    assert process.poll() is None
+                    assert time.monotonic() < deadline
+            yield address
+
+
+def _said_by(python: str, *arguments: str) -> str:
+    return subprocess.run([python, *arguments], capture_output=True, text=True, check=False).stdout
 
 
 def _processes_of(mark: str) -> dict[int, str]:

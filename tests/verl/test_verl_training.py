@@ -12,7 +12,7 @@ import pytest
 
 from data.config import GrpoConfig, SamplerConfig, TrainerConfig
 from data.schemas import METRICS, ROLLOUTS
-from infra.jobs import DeviceCrash
+from infra.jobs import DeviceCrash, DeviceSetupError
 from infra.samplers import SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, TrainingResult, open_trainer
 from infra.trainers.errors import RewardError
@@ -98,7 +98,8 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
             os.kill(jobs[0].pid, signal.SIGKILL)
 
     monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
-    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python))
+    # Two workers: FSDP's shards in the checkpoints and in the model, and an engine each.
+    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python, gpus_per_node=2))
     with pytest.raises(DeviceCrash) as raised:
         trainer.train(_job(tiny_model, tmp_path / "first"), reward, places, kill_after_two)
     assert raised.value.retryable
@@ -123,6 +124,47 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
     for name in ("config.json", "tokenizer.json"):
         assert (result.model_dir / name).read_bytes() == (tiny_model / name).read_bytes()
     _the_local_learner_agrees(tiny_model, result, drawn)
+
+
+def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
+    two_nodes: str, python: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    trainer = open_trainer(
+        TrainerConfig(
+            backend="verl",
+            device="cpu",
+            dtype="bfloat16",
+            python=python,
+            lora_rank=4,
+            ray_address=two_nodes,
+            nodes=2,
+            work_folder=str(tmp_path),
+        )
+    )
+    places = FolderCheckpoints(tmp_path / "store")
+    result = trainer.train(_job(tiny_model, tmp_path / "out"), _reward, places, lambda step, metrics: None)
+    assert result.metrics["step"].to_pylist() == [1, 2, 3]
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_model, result.model_dir))
+    assert before.keys() == after.keys()
+    changed = {name for name, value in before.items() if not value.equal(after[name])}
+    # Adapters stand beside linear layers alone.
+    assert changed == {name for name in before if "_proj." in name}
+    assert not list(tmp_path.glob("rzero-verl-*"))
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_line(python: str, tiny_model: Path, tmp_path: Path) -> None:
+    trainer = open_trainer(
+        TrainerConfig(backend="verl", device="cpu", python=python, ray_address="127.0.0.1:1")
+    )
+    with pytest.raises(DeviceSetupError, match=r"trainer\.ray_address: 127\.0\.0\.1:1: .*Timed out"):
+        trainer.train(
+            _job(tiny_model, tmp_path / "out"),
+            _reward,
+            FolderCheckpoints(tmp_path / "store"),
+            lambda step, metrics: None,
+        )
 
 
 def test_what_the_reward_function_raises_ends_the_training(

@@ -7,14 +7,18 @@ the metrics file.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.jobs.channel import Channel
+from infra.jobs.channel import BadInput, Channel
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
 from infra.trainers.verl.cluster import Cluster, Paths
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
+
+_ANSWER_SECONDS = 120.0
 
 
 def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
@@ -31,16 +35,21 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         spec["role"], config, trainer, spec["seed"], cluster, paths, prompt_tokens, longest
     )
     settings |= spec["ray"]
+    if cluster.address is not None:
+        # Processes that the cluster starts for this job are known as its own, too.
+        settings["+ray_kwargs.ray_init.runtime_env.env_vars"][JOB_VARIABLE] = os.environ[JOB_VARIABLE]
     paths.agent_loops.write_text(
         f"- name: {AGENT_LOOP}\n  _target_: infra.trainers.verl.agent_loop.PromptAgentLoop\n"
     )
     composed = compose(settings)
     channel.say("composed")
+    if cluster.address is not None:
+        check_reachable(cluster.address)
     if not cluster.has_gpus:
         from infra.trainers.verl.cpu.patience import wait_longer_for_ray
 
         wait_longer_for_ray()
-    run(composed)
+    run(composed, joined=cluster.address is not None)
     channel.say("trained")
     from infra.trainers.verl.merge import write_merged
     from infra.trainers.verl.state import step_folder
@@ -67,6 +76,21 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         except Exception as error:
             problems[name] = f"{type(error).__name__}: {error}"
     return problems
+
+
+def check_reachable(address: str) -> None:
+    """BadInput where no Ray cluster answers there: `ray.init` would try again for ever."""
+    # A client's address ("ray://…") is another protocol, of which `ray status` knows nothing.
+    if address.startswith("ray://"):
+        return
+    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+        said = (asked.stdout + asked.stderr).strip().splitlines()
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"trainer.ray_address: {address} gave no answer in {_ANSWER_SECONDS:g} s") from None
+    if asked.returncode:
+        raise BadInput(f"trainer.ray_address: {address}: {said[-1][:400] if said else 'no answer'}")
 
 
 def longest_prompt(model_dir: Path, prompts_file: str) -> int:
@@ -105,8 +129,8 @@ def _has(config: Any, dotted: str) -> bool:
     return True
 
 
-def run(config: Any) -> None:
-    """What `python -m verl.trainer.main_ppo` does with a configuration."""
+def run(config: Any, joined: bool) -> None:
+    """What `python -m verl.trainer.main_ppo` does with a configuration; `joined`: on a cluster of others."""
     import ray
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
     from verl.utils.device import auto_set_device
@@ -114,13 +138,51 @@ def run(config: Any) -> None:
     auto_set_device(config)
     _validate(config)
     job_id = os.environ[JOB_VARIABLE]
+    runner = _HeldRunner(TaskRunnerV1)
     try:
-        run_ppo(config, task_runner_class=TaskRunnerV1)
+        run_ppo(config, task_runner_class=runner)
     finally:
-        # Ray kills the engines, which then cannot give back what they share.
         shared = shared_memory_of(job_id)
+        if joined:
+            _give_back_on_all_nodes(job_id)
         ray.shutdown()
         give_back(shared)
+
+
+class _HeldRunner:
+    """verl's runner, which owns the engines, held until they have been asked what they share.
+
+    Ray kills them with the last handle to it, and they cannot give anything back then.
+    """
+
+    def __init__(self, actor_class: Any) -> None:
+        self._actor_class = actor_class
+        self._handle: Any = None
+
+    def remote(self) -> Any:
+        """Called by verl."""
+        self._handle = self._actor_class.remote()
+        return self._handle
+
+
+def _give_back_on_all_nodes(job_id: str) -> None:
+    """Remove the names of what the job's processes share; they still have it until they end."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if not ray.is_initialized():
+        return
+
+    @ray.remote(num_cpus=0)
+    def give_back_here() -> None:
+        give_back(shared_memory_of(job_id))
+
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    asked = [
+        give_back_here.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        for node in nodes
+    ]
+    ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
 
 
 def _validate(config: Any) -> None:

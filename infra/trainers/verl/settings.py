@@ -102,6 +102,8 @@ def _model(trainer: TrainerConfig, paths: Paths) -> dict[str, Any]:
         "actor_rollout_ref.model.lora_rank": trainer.lora_rank,
         "actor_rollout_ref.model.lora_alpha": trainer.lora_alpha,
         "actor_rollout_ref.model.target_modules": "all-linear",
+        # Engines are sent the base with the adapters folded in: they draw faster so.
+        "actor_rollout_ref.model.lora.merge": trainer.lora_rank > 0,
     }
 
 
@@ -187,8 +189,8 @@ def _rollout(
         "log_prob_micro_batch_size_per_gpu": config.micro_batch_size,
         "log_prob_use_dynamic_bsz": True,
         "log_prob_max_token_len_per_gpu": config.micro_batch_size * context,
-        # LoRA's adapters go to the engine by themselves: it needs the base from its file.
-        "load_format": "safetensors" if trainer.lora_rank else "dummy",
+        # The first weights come from the trainer, as all others do.
+        "load_format": "dummy",
         "agent.default_agent_loop": AGENT_LOOP,
         "agent.agent_loop_config_path": str(paths.agent_loops),
         "agent.num_workers": 1 if not cluster.has_gpus else 8,
@@ -232,21 +234,24 @@ def _trainer(role: str, config: GrpoConfig, cluster: Cluster, paths: Paths) -> d
 
 def _ray(cluster: Cluster) -> dict[str, Any]:
     if cluster.address is not None:
+        # What it has was said when it was started.
         return {"+ray_kwargs.ray_init.address": cluster.address}
-    return {
+    local = {
         # "local": whatever cluster this machine may be part of, it is not to be disturbed.
         "+ray_kwargs.ray_init.address": "local",
         "+ray_kwargs.ray_init.include_dashboard": False,
         "+ray_kwargs.ray_init.num_gpus": cluster.workers_per_node,
     }
+    if not cluster.has_gpus:
+        local["ray_kwargs.ray_init.num_cpus"] = _CPU_SLOTS
+        local["+ray_kwargs.ray_init.object_store_memory"] = 512 * 1024 * 1024
+    return local
 
 
 def _cpu() -> dict[str, Any]:
     """What differs where there is no accelerator: see cpu/platform.py."""
     return {
         "trainer.device": "cpu",
-        "ray_kwargs.ray_init.num_cpus": _CPU_SLOTS,
-        "+ray_kwargs.ray_init.object_store_memory": 512 * 1024 * 1024,
         "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
         "actor_rollout_ref.model.use_remove_padding": False,
         "actor_rollout_ref.model.enable_gradient_checkpointing": False,

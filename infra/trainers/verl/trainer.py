@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 from data.config import GrpoConfig, TrainerConfig
 from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
 from infra.gpus import chosen_gpus
-from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
+from infra.jobs import QUIET, DeviceCrash, DeviceJob, Message, interpreter
 from infra.model_check import check_model_directory
 from infra.trainers.folders import copy_model
 from infra.trainers.job import check_job
@@ -153,6 +154,7 @@ class VerlTrainer:
             variables = {
                 "PYTHONPATH": str(paths.work / "packages"),
                 "VERL_FILE_LOGGER_PATH": str(paths.metrics),
+                **QUIET,
                 **({} if cluster.has_gpus else _CPU_ENVIRONMENT),
             }
             ray["+ray_kwargs.ray_init.runtime_env.env_vars"] = variables
@@ -173,7 +175,7 @@ class VerlTrainer:
         """The variables that verl's processes want besides this process's own."""
         shared = {
             # A cluster of this training's own, with a key of its own that is written nowhere.
-            **({} if self._config.ray_address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+            **(_token_mode() if cluster.address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
             "VERL_FILE_LOGGER_PATH": str(paths.metrics),
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
             "HYDRA_FULL_ERROR": "1",
@@ -183,6 +185,14 @@ class VerlTrainer:
         # The numbers that Ray is told of; nothing looks for a device behind them.
         numbers = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(cluster.workers_per_node)))}
         return shared | _CPU_ENVIRONMENT | numbers | {"OMP_NUM_THREADS": str(self._config.threads)}
+
+
+def _token_mode() -> dict[str, str]:
+    """`ray start` asks for this user's token once there is one; whoever joins has to be told to show it."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return {}
+    told = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return {"RAY_AUTH_MODE": "token"} if told or (Path.home() / ".ray" / "auth_token").is_file() else {}
 
 
 @contextlib.contextmanager

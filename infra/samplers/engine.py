@@ -40,7 +40,9 @@ def engine_options(config: SamplerConfig, model_dir: Path) -> dict[str, Any]:
 
 
 def engine_gpus(config: SamplerConfig) -> list[tuple[str, ...]]:
-    """The GPUs of each replica; DeviceSetupError where the layout cannot be."""
+    """The GPUs of each replica, none where they share the cores; DeviceSetupError where it cannot be."""
+    if config.device == "cpu":
+        return [()] * max(1, config.replicas)
     gpus = chosen_gpus("sampler", config.gpus, config.device)
     return replica_gpus("sampler", gpus, config.tensor_parallel, config.replicas)
 

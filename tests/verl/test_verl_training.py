@@ -180,9 +180,20 @@ def test_what_the_reward_function_raises_ends_the_training(
         )
 
 
-@pytest.mark.parametrize("backend", ["vllm", "server"])
-def test_an_engine_draws_what_its_seeds_say(backend: str, python: str, tiny_model: Path) -> None:
-    config = SamplerConfig(backend=backend, device="cpu", python=python, eager=True)
+@pytest.mark.parametrize(
+    ("backend", "replicas", "tensor_parallel"), [("vllm", 1, 1), ("vllm", 2, 2), ("server", 2, 1)]
+)
+def test_an_engine_draws_what_its_seeds_say(
+    backend: str, replicas: int, tensor_parallel: int, python: str, tiny_model: Path
+) -> None:
+    config = SamplerConfig(
+        backend=backend,
+        device="cpu",
+        python=python,
+        eager=True,
+        replicas=replicas,
+        tensor_parallel=tensor_parallel,
+    )
     params = SamplingParams(max_tokens=16, samples=3)
     with open_sampler(config, tiny_model) as sampler:
         first = sampler.sample(PROMPTS, params, [1, 2, 3])

@@ -20,7 +20,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-verl up down test test-verl faults lint format bench clean
+.PHONY: help demo demo-verl up down test test-verl faults lint format bench bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,10 @@ bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; th
 	$(BIN)/python -m tests.benchmarks.bench_scoring
 	$(BIN)/python -m tests.benchmarks.bench_sampler
 	$(BIN)/python -m tests.benchmarks.bench_orchestration
+
+bench-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Sampling and training against bare vLLM and bare verl (MODEL=a model directory).
+	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_vllm $(MODEL)
+	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_verl $(MODEL)
 
 clean: ## Remove the environment and the caches; the store stays.
 	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -127,10 +128,18 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
 
 
 def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
-    two_nodes: str, python: str, tiny_model: Path, tmp_path: Path
+    two_nodes: str, python: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.torch import load_file
 
+    told = []
+
+    class Watched(verl_trainer.DeviceJob):
+        def __init__(self, name: str, entry: str, spec: Mapping[str, Any], *others: Any) -> None:
+            super().__init__(name, entry, spec, *others)
+            told.append(spec)
+
+    monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
     trainer = open_trainer(
         TrainerConfig(
             backend="verl",
@@ -151,6 +160,8 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     changed = {name for name, value in before.items() if not value.equal(after[name])}
     # Adapters stand beside linear layers alone.
     assert changed == {name for name in before if "_proj." in name}
+    # The other machines of a cluster see the shared folder alone, which is empty again at the end.
+    assert all(Path(told[0][name]).is_relative_to(tmp_path) for name in ("model", "work", "prompts"))
     assert not list(tmp_path.glob("rzero-verl-*"))
 
 

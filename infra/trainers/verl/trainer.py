@@ -82,7 +82,7 @@ class VerlTrainer:
         check_fits(job.role, config, cluster)
         python = interpreter(self._config.python, "trainer.python")
         with _work_folder(self._config.work_folder) as work:
-            paths = Paths(job.model_dir.resolve(), work)
+            paths = Paths(self._model(job.model_dir, work), work)
             paths.checkpoints.mkdir()
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
@@ -139,6 +139,14 @@ class VerlTrainer:
             elif message.kind == "done":
                 record.check_complete()
                 return
+
+    def _model(self, model_dir: Path, work: Path) -> Path:
+        """Where the workers find the model: other machines' do in the folder that all of them share."""
+        if self._config.ray_address is None or self._config.work_folder is None:
+            return model_dir.resolve()
+        shared = work / "model"
+        copy_model(model_dir, shared)
+        return shared
 
     def _spec(self, job: TrainingJob, cluster: Cluster, paths: Paths) -> dict[str, Any]:
         config = GrpoConfig(**{name: getattr(job.config, name) for name in GrpoConfig.model_fields})

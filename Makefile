@@ -85,6 +85,7 @@ bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; th
 	$(BIN)/python -m tests.benchmarks.bench_orchestration
 
 bench-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Sampling and training against bare vLLM and bare verl (MODEL=a model directory).
+	@test -d "$(MODEL)" || { echo "bench-verl: say which model: make bench-verl MODEL=<a model directory>"; exit 2; }
 	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_vllm $(MODEL)
 	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_verl $(MODEL)
 

@@ -76,7 +76,7 @@ def test_the_samples_of_a_problem_are_different_draws(measured: Path) -> None:
     different = sampled.group_by("benchmark", "problem_id").agg(pl.col("completion").n_unique())
     # To what is no sum the model mostly gives no answer, in the same words: not all draws can differ.
     assert different["completion"].min() > 1
-    assert different["completion"].max() > 8
+    assert different["completion"].median() > 8
 
 
 def test_figures_are_the_means_of_the_table(measured: Path) -> None:

@@ -30,7 +30,7 @@ def python() -> str:
         [found, "-c", "from importlib.metadata import version; version('verl')"], check=False
     )
     if asked.returncode:
-        pytest.skip(f"{found} has no verl: run `make test-verl`")
+        pytest.fail(f"${PYTHON_VARIABLE} names {found}, which has no verl: run `make test-verl`")
     return found
 
 

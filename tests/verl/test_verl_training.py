@@ -13,7 +13,7 @@ import pytest
 
 from data.config import GrpoConfig, SamplerConfig, TrainerConfig
 from data.schemas import METRICS, ROLLOUTS
-from infra.jobs import DeviceCrash, DeviceSetupError
+from infra.jobs import DeviceCrash, DeviceJob, DeviceSetupError
 from infra.samplers import SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, TrainingResult, open_trainer
 from infra.trainers.errors import RewardError
@@ -29,7 +29,22 @@ CONFIG = GrpoConfig(
     learning_rate=1e-3,
     checkpoint_every_steps=1,
 )
+Started = list[tuple[DeviceJob, Mapping[str, Any]]]
 PROMPTS = ["<|solver|>37+5-8\n", "<|solver|>22+5-9\n", "<|solver|>41+5\n"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    """The jobs that the trainer starts, each with what it is told."""
+    found: Started = []
+
+    class Watched(DeviceJob):
+        def __init__(self, name: str, entry: str, spec: Mapping[str, Any], *others: Any) -> None:
+            super().__init__(name, entry, spec, *others)
+            found.append((self, spec))
+
+    monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
+    return found
 
 
 def _job(model: Path, output: Path) -> TrainingJob:
@@ -77,28 +92,21 @@ def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
 
 
 def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_the_local_ones(
-    python: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: Started, python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM
 
     places = FolderCheckpoints(tmp_path / "store")
-    jobs = []
     drawn: dict[int, list[Rollout]] = {}
 
     def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
         drawn[rollouts[0].step] = list(rollouts)
         return _reward(rollouts)
 
-    class Watched(verl_trainer.DeviceJob):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
-            jobs.append(self)
-
     def kill_after_two(step: int, metrics: Mapping[str, float]) -> None:
         if step == 2:
-            os.kill(jobs[0].pid, signal.SIGKILL)
+            os.kill(started[0][0].pid, signal.SIGKILL)
 
-    monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
     # Two workers: FSDP's shards in the checkpoints and in the model, and an engine each.
     trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python, gpus_per_node=2))
     with pytest.raises(DeviceCrash) as raised:
@@ -128,18 +136,10 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
 
 
 def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
-    two_nodes: str, python: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_nodes: str, started: Started, python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file
 
-    told = []
-
-    class Watched(verl_trainer.DeviceJob):
-        def __init__(self, name: str, entry: str, spec: Mapping[str, Any], *others: Any) -> None:
-            super().__init__(name, entry, spec, *others)
-            told.append(spec)
-
-    monkeypatch.setattr(verl_trainer, "DeviceJob", Watched)
     trainer = open_trainer(
         TrainerConfig(
             backend="verl",
@@ -161,7 +161,8 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     # Adapters stand beside linear layers alone.
     assert changed == {name for name in before if "_proj." in name}
     # The other machines of a cluster see the shared folder alone, which is empty again at the end.
-    assert all(Path(told[0][name]).is_relative_to(tmp_path) for name in ("model", "work", "prompts"))
+    ((_, told),) = started
+    assert all(Path(told[name]).is_relative_to(tmp_path) for name in ("model", "work", "prompts"))
     assert not list(tmp_path.glob("rzero-verl-*"))
 
 
@@ -192,7 +193,8 @@ def test_what_the_reward_function_raises_ends_the_training(
 
 
 @pytest.mark.parametrize(
-    ("backend", "replicas", "tensor_parallel"), [("vllm", 1, 1), ("vllm", 2, 2), ("server", 2, 1)]
+    ("backend", "replicas", "tensor_parallel"),
+    [("vllm", 1, 1), ("vllm", 2, 2), ("server", 1, 1), ("server", 2, 1)],
 )
 def test_an_engine_draws_what_its_seeds_say(
     backend: str, replicas: int, tensor_parallel: int, python: str, tiny_model: Path

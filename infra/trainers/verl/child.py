@@ -36,6 +36,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     )
     settings |= spec["ray"]
     if cluster.address is not None:
+        check_reachable(cluster.address)
         # Processes that the cluster starts for this job are known as its own, too.
         settings["+ray_kwargs.ray_init.runtime_env.env_vars"][JOB_VARIABLE] = os.environ[JOB_VARIABLE]
     paths.agent_loops.write_text(
@@ -43,8 +44,6 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     )
     composed = compose(settings)
     channel.say("composed")
-    if cluster.address is not None:
-        check_reachable(cluster.address)
     if not cluster.has_gpus:
         from infra.trainers.verl.cpu.patience import wait_longer_for_ray
 

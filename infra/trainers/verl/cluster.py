@@ -27,11 +27,6 @@ class Cluster:
         """Processes that train."""
         return self.nodes * self.workers_per_node
 
-    @property
-    def named_workers(self) -> str:
-        """Them in the words of a message."""
-        return f"{self.workers} {'GPUs' if self.has_gpus else 'workers'}"
-
 
 def cluster_of(config: TrainerConfig, gpus: Sequence[str]) -> Cluster:
     """What the configuration asks for, where this machine has these GPUs.
@@ -93,6 +88,7 @@ def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:
         )
     rollouts = config.prompts_per_step // config.updates_per_step * config.group_size
     if rollouts % cluster.workers:
+        named = "GPUs" if cluster.has_gpus else "processes"
         raise DeviceSetupError(
-            f"{role}: the {rollouts} rollouts of an update cannot be shared among {cluster.named_workers}"
+            f"{role}: the {rollouts} rollouts of an update cannot be shared among {cluster.workers} {named}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import socket
@@ -217,9 +216,12 @@ def test_a_directory_that_is_no_causal_language_model_is_told(
         open_sampler(config, other)
 
 
-def test_an_environment_without_vllm_is_told(model_dir: Path) -> None:
-    if importlib.util.find_spec("vllm") is not None:
-        pytest.skip("this environment has vLLM")
-    config = SamplerConfig(backend="vllm", device="cpu", python=sys.executable)
+def test_an_environment_without_vllm_is_told(model_dir: Path, tmp_path: Path) -> None:
+    # This environment may have it: whatever starts here finds none.
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['vllm'] = None")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}" exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    config = SamplerConfig(backend="vllm", device="cpu", python=str(python))
     with pytest.raises(DeviceSetupError, match="has no package 'vllm'"):
         open_sampler(config, model_dir)

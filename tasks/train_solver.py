@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.prompts import Prompts
-from infra.artifacts import ArtifactRef
+from infra.artifacts.artifact import ArtifactRef
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
-from tasks.errors import StageError
 from tasks.rewards.solver import solver_rewards
-from tasks.stage import stage
-from tasks.training import add_training, step_reporter
+from tasks.stage.errors import StageError
+from tasks.stage.task import stage
+from tasks.stage.training import add_training, step_reporter
+from tasks.stage.work import Work
 from tasks.voting.equivalence import Grader
 from tasks.voting.extraction import solver_answer
-from tasks.work import Work
 
 
 @stage("train_solver")

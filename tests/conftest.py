@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.deployed import Deployed
-from tests.small_run import small_overrides
+from tests.support.deployed import Deployed
+from tests.support.small_run import small_overrides
 
 # Before torch, transformers or Prefect are imported by anything.
 os.environ.update(

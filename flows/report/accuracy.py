@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tasks.scores import Interval, bootstrap
+from tasks.grading.scores import Interval, bootstrap
 
 MEASURES = ("pass@1", "maj@k", "greedy")
 COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "correct", "majority_correct")

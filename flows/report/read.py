@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from data.config import RunConfig
 from data.resolve import ConfigError
-from flows.summary import FinishedStep, read_steps
-from infra.artifacts import ArtifactRef, Manifest, table_files
-from infra.runs import load_run, run_names
-from infra.store import Store, StoreError
-from infra.tables import parquet_table
+from flows.commands.summary import FinishedStep, read_steps
+from infra.artifacts.artifact import ArtifactRef, Manifest, table_files
+from infra.artifacts.runs import load_run, run_names
+from infra.store.store import Store, StoreError
+from infra.store.tables import parquet_table
 
 _NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
 """Settings in which the runs of one line may differ."""

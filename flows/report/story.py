@@ -10,6 +10,7 @@ from urllib.parse import quote
 import polars as pl
 import yaml
 
+from flows.commands.summary import summary_rows
 from flows.report import accuracy as acc
 from flows.report import charts_labels as cl
 from flows.report import charts_questions as cq
@@ -20,8 +21,7 @@ from flows.report.markup import Html, element, join, number, percent, size, tabl
 from flows.report.page import Section, render
 from flows.report.read import Line, Run, collect, config_differences, lines_of
 from flows.report.samples import sample_section
-from flows.summary import summary_rows
-from infra.store import Store
+from infra.store.store import Store
 
 _CONFIG_WIDTH = 110
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
-from infra.memory import OutOfMemory, free_memory, is_out_of_memory
+from infra.machine.memory import OutOfMemory, free_memory, is_out_of_memory
 from infra.samplers.drawing import draw, row_keys, uniforms
 from infra.samplers.keyvalue import KeyValueCache, has_plain_attention
 from infra.samplers.protocol import SamplingParams

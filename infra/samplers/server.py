@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from infra.artifacts.model_check import check_model_directory
 from infra.jobs import DeviceCrash, DeviceError, DeviceSetupError
-from infra.model_check import check_model_directory
 from infra.samplers.protocol import Completion, SamplingParams
 from infra.samplers.servers import OwnServers
 

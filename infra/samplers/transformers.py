@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from infra.model_check import ModelDirectoryError
+from infra.artifacts.model_check import ModelDirectoryError
 from infra.samplers.protocol import Completion, SamplingParams
 
 if TYPE_CHECKING:

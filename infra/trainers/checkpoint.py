@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from infra.tables import parquet_bytes
+from infra.store.tables import parquet_bytes
 from infra.trainers.errors import CheckpointError
 from infra.trainers.job import fingerprint
 from infra.trainers.protocol import TrainingJob

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from infra.memory import is_out_of_memory
+from infra.machine.memory import is_out_of_memory
 from infra.trainers.errors import OutOfMemoryError
 
 _settings: Any = torch.utils.deterministic

@@ -21,7 +21,7 @@ from data.schemas import METRICS, ROLLOUTS
 from infra.samplers.decoding import decode
 from infra.samplers.protocol import Completion, SamplingParams
 from infra.samplers.transformers import completion_texts, eos_token_ids
-from infra.tables import table_of
+from infra.store.tables import table_of
 from infra.trainers.batches import Sequences
 from infra.trainers.checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from infra.trainers.device import device_work, training_device

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data.schemas import METRICS, ROLLOUTS
 from data.seeds import derive_seed
-from infra.tables import table_of
+from infra.store.tables import table_of
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Reward, Rollout, ScoredRollout
 

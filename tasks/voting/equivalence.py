@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-from tasks.voting.forms import Form, Status, agree, read
-from tasks.voting.workers import Outcome, WorkerPool
+from tasks.voting.pool.workers import Outcome, WorkerPool
+from tasks.voting.reading.forms import Form, Status, agree, read
 
 LARGEST_MEMO = 200_000
 _OUT_OF_LIMITS = frozenset(("timeout", "memory", "died"))

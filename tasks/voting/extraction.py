@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.voting.lexicon import PLACEHOLDER_ANSWERS, PLACEHOLDER_QUESTIONS
+from tasks.voting.reading.lexicon import PLACEHOLDER_ANSWERS, PLACEHOLDER_QUESTIONS
 
 MAX_QUESTION_CHARACTERS = 4000
 MAX_ANSWER_CHARACTERS = 300

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tasks.voting.equivalence import Grader, Reading
-from tasks.voting.forms import Status
+from tasks.voting.reading.forms import Status
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.small_run import SMALL_RUN
+from tests.support.small_run import SMALL_RUN
 
 MINUTE = 60.0
 
@@ -43,7 +43,7 @@ class Clock:
 
     def watch(self) -> None:
         """Time every body, from now on: it runs between the look into the store and the commit."""
-        from tasks import stage as stage_module
+        from tasks.stage import task as stage_module
 
         real = stage_module.Work
 

@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.config import GrpoConfig, TrainerConfig
-from infra.gpus import chosen_gpus
 from infra.jobs import interpreter
+from infra.machine.gpus import chosen_gpus
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.verl.cluster import Paths, cluster_of
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.settings import verl_settings
 from infra.trainers.verl.trainer import VerlTrainer
-from tests.folder_checkpoints import FolderCheckpoints
+from tests.support.folder_checkpoints import FolderCheckpoints
 
 GROUP_SIZE, TOKENS, SEED = 4, 48, 7
 OURS = ("actor_rollout_ref.rollout.agent.", "reward.", "trainer.v1.sampler.", "+rzero.")

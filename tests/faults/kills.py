@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.artifacts import Manifest
-from infra.damage import PARTS
-from tests.small_run import SMALL_RUN
+from infra.artifacts.artifact import Manifest
+from infra.artifacts.damage import PARTS
+from tests.support.small_run import SMALL_RUN
 
 Unchanged = dict[Path, tuple[int, int]]
 """Files that no later attempt may touch: inode and time of the last change, in nanoseconds."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy.processes import Victims
-from tests.deployed import Deployed
 from tests.faults.kills import Unchanged, finished_files, manifests
+from tests.support.deployed import Deployed
 
 VICTIMS: dict[str, Victims] = {"worker": "itself", "run": "started", "both": "all"}
 _ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infra.artifacts import Manifest
-from tests.deployed import Deployed
+from infra.artifacts.artifact import Manifest
+from tests.support.deployed import Deployed
 
 
 def _manifests(store: Path) -> dict[str, Manifest]:

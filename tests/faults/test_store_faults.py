@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from infra import s3, store_errors
-from infra.artifacts import find, read_table
-from infra.models import model_folder
-from infra.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256
-from tests.artifact_samples import TABLE, curriculum_rows, make_model, make_table, model_files
-from tests.s3_server import FaultProxy, S3Server, fault_proxy, running_server, times, use_server
+from infra.artifacts.artifact import find, read_table
+from infra.artifacts.models import model_folder
+from infra.store import errors as store_errors
+from infra.store import s3
+from infra.store.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256
+from tests.support.artifact_samples import TABLE, curriculum_rows, make_model, make_table, model_files
+from tests.support.s3_server import FaultProxy, S3Server, fault_proxy, running_server, times, use_server
 
 SMALLEST_PART = 5 * 1024 * 1024
 SEVERAL_PARTS = 3 * SMALLEST_PART + 12345
@@ -241,7 +242,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, how: 
         """
         import resource, sys
         from pathlib import Path
-        from infra.store import Store, StoreError
+        from infra.store.store import Store, StoreError
         root, how = Path(sys.argv[1]), sys.argv[2]
         store = Store(str(root / "store"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -276,7 +277,7 @@ def test_kill_while_writing_leaves_the_old_or_nothing(tmp_path: Path, how: str, 
         """
         import os, signal, sys
         from pathlib import Path
-        from infra.store import Store
+        from infra.store.store import Store
         root, how, call = Path(sys.argv[1]), sys.argv[2], sys.argv[3].removeprefix("os.")
         real = getattr(os, call)
         setattr(os, call, lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))

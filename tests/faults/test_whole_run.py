@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from flows.commands.summary import read_steps
 from flows.evolve import evolve
-from flows.summary import read_steps
-from infra import disk, s3, store_errors
-from infra.artifacts import verify
-from infra.runs import load_run
-from infra.store import Store, StoreError
+from infra.artifacts.artifact import verify
+from infra.artifacts.runs import load_run
+from infra.store import disk, s3
+from infra.store import errors as store_errors
+from infra.store.store import Store, StoreError
 from tests.faults.kills import manifests
-from tests.s3_server import fault_proxy, running_server, use_server
-from tests.small_run import small_overrides
+from tests.support.s3_server import fault_proxy, running_server, use_server
+from tests.support.small_run import small_overrides
 
 FAULTS = {"503": 5, "reset": 5, "lost": 4, "truncate": 4, "stall": 1}
 """Of a hundred requests so many fail so."""

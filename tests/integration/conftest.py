@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra import s3
-from infra.store import Store
-from tests.s3_server import SMALLEST_PART, running_server, use_server
+from infra.store import s3
+from infra.store.store import Store
+from tests.support.s3_server import SMALLEST_PART, running_server, use_server
 
 
 @pytest.fixture

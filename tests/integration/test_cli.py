@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_run import SMALL_RUN
+from tests.support.small_run import SMALL_RUN
 
 RZERO = [sys.executable, "-m", "flows.cli"]
 

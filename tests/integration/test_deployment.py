@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.deploy.local import CannotStart, LocalServer
-from tests.deployed import ROOT, Deployed
+from tests.support.deployed import ROOT, Deployed
 
 ARROWS = {
     "prepare_base_model 0": set(),

@@ -15,13 +15,13 @@ from prefect import flow
 from data.config import RunConfig
 from flows.cli import main
 from flows.start import begin
-from infra.artifacts import ArtifactRef, Manifest
+from infra.artifacts.artifact import ArtifactRef, Manifest
 from tasks import evaluate as stage_module
 from tasks.evaluate import evaluate, shards_of
 from tasks.prepare_base_model import prepare_base_model
-from tasks.stage import Run
-from tests.benchmark_rows import ROWS, write_data
-from tests.small_run import small_overrides
+from tasks.stage.task import Run
+from tests.support.benchmark_rows import ROWS, write_data
+from tests.support.small_run import small_overrides
 
 OVERRIDES: dict[str, Any] = {
     **small_overrides(),

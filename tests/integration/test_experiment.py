@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
-from infra.artifacts import Manifest
-from tests.small_run import SMALL_RUN
+from infra.artifacts.artifact import Manifest
+from tests.support.small_run import SMALL_RUN
 
 COMMAND = ["experiment", "trial", "--variant", "main", "--variant", "random-labels", "--seed", "4"]
 

@@ -12,12 +12,12 @@ import pytest
 
 from data.benchmarks import load, problem_key, problem_keys
 from data.schemas import SCHEMAS
+from flows.commands.summary import read_steps, status_rows, summary_rows
 from flows.evolve import evolve
-from flows.summary import read_steps, status_rows, summary_rows
-from infra.artifacts import Manifest, verify
-from infra.runs import load_run
-from infra.store import Store
-from tests.small_run import small_overrides
+from infra.artifacts.artifact import Manifest, verify
+from infra.artifacts.runs import load_run
+from infra.store.store import Store
+from tests.support.small_run import small_overrides
 
 STAGES = {
     0: ["prepare_base_model", "evaluate"],

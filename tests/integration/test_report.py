@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from flows.command_report import report_command
-from infra.store import Store
+from flows.commands.report import report_command
+from infra.store.store import Store
 
 
 def test_the_report_of_a_real_run_shows_the_figures_of_its_manifests(

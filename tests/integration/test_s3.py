@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from data.schemas import SCHEMAS
-from infra import s3, s3_errors
-from infra.artifacts import (
+from infra.artifacts.artifact import (
     MANIFEST,
     ArtifactWriter,
     DamagedArtifact,
@@ -20,13 +19,14 @@ from infra.artifacts import (
     read_table,
     verify,
 )
-from infra.checkpoints import StoreCheckpoints
-from infra.damage import find_or_set_aside
-from infra.lease import SKEW_SECONDS, acquire
-from infra.models import model_folder
-from infra.store import DigestMismatch, Store, StoreError, file_sha256
-from infra.tables import table_of
-from tests.artifact_samples import (
+from infra.artifacts.checkpoints import StoreCheckpoints
+from infra.artifacts.damage import find_or_set_aside
+from infra.artifacts.models import model_folder
+from infra.store import s3, s3_errors
+from infra.store.lease import SKEW_SECONDS, acquire
+from infra.store.store import DigestMismatch, Store, StoreError, file_sha256
+from infra.store.tables import table_of
+from tests.support.artifact_samples import (
     MODEL,
     TABLE,
     commit,
@@ -35,7 +35,7 @@ from tests.artifact_samples import (
     make_table,
     model_files,
 )
-from tests.s3_server import (
+from tests.support.s3_server import (
     SMALLEST_PART,
     fault_proxy,
     running_server,

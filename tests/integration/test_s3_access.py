@@ -9,11 +9,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from infra.artifacts import read_manifest
-from infra.lease import acquire
-from infra.store import Store, StoreError, StoreUnavailable
-from tests.artifact_samples import TABLE, make_model, make_table, model_files
-from tests.s3_server import (
+from infra.artifacts.artifact import read_manifest
+from infra.store.lease import acquire
+from infra.store.store import Store, StoreError, StoreUnavailable
+from tests.support.artifact_samples import TABLE, make_model, make_table, model_files
+from tests.support.s3_server import (
     ACCESS_KEY,
     PLAIN_ACCESS_KEY,
     SECRET_KEY,

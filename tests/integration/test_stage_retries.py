@@ -11,14 +11,14 @@ import pytest
 from prefect import flow
 
 from data.resolve import resolve
-from infra.artifacts import ArtifactRef, manifest_of
-from infra.runs import freeze_run, load_run
-from infra.store import Store, StoreError, StoreUnavailable
-from tasks.errors import StageError
-from tasks.graph import locate
-from tasks.retries import StageTimeout
-from tasks.stage import RETRIES, Run, StageTask, part_of, stage
-from tasks.work import Work
+from infra.artifacts.artifact import ArtifactRef, manifest_of
+from infra.artifacts.runs import freeze_run, load_run
+from infra.store.store import Store, StoreError, StoreUnavailable
+from tasks.stage.errors import StageError
+from tasks.stage.graph import locate
+from tasks.stage.retries import StageTimeout
+from tasks.stage.task import RETRIES, Run, StageTask, part_of, stage
+from tasks.stage.work import Work
 
 MODEL = ArtifactRef(uri="nowhere", digest="d", kind="model", bytes=1)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from data.config import GrpoConfig, TrainerConfig
 from data.resolve import preset_names, resolve
-from infra.gpus import share_gpus
 from infra.jobs import DeviceJob
+from infra.machine.gpus import share_gpus
 from infra.trainers.verl.cluster import Cluster, Paths
 from infra.trainers.verl.settings import verl_settings
 

@@ -18,7 +18,7 @@ from infra.samplers import SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, TrainingResult, open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.verl import trainer as verl_trainer
-from tests.folder_checkpoints import FolderCheckpoints
+from tests.support.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(
     steps=3,

@@ -24,7 +24,7 @@ _ANSWER_SECONDS = 120.0
 def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train as `spec` says and leave a Hugging Face directory in its `output`."""
     from data.config import GrpoConfig, TrainerConfig
-    from infra.model_check import check_model_directory, longest_context
+    from infra.artifacts.model_check import check_model_directory, longest_context
 
     config, trainer = GrpoConfig(**spec["config"]), TrainerConfig(**spec["trainer"])
     cluster = Cluster(**spec["cluster"])

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
 from infra.samplers.protocol import Completion
-from infra.tables import table_of
+from infra.store.tables import table_of
 from infra.trainers.errors import NonFiniteError, TrainingError
 from infra.trainers.job import fingerprint
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob

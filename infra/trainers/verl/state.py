@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.tables import parquet_bytes
+from infra.store.tables import parquet_bytes
 from infra.trainers.errors import CheckpointError
 
 _FORMAT = 1

@@ -16,9 +16,9 @@ from typing import Any
 
 from data.config import GrpoConfig, TrainerConfig
 from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
-from infra.gpus import chosen_gpus
+from infra.artifacts.model_check import check_model_directory
 from infra.jobs import QUIET, DeviceCrash, DeviceJob, Message, interpreter
-from infra.model_check import check_model_directory
+from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
 from infra.trainers.job import check_job
 from infra.trainers.protocol import Checkpoints, Reward, TrainingJob, TrainingResult

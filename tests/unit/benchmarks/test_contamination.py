@@ -11,16 +11,16 @@ from data.benchmark import Problem
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from flows.start import begin
-from infra.artifacts import ArtifactRef, ArtifactWriter, Location, manifest_of
-from infra.store import Store
-from infra.tables import table_of
-from tasks.contamination import find_overlaps, words
-from tasks.filter import drop_reason
-from tasks.questions import Penalties, score_votes
+from infra.artifacts.artifact import ArtifactRef, ArtifactWriter, Location, manifest_of
+from infra.store.store import Store
+from infra.store.tables import table_of
+from tasks.curriculum.contamination import find_overlaps, words
+from tasks.curriculum.filter import drop_reason
+from tasks.curriculum.questions import Penalties, score_votes
 from tasks.score_and_filter import score_and_filter
-from tasks.stage import Run
+from tasks.stage.task import Run
 from tasks.voting.votes import Vote
-from tests.benchmark_rows import write_data
+from tests.support.benchmark_rows import write_data
 
 EGGS = (
     "Janet's ducks lay 16 eggs per day. She eats three for breakfast every morning and sells the remainder "

@@ -15,9 +15,9 @@ from data.config import BaseModelConfig
 from data.resolve import resolve
 from infra.samplers import Completion
 from tasks.evaluate import figures_of, graded_rows
-from tasks.grading import grade, letter_of, read_answer, same_text, vote
+from tasks.grading.grades import grade, letter_of, read_answer, same_text, vote
 from tasks.voting.equivalence import Grader
-from tests.benchmark_rows import ROWS, write_data
+from tests.support.benchmark_rows import ROWS, write_data
 
 MODEL = BaseModelConfig(name="some/model")
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from data.config import JudgeConfig
 from infra.judge_endpoint import API_KEY, TRIES, EndpointError, EndpointUnavailable, JudgeEndpoint
-from infra.store import Store
-from tasks.errors import StageError
-from tasks.judge import Case, judge_figures, judge_labels, messages_of, recheck, verdict_of
+from infra.store.store import Store
+from tasks.grading.judge import Case, judge_figures, judge_labels, messages_of, recheck, verdict_of
+from tasks.stage.errors import StageError
 
 Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 

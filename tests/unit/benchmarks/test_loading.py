@@ -14,10 +14,10 @@ from data.benchmark_files import parse_rows
 from data.config import BaseModelConfig
 from data.resolve import ConfigError, resolve
 from flows.start import begin
-from infra.problems import digest_of, freeze, problems_of
-from infra.runs import load_run
-from infra.store import Store, StoreError
-from tests.benchmark_rows import ROWS, write_data
+from infra.artifacts.problems import digest_of, freeze, problems_of
+from infra.artifacts.runs import load_run
+from infra.store.store import Store, StoreError
+from tests.support.benchmark_rows import ROWS, write_data
 
 MODEL = BaseModelConfig(name="some/model")
 

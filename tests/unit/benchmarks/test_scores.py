@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.scores import bootstrap, evaluation_figures, interval, pass_at_k, problem_values
+from tasks.grading.scores import bootstrap, evaluation_figures, interval, pass_at_k, problem_values
 
 
 def rows(benchmark: str, grades: Sequence[Sequence[bool]], mode: str = "sampled") -> pl.DataFrame:

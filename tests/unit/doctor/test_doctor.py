@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
-from infra import doctor
+from infra.machine import doctor
 
 
 def _asked(*arguments: str) -> dict[str, object]:
@@ -81,7 +81,7 @@ def test_abilities_follow_from_what_is_there() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, infra.doctor; "
+        "import sys, infra.machine.doctor; "
         "print(sorted({'torch', 'transformers', 'vllm', 'verl', 'ray', 'prefect'} & set(sys.modules)))"
     )
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from data.schemas import SCHEMAS
-from tasks.plots import draw_stage, image_uri
+from tasks.publish.plots import draw_stage, image_uri
 
 TABLES: dict[str, dict[str, list[Any]]] = {
     "train_challenger": {"step": [1, 2], "reward_mean": [0.25, 0.5]},

@@ -13,11 +13,11 @@ from data.config import RunConfig
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from data.tiny import arithmetic
-from infra.artifacts import ArtifactRef, ArtifactWriter
-from infra.runs import freeze_run
-from infra.store import Store
-from infra.tables import table_of
-from tasks.graph import Outcome, outcome_of, stage_names, walk_iteration
+from infra.artifacts.artifact import ArtifactRef, ArtifactWriter
+from infra.artifacts.runs import freeze_run
+from infra.store.store import Store
+from infra.store.tables import table_of
+from tasks.stage.graph import Outcome, outcome_of, stage_names, walk_iteration
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
 OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")

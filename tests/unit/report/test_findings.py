@@ -10,7 +10,7 @@ import pytest
 from data.config import RunConfig
 from flows.report.findings import cautions
 from flows.report.read import Line, collect, lines_of, read_runs
-from infra.store import Store
+from infra.store.store import Store
 
 Fabricate = Callable[..., RunConfig]
 

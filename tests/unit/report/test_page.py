@@ -17,10 +17,10 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError
-from flows.command_report import report_command
+from flows.commands.report import report_command
 from flows.report import theme
 from flows.report.read import lines_of, read_runs
-from infra.store import Store
+from infra.store.store import Store
 
 Fabricate = Callable[..., RunConfig]
 FETCHING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "ping"}

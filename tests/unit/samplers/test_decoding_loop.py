@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from infra.memory import OutOfMemory
+from infra.machine.memory import OutOfMemory
 from infra.samplers.decoding import Decoded, decode
 from infra.samplers.keyvalue import has_plain_attention
 from infra.samplers.protocol import SamplingParams

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from data.config import RunConfig
-from infra.artifacts import ArtifactRef, ArtifactWriter, Location
-from infra.store import Store
-from tasks.graph import STAGES, Step, walk
+from infra.artifacts.artifact import ArtifactRef, ArtifactWriter, Location
+from infra.store.store import Store
+from tasks.stage.graph import STAGES, Step, walk
 
 Finish = Callable[..., list[Location]]
 

@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from tasks.device_slot import device_slot, uses_device
-from tasks.graph import STAGES
+from tasks.stage.device_slot import device_slot, uses_device
+from tasks.stage.graph import STAGES
 
 
 @pytest.fixture

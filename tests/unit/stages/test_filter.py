@@ -3,8 +3,8 @@
 import pytest
 
 from data.config import FilterConfig
-from tasks.filter import drop_reason, training_labels
-from tasks.questions import ScoredQuestion
+from tasks.curriculum.filter import drop_reason, training_labels
+from tasks.curriculum.questions import ScoredQuestion
 from tasks.voting.votes import Vote
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import resolve
-from infra.artifacts import ArtifactRef, ArtifactWriter
-from infra.store import Store
-from tasks.graph import ITERATION_STAGES, STAGES, locate, outcome_of, stage_seed, walk, walk_iteration
+from infra.artifacts.artifact import ArtifactRef, ArtifactWriter
+from infra.store.store import Store
+from tasks.stage.graph import ITERATION_STAGES, STAGES, locate, outcome_of, stage_seed, walk, walk_iteration
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import resolve
-from infra import lease as lease_module
-from infra.artifacts import MANIFEST, Location, find
-from infra.checkpoints import StoreCheckpoints
-from infra.damage import set_aside
-from infra.lease import acquire
-from infra.store import Store
-from tasks import graph, housekeeping
-from tasks.graph import walk
-from tasks.housekeeping import LEFTOVER_SECONDS, Plan, plan, remove
+from infra.artifacts.artifact import MANIFEST, Location, find
+from infra.artifacts.checkpoints import StoreCheckpoints
+from infra.artifacts.damage import set_aside
+from infra.store import lease as lease_module
+from infra.store.lease import acquire
+from infra.store.store import Store
+from tasks.stage import graph, housekeeping
+from tasks.stage.graph import walk
+from tasks.stage.housekeeping import LEFTOVER_SECONDS, Plan, plan, remove
 
 Finish = Callable[..., list[Location]]
 OTHER = "f" * 64

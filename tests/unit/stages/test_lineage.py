@@ -11,11 +11,11 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
-from flows.command_lineage import lineage_command
-from infra.artifacts import MANIFEST, ArtifactWriter, DamagedArtifact, FileRecord, Location
-from infra.lineage import Node, lineage, nodes, problems
-from infra.runs import freeze_run
-from infra.store import Store
+from flows.commands.lineage import lineage_command
+from infra.artifacts.artifact import MANIFEST, ArtifactWriter, DamagedArtifact, FileRecord, Location
+from infra.artifacts.lineage import Node, lineage, nodes, problems
+from infra.artifacts.runs import freeze_run
+from infra.store.store import Store
 
 Finish = Callable[..., list[Location]]
 

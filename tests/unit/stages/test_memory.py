@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.resolve import resolve
-from tasks.graph import STAGES, inputs_of
-from tasks.memory import memory_rows, penalties_of, replayed
+from tasks.curriculum.memory import memory_rows, penalties_of, replayed
+from tasks.stage.graph import STAGES, inputs_of
 
 
 def _remembered(

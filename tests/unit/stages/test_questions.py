@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks.questions import Penalties, score_questions
+from tasks.curriculum.questions import Penalties, score_questions
 from tasks.voting.equivalence import Grader
 
 

@@ -11,14 +11,14 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
-from infra.artifacts import read_manifest
-from infra.memory import OutOfMemory
-from infra.store import Store, StoreError, StoreUnavailable
+from infra.artifacts.artifact import read_manifest
+from infra.machine.memory import OutOfMemory
+from infra.store.store import Store, StoreError, StoreUnavailable
 from infra.trainers.errors import CheckpointError, NonFiniteError, OutOfMemoryError, RewardError
-from tasks.errors import StageError
-from tasks.graph import locate
-from tasks.retries import HALVINGS, can_pass, halved, with_smaller_batches
-from tasks.work import Work
+from tasks.stage.errors import StageError
+from tasks.stage.graph import locate
+from tasks.stage.retries import HALVINGS, can_pass, halved, with_smaller_batches
+from tasks.stage.work import Work
 
 NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
 

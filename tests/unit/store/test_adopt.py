@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from data.schemas import SCHEMAS
-from infra.adopt import copy_files, find_elsewhere, find_part_elsewhere
-from infra.artifacts import ArtifactWriter, FileRecord, Location, find
-from infra.damage import part_record_path
-from infra.store import Store
-from infra.tables import table_of
-from tests.artifact_samples import curriculum_rows
+from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
+from infra.artifacts.artifact import ArtifactWriter, FileRecord, Location, find
+from infra.artifacts.damage import part_record_path
+from infra.store.store import Store
+from infra.store.tables import table_of
+from tests.support.artifact_samples import curriculum_rows
 
 HERE = Location(run="here", iteration=1, stage="score_and_filter", key="k")
 THERE = Location(run="there", iteration=1, stage="score_and_filter", key="k")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.schemas import SCHEMAS, description
-from infra.artifacts import (
+from infra.artifacts.artifact import (
     ArtifactRef,
     ArtifactWriter,
     Location,
@@ -20,9 +20,9 @@ from infra.artifacts import (
     read_table,
     verify,
 )
-from infra.store import Store, StoreError
-from infra.tables import parquet_bytes, table_of
-from tests.artifact_samples import curriculum_rows
+from infra.store.store import Store, StoreError
+from infra.store.tables import parquet_bytes, table_of
+from tests.support.artifact_samples import curriculum_rows
 
 ROWS = curriculum_rows(5)
 

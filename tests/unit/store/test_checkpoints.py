@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.artifacts import Location
-from infra.checkpoints import StoreCheckpoints
-from infra.store import Store
+from infra.artifacts.artifact import Location
+from infra.artifacts.checkpoints import StoreCheckpoints
+from infra.store.store import Store
 
 LOCATION = Location(run="a", iteration=1, stage="train_solver", key="k")
 

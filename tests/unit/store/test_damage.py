@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.schemas import SCHEMAS
-from infra.artifacts import (
+from infra.artifacts.artifact import (
     MANIFEST,
     ArtifactWriter,
     DamagedArtifact,
@@ -18,11 +18,11 @@ from infra.artifacts import (
     read_table,
     verify,
 )
-from infra.damage import find_or_set_aside, find_part_record, part_record_path, set_aside
-from infra.models import model_folder
-from infra.store import Store, StoreError
-from infra.tables import table_of
-from tests.artifact_samples import (
+from infra.artifacts.damage import find_or_set_aside, find_part_record, part_record_path, set_aside
+from infra.artifacts.models import model_folder
+from infra.store.store import Store, StoreError
+from infra.store.tables import table_of
+from tests.support.artifact_samples import (
     MODEL,
     TABLE,
     commit,

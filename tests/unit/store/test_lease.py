@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import lease as lease_module
-from infra.lease import SKEW_SECONDS, Lease, acquire, heartbeat, holder_name, lease_or_result
-from infra.store import Store, StoreUnavailable
+from infra.store import lease as lease_module
+from infra.store.lease import SKEW_SECONDS, Lease, acquire, heartbeat, holder_name, lease_or_result
+from infra.store.store import Store, StoreUnavailable
 
 PATH = "runs/a/iteration=1/train_solver/k/_lease"
 TTL = 60.0
@@ -124,8 +124,8 @@ def test_of_many_that_take_over_exactly_one_gets_it(store: Store, clock: Clock) 
 def test_a_killed_process_of_this_machine_holds_nothing(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
-        "from infra.lease import acquire\n"
-        "from infra.store import Store\n"
+        "from infra.store.lease import acquire\n"
+        "from infra.store.store import Store\n"
         f"assert acquire(Store(sys.argv[1]), {PATH!r}, 'killed', 3600.0) is not None\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

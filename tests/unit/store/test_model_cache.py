@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra import model_cache
-from infra.artifacts import MANIFEST, ArtifactRef, DamagedArtifact, Location
-from infra.model_cache import ModelCache
-from infra.models import model_folder
-from infra.store import Store, StoreError
-from tests.artifact_samples import make_model, model_files
+from infra.artifacts import model_cache
+from infra.artifacts.artifact import MANIFEST, ArtifactRef, DamagedArtifact, Location
+from infra.artifacts.model_cache import ModelCache
+from infra.artifacts.models import model_folder
+from infra.store.store import Store, StoreError
+from tests.support.artifact_samples import make_model, model_files
 
 SPAWN = multiprocessing.get_context("spawn")
 

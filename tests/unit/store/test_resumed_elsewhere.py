@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.resolve import ConfigError, resolve
-from infra.runs import freeze_run
-from infra.store import Store
+from infra.artifacts.runs import freeze_run
+from infra.store.store import Store
 
 
 def test_where_it_is_computed_may_change_and_what_is_computed_may_not(tmp_path: Path) -> None:

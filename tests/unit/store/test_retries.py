@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from infra.store_errors import PATIENCE, Retries, StoreError, patience_seconds
+from infra.store.errors import PATIENCE, Retries, StoreError, patience_seconds
 
 
 class Time:

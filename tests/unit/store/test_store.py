@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.store import Store, StoreError
+from infra.store.store import Store, StoreError
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from data.schemas import SCHEMAS
-from infra.tables import parquet_bytes, parquet_table, table_of
-from tests.artifact_samples import curriculum_rows
+from infra.store.tables import parquet_bytes, parquet_table, table_of
+from tests.support.artifact_samples import curriculum_rows
 
 THREADS = """
 import os, sys
-from infra.tables import parquet_table
+from infra.store.tables import parquet_table
 content = sys.stdin.buffer.read()
 before = len(os.listdir("/proc/self/task"))
 parquet_table(content)

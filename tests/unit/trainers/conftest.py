@@ -19,7 +19,7 @@ from infra.trainers import (
     TrainingResult,
     open_trainer,
 )
-from tests.folder_checkpoints import FolderCheckpoints
+from tests.support.folder_checkpoints import FolderCheckpoints
 
 WORDS = ["<pad>", "<eos>", "a", "b", "c", "d", "e", "f"]
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from data.schemas import METRICS, ROLLOUTS
-from infra.tables import parquet_bytes
+from infra.store.tables import parquet_bytes
 from infra.trainers import Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers import update as update_module
 from infra.trainers.checkpoint import fingerprint

@@ -16,7 +16,7 @@ from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.rollouts import rollout_seed
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record, group_advantages
-from tests.folder_checkpoints import FolderCheckpoints
+from tests.support.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(steps=4, prompts_per_step=2, group_size=3, max_tokens=8, checkpoint_every_steps=2)
 REPORTED = {

@@ -9,9 +9,9 @@ import pytest
 
 from data.config import GrpoConfig, SamplerConfig, TrainerConfig
 from data.resolve import resolve
-from infra import layout
-from infra.gpus import chosen_gpus, replica_gpus, share_gpus
 from infra.jobs import DeviceSetupError
+from infra.machine import gpu_split as layout
+from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus
 from infra.trainers.verl.cluster import Cluster, Paths, cluster_of
 from infra.trainers.verl.settings import verl_settings
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.voting.equivalence import Grader
-from tasks.voting.forms import Status, agree, read
+from tasks.voting.reading.forms import Status, agree, read
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 

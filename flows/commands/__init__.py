@@ -1,0 +1,1 @@
+"""The commands of `rzero`, one a file."""

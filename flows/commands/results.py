@@ -1,0 +1,87 @@
+"""`rzero results`: the score of every benchmark by iteration, from the manifests alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from data.benchmarks import BenchmarkError, get
+from data.config import RunConfig
+from flows.commands.show import show_table
+from flows.commands.summary import FinishedStep, read_steps
+from infra.store.store import Store
+
+_NAMES = {"math_average": "math average", "overall_average": "overall average"}
+
+
+def results_command(store: Store, config: RunConfig, as_json: bool) -> None:
+    """Print the scores of a run; iteration 0 is the base model."""
+    rows = result_rows(read_steps(store, config))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        click.echo(f"no evaluation of {config.run} is finished")
+        return
+    show_table(shown_rows(rows), f"{config.run} ({config.preset}): percent, with 95 % intervals")
+    click.echo("An interval says how far a score would move with other problems of the same kind.")
+    for line in partial_sets(rows):
+        click.echo(line)
+
+
+def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
+    """One row an iteration, benchmark and measure: value, low and high in [0, 1], problems.
+
+    `headline` marks the measure that enters the averages; an average says over how many `benchmarks` it is.
+    """
+    rows = []
+    for item in steps:
+        if item.step.stage == "evaluate" and item.manifest:
+            for score in item.manifest.figures.get("scores", ()):
+                rows.append({"iteration": item.step.iteration} | score)
+    return rows
+
+
+def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows for a person: a line a benchmark and measure, a column an iteration; averages last."""
+    iterations = sorted({row["iteration"] for row in rows})
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    largest = {
+        row["benchmark"]: row["measure"].removeprefix("mean@") for row in rows if "mean@" in row["measure"]
+    }
+    for row in sorted(rows, key=lambda row: (row["measure"] == "average", row["iteration"])):
+        if row["measure"].startswith("pass@") and row["measure"] != f"pass@{largest[row['benchmark']]}":
+            continue
+        name = _NAMES.get(row["benchmark"], row["benchmark"])
+        measure = f"of {row['benchmarks']}" if row["measure"] == "average" else row["measure"]
+        lines.setdefault((name, measure), {})[row["iteration"]] = _cell(row)
+    return [
+        {"benchmark": name, "measure": measure}
+        | {f"iteration {iteration}": cells.get(iteration) for iteration in iterations}
+        for (name, measure), cells in lines.items()
+    ]
+
+
+def partial_sets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each benchmark that was measured on another number of problems than the whole set has."""
+    lines = []
+    for name, problems in {(row["benchmark"], row.get("problems")) for row in rows}:
+        size = _size(name)
+        if problems is not None and size is not None and problems != size:
+            lines.append(f"{name}: {problems} problems, the whole set has {size}")
+    return sorted(lines)
+
+
+def _size(name: str) -> int | None:
+    try:
+        return get(name).size
+    except BenchmarkError:
+        return None
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    value, low, high = (f"{100 * row[name]:.1f}" for name in ("value", "low", "high"))
+    return f"{value} ({low}-{high})"

@@ -1,0 +1,93 @@
+"""Checkpoints of a training, kept in the store beside the artifact that it will become."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from infra.artifacts.artifact import FileRecord, Location
+from infra.store.store import DigestMismatch, Progress, Store
+
+_FOLDER = re.compile(r"step-(\d{6})")
+_KEEP = 2
+CHECKPOINTS = "_checkpoints"
+LISTING = "_checkpoint.json"
+_RECORDS = TypeAdapter(list[FileRecord])
+
+log = logging.getLogger("rzero.store")
+
+
+class StoreCheckpoints:
+    """Checkpoints under `<artifact>/_checkpoints/step-<n>/`, complete once `_checkpoint.json` is there."""
+
+    def __init__(self, store: Store, location: Location, progress: Progress | None = None) -> None:
+        self._store = store
+        self._path = f"{location.path}/{CHECKPOINTS}"
+        self._progress = progress
+
+    def newest(self) -> tuple[int, Path] | None:
+        """The newest complete checkpoint as a local folder; one that is damaged is passed over.
+
+        The folder lives as long as this object. A store that does not answer is StoreUnavailable: no
+        checkpoint is passed over because of that.
+        """
+        for step in reversed(self._steps()):
+            folder = Path(tempfile.mkdtemp(prefix="rzero-checkpoint-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            if (damage := self._fetch(step, folder)) is None:
+                return step, folder
+            log.warning("%s is passed over: %s", self._store.uri_of(self._step_path(step)), damage)
+            shutil.rmtree(folder)
+        return None
+
+    def save(self, step: int, folder: Path) -> None:
+        """Publish a folder as the checkpoint of a step, then drop all but the newest two."""
+        path = self._step_path(step)
+        self._store.remove(f"{path}/{LISTING}")
+        records = []
+        for source in sorted(each for each in folder.iterdir() if each.is_file()):
+            written = self._store.put_file(f"{path}/{source.name}", source, self._progress)
+            records.append(FileRecord(name=source.name, sha256=written.sha256, bytes=written.bytes))
+        listing = json.dumps([record.model_dump(mode="json") for record in records], indent=1)
+        self._store.put(f"{path}/{LISTING}", listing.encode())
+        for old in self._steps()[:-_KEEP]:
+            self._store.remove(self._step_path(old))
+
+    def remove(self) -> None:
+        """Drop all of them: the artifact is finished."""
+        self._store.remove(self._path)
+
+    def _step_path(self, step: int) -> str:
+        return f"{self._path}/step-{step:06d}"
+
+    def _steps(self) -> list[int]:
+        """The steps that have a listing, in order."""
+        listed = (name.split("/") for name in self._store.sizes(self._path))
+        found = (_FOLDER.fullmatch(parts[0]) for parts in listed if parts[1:] == [LISTING])
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def _fetch(self, step: int, folder: Path) -> str | None:
+        """Copy a checkpoint to a folder; what is wrong with it, or None."""
+        path = self._step_path(step)
+        try:
+            records = _RECORDS.validate_json(self._store.get(f"{path}/{LISTING}") or b"")
+        except ValidationError:
+            return f"{LISTING} cannot be read"
+        for record in records:
+            size = self._store.size(f"{path}/{record.name}")
+            if size != record.bytes:
+                return f"{record.name} is {'missing' if size is None else f'{size} bytes long'}"
+            try:
+                self._store.download(
+                    f"{path}/{record.name}", folder / record.name, record.sha256, self._progress
+                )
+            except DigestMismatch as error:
+                return str(error)
+        return None

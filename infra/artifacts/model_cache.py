@@ -1,0 +1,127 @@
+"""Local copies of models, kept by digest within a bound, safe for several processes on one machine.
+
+    <root>/<digest>/            a whole, verified model
+    <root>/.partial-<digest>/   one that is being fetched; a killed fetch is taken up again
+    <root>/.lock-<digest>       held while fetching (alone) or in use (shared); the kernel frees it at death
+
+A process keeps its last few models in use, so that none is dropped between being asked for and loaded.
+What is least recently used goes first; a model in use, by whichever process, is never dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.store.store import StoreError
+
+ROOT = "RZERO_CACHE"
+LIMIT = "RZERO_CACHE_GIB"
+_DEFAULT_GIB = 100.0
+_IN_USE = 4
+_PARTIAL = ".partial-"
+_LOCK = ".lock-"
+
+_held: OrderedDict[Path, int] = OrderedDict()
+_held_lock = threading.Lock()
+
+
+class ModelCache:
+    """A folder with models by digest."""
+
+    def __init__(self, root: Path, limit_bytes: int) -> None:
+        self.root = root
+        self.limit_bytes = limit_bytes
+
+    @classmethod
+    def from_environment(cls) -> ModelCache:
+        """The cache of `$RZERO_CACHE`, bounded by `$RZERO_CACHE_GIB`."""
+        given = os.environ.get(LIMIT, "")
+        try:
+            gib = float(given) if given else _DEFAULT_GIB
+        except ValueError:
+            raise StoreError(f"{LIMIT} is {given!r}, not a number of GiB") from None
+        root = Path(os.environ.get(ROOT) or "~/.cache/rzero/models").expanduser()
+        return cls(root, int(gib * 1024**3))
+
+    def folder(self, digest: str, size_bytes: int, fetch: Callable[[Path], None]) -> Path:
+        """The folder of a model, filled by `fetch` if it is not there; of several processes one fetches."""
+        final = self.root / digest
+        with _held_lock:
+            if final in _held:
+                _held.move_to_end(final)
+                os.utime(final)
+                return final
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root / f"{_LOCK}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            while True:
+                fcntl.flock(handle, fcntl.LOCK_SH)
+                if final.is_dir():
+                    break
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if not final.is_dir():
+                    self.make_room(size_bytes)
+                    partial = self.root / f"{_PARTIAL}{digest}"
+                    partial.mkdir(exist_ok=True)
+                    fetch(partial)
+                    partial.rename(final)
+            os.utime(final)
+        except BaseException:
+            os.close(handle)
+            raise
+        with _held_lock:
+            _release(final)
+            _held[final] = handle
+            while len(_held) > _IN_USE:
+                _release(next(iter(_held)))
+        return final
+
+    def make_room(self, size_bytes: int) -> None:
+        """Drop what was least recently used until so many bytes fit, as far as models are not in use."""
+        entries = []
+        for path in self.root.iterdir():
+            if path.name.startswith(_LOCK) or not path.is_dir():
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                entries.append((path.stat().st_mtime, _folder_bytes(path), path))
+        used = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if used + size_bytes <= self.limit_bytes:
+                return
+            if self._drop(path):
+                used -= size
+
+    def _drop(self, path: Path) -> bool:
+        """Remove a model that no process uses; whether it is gone."""
+        digest = path.name.removeprefix(_PARTIAL)
+        handle = os.open(self.root / f"{_LOCK}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            doomed = self.root / f"{_PARTIAL}dropped-{digest}-{os.getpid()}-{time.monotonic_ns()}"
+            path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+            return True
+        finally:
+            os.close(handle)
+
+
+def _release(final: Path) -> None:
+    """This process uses the model no more."""
+    handle = _held.pop(final, None)
+    if handle is not None:
+        os.close(handle)
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

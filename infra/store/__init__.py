@@ -1,0 +1,1 @@
+"""The store: a folder, memory or S3, with leases."""

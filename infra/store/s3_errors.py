@@ -1,0 +1,152 @@
+"""What an S3 server's errors mean: absent, refused, passing, or to be mended by a person."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec.exceptions import FSTimeoutError
+
+from infra.store.errors import StoreError, StoreUnavailable
+
+_PASSING = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "XAmzContentSHA256Mismatch",
+    "BadDigest",
+    "IncompleteBody",
+}
+_PASSING_STATUS = (408, 429, 500, 502, 503, 504)
+_REFUSED = ("PreconditionFailed", "412")
+_ABSENT = ("NoSuchKey", "404", "NotFound")
+_BAD_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "AuthorizationHeaderMalformed",
+    "InvalidToken",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
+_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+
+
+def server_code(error: BaseException) -> str:
+    """The code that the server gave; '' where it gave none."""
+    return str(_response(error).get("Error", {}).get("Code", ""))
+
+
+def is_absent(error: OSError) -> bool:
+    """Whether there is no such object, in a bucket that exists as far as one can tell."""
+    return isinstance(error, FileNotFoundError) and server_code(error) in ("", *_ABSENT)
+
+
+def is_refused_condition(error: OSError) -> bool:
+    """Whether the server refused `If-None-Match: *`.
+
+    s3fs makes that a FileExistsError where the server names the condition, else an OSError of EINVAL.
+    """
+    return isinstance(error, FileExistsError) or server_code(error) in _REFUSED
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may succeed a little later."""
+    if _response(error):
+        status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return server_code(error) in _PASSING or (status in _PASSING_STATUS and server_code(error) != "501")
+    http = importlib.import_module("aiohttp")
+    aws = importlib.import_module("botocore.exceptions")
+    parsers = importlib.import_module("botocore.parsers")
+    if isinstance(error, aws.SSLError):
+        return False
+    passing = (
+        aws.ConnectionError,
+        aws.HTTPClientError,
+        aws.IncompleteReadError,
+        parsers.ResponseParserError,
+        http.ClientError,
+        FSTimeoutError,
+        asyncio.TimeoutError,
+        TimeoutError,
+        ConnectionError,
+    )
+    return isinstance(error, passing)
+
+
+def explain(error: Exception, full: str, bucket: str, endpoint: str) -> StoreError:
+    """The error as one line: what is wrong, where, what to set; no credentials in it."""
+    server = _host(endpoint)
+    where = f"s3://{full}"
+    code = server_code(error)
+    name = type(error).__name__
+    if is_transient(error):
+        answered = f"answers {code}" if code else "does not answer"
+        setting = "AWS_ENDPOINT_URL" if endpoint else "AWS_ENDPOINT_URL (another server than AWS)"
+        return StoreUnavailable(
+            f"{where}: the server {server} {answered} ({name}); see that it runs and that {setting} is right"
+        )
+    if code == "NoSuchBucket":
+        return StoreError(
+            f"{where}: there is no bucket {bucket!r} at {server}; create it, name another store, "
+            "or set AWS_ENDPOINT_URL"
+        )
+    if code in _BAD_CREDENTIALS or name in ("NoCredentialsError", "PartialCredentialsError"):
+        reason = "no complete credentials were found" if not code else f"{server} refuses the credentials"
+        return StoreError(f"{where}: {reason}{f' ({code})' if code else ''}; set {_KEYS}")
+    if code in ("ExpiredToken", "TokenRefreshRequired"):
+        return StoreError(f"{where}: the session token has expired; renew the credentials and start again")
+    if code == "RequestTimeTooSkewed":
+        return StoreError(f"{where}: the clock of this machine is wrong; set it and start again")
+    if isinstance(error, PermissionError) or code in ("AccessDenied", "403"):
+        return StoreError(
+            f"{where}: {server} denies access; check {_KEYS}, and that they may list, read, write and "
+            f"delete in bucket {bucket!r}"
+        )
+    if name == "SSLError":
+        return StoreError(
+            f"{where}: the certificate of {server} is not trusted; set AWS_CA_BUNDLE to the authority's"
+        )
+    return StoreError(f"{where}: {_without_secrets(_one_line(error))}{f' ({code})' if code else ''}")
+
+
+def _host(endpoint: str) -> str:
+    """Scheme, host and port alone: an endpoint may carry a password."""
+    if not endpoint:
+        return "AWS"
+    parts = urlsplit(endpoint)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else "of AWS_ENDPOINT_URL"
+
+
+def _one_line(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(str(text).split())[:300]
+
+
+def _without_secrets(text: str) -> str:
+    for variable in _SECRET_VARIABLES:
+        value = os.environ.get(variable)
+        if value:
+            text = text.replace(value, "***")
+    return text
+
+
+def _response(error: BaseException) -> dict[str, Any]:
+    """The server's answer within an error of botocore, or of s3fs, which wraps those."""
+    found = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""From scored candidates to what the Solver trains on."""

@@ -1,0 +1,58 @@
+"""Which questions the Solver trains on: those it neither always nor never agrees on (section 2.3)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from data.config import FilterConfig
+from tasks.curriculum.questions import ScoredQuestion
+
+_ROUNDING = 1e-9
+
+
+def drop_reason(
+    scored: ScoredQuestion,
+    config: FilterConfig,
+    held_out: bool = False,
+    truth: str | None = None,
+    contaminated: bool = False,
+) -> str | None:
+    """Why a question is dropped; None where it is kept, that is where |p_hat - 1/2| <= delta.
+
+    `held_out` says that the question is a problem of the evaluation; `truth` matters only where the labels
+    are the true answers; `contaminated` that it resembles a problem of the evaluation and is to be dropped.
+    """
+    if scored.vote is None:
+        return f"bad_format:{scored.reason}"
+    if scored.vote.answer is None:
+        return "no_answer"
+    if scored.answered_share < config.min_answered_share - _ROUNDING:
+        return "too_few_answered"
+    if scored.p_hat > 0.5 + config.delta + _ROUNDING:
+        return "too_easy"
+    if scored.p_hat < 0.5 - config.delta - _ROUNDING:
+        return "too_hard"
+    if held_out:
+        return "held_out"
+    if contaminated:
+        return "contaminated"
+    if config.labels == "truth" and truth is None:
+        return "no_truth"
+    return None
+
+
+def training_labels(
+    majority: Sequence[str], truth: Sequence[str | None], config: FilterConfig, seed: int
+) -> list[str]:
+    """What the Solver is told is right, for each kept question: the majority's answer (section 2.3).
+
+    For experiments: the true answers (the upper bound), or the majority answers dealt out at random among
+    the questions (a lower bound: the same answers, nothing to learn from them).
+    """
+    if config.labels == "truth":
+        return [str(answer) for answer in truth]
+    labels = list(majority)
+    if config.labels == "random":
+        random.Random(seed).shuffle(labels)
+    return labels

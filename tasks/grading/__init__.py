@@ -1,0 +1,1 @@
+"""Grades of the evaluation, their figures, and the judge."""

@@ -1,0 +1,178 @@
+r"""Reading and grading the answers of a benchmark: by value, by letter, or by BBEH's rules on strings.
+
+An answer that cannot be found is wrong. It is never guessed, and the gold answer is never looked at while an
+answer is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.benchmark import Benchmark, Problem
+from tasks.voting.equivalence import Grader
+from tasks.voting.extraction import solver_answer
+from tasks.voting.reading.forms import read
+from tasks.voting.votes import majority
+
+_WRAPPED = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt|normal)?|math(?:rm|bf|it|tt|sf)|boldsymbol|bm|mbox)\s*\{([^{}]*)\}"
+)
+_LETTER = re.compile(r"\(?([A-Za-z])\)?[.:)]?|\(([A-Z])\)[.:]?\s+\S.*|([A-Z])[.:)]\s+\S.*", re.DOTALL)
+_OTHER_OPTION = re.compile(r"\(([A-Z])\)|(?<![A-Za-z])([A-Z])[.:)](?!\w)|\b(?:and|or)\s+([A-Z])\b")
+_SAYS_LETTER = re.compile(
+    r"\banswer\s*(?:is|:)\s*:?\s*(?:option\s+)?[*$]*\(?([A-Z])\)?[*$]*(?![A-Za-z])", re.IGNORECASE
+)
+_SAYS_TEXT = re.compile(r"\bthe\s+(?:final\s+)?answer\s+is\s*:?[ \t]*(\S[^\n]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a completion answers; `answer` is None and `reason` says why where it does not."""
+
+    answer: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The verdict on one answer; `correct` is None where the grader gave up, which counts as wrong."""
+
+    correct: bool | None
+    reason: str | None
+
+
+def read_answer(benchmark: Benchmark, completion: str) -> Reading:
+    r"""The answer of a completion: what the last `\boxed{}` holds.
+
+    For a choice it is the one letter in there, and without a box that of "the answer is (C)"; for a text what
+    follows "the answer is" where there is no box. Reasons are those of `solver_answer`, and `no_letter`.
+    """
+    answer, reason = solver_answer(completion)
+    if benchmark.grading == "choice":
+        if answer is not None:
+            letter = letter_of(answer)
+            return Reading(letter, None if letter else "no_letter")
+        said = _SAYS_LETTER.findall(completion) if reason == "no_box" else []
+        return Reading(said[-1].upper(), None) if said else Reading(None, reason)
+    if benchmark.grading == "text" and reason == "no_box":
+        texts = _SAYS_TEXT.findall(completion)
+        text = texts[-1].strip() if texts else ""
+        return Reading(text, None) if plain_text(text) else Reading(None, reason)
+    return Reading(answer, reason)
+
+
+def letter_of(answer: str) -> str | None:
+    """The one option that an answer names: C, (c), C., "C. 5 apples"; None for none or several."""
+    text = _unwrapped(answer)
+    match = _LETTER.fullmatch(text)
+    if match is None:
+        return None
+    letter = next(group for group in match.groups() if group).upper()
+    others = {group.upper() for found in _OTHER_OPTION.findall(text) for group in found if group}
+    return letter if others <= {letter} else None
+
+
+def plain_text(answer: str) -> str:
+    """An answer as BBEH compares it: first line, lower case, no mark-up, no closing full stop."""
+    text = _unwrapped(answer.strip()).split("\n")[0].replace("**", "").replace(", ", ",")
+    return text.strip().lower().removesuffix(".").strip()
+
+
+def same_text(answer: str, gold: str) -> bool:
+    """Whether two short answers are the same by the rules of BBEH's evaluator."""
+    a, b = plain_text(answer), plain_text(gold)
+    if not a or not b:
+        return False
+    return a == b or _loose(a) == _loose(b) or _same_number(a, b)
+
+
+def _loose(text: str) -> str:
+    """Without quotes, a closing question mark, or brackets around the whole; (a) is a."""
+    text = text.replace("'", "").replace('"', "").removesuffix("?").strip()
+    bracketed = text[:1] + text[-1:] in ("[]", "()") and text.count(text[0]) == 1
+    return text[1:-1].strip() if bracketed and (text[0] == "[" or len(text) == 3) else text
+
+
+def _same_number(a: str, b: str) -> bool:
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return False
+
+
+def _unwrapped(answer: str) -> str:
+    """Without dollar signs around it and the LaTeX commands for words in it."""
+    text = answer.strip()
+    for _ in range(3):
+        text = _WRAPPED.sub(r"\1", text).strip().strip("$").strip()
+    return text.removeprefix("{").removesuffix("}").strip() if text[:1] == "{" else text
+
+
+def grade(benchmark: Benchmark, pairs: Sequence[tuple[str | None, Problem]], grader: Grader) -> list[Grade]:
+    """The verdict on each answer: right where it equals the gold answer or another accepted one."""
+    asked = [
+        (answer, gold)
+        for answer, problem in pairs
+        if answer is not None
+        for gold in (problem.gold, *problem.accepted)
+    ]
+    verdicts = iter(_equal(benchmark, asked, grader))
+    grades = []
+    for answer, problem in pairs:
+        if answer is None:
+            grades.append(Grade(False, None))
+            continue
+        found = [next(verdicts) for _ in (problem.gold, *problem.accepted)]
+        right = True in found or _is_near(answer, problem)
+        unsure = not right and None in found
+        grades.append(Grade(None if unsure else right, "timeout" if unsure else None))
+    return grades
+
+
+def vote(benchmark: Benchmark, groups: Sequence[Sequence[str | None]], grader: Grader) -> list[str | None]:
+    """The majority answer of each problem's samples; None where none answered."""
+    if benchmark.grading == "math":
+        return [found.answer for found in majority(groups, grader)]
+    return [_most_frequent([answer for answer in group if answer is not None]) for group in groups]
+
+
+def _most_frequent(answers: Sequence[str]) -> str | None:
+    """The spelling that stands first in the alphabet of the answers that are most often the same."""
+    counts = Counter(_loose(plain_text(answer)) for answer in answers)
+    if not counts:
+        return None
+    best = min(counts, key=lambda key: (-counts[key], len(key), key))
+    return min(answer for answer in answers if _loose(plain_text(answer)) == best)
+
+
+def _equal(benchmark: Benchmark, pairs: Sequence[tuple[str, str]], grader: Grader) -> list[bool | None]:
+    if benchmark.grading == "math":
+        return grader.equivalent(pairs)
+    if benchmark.grading == "choice":
+        return [answer == letter_of(gold) for answer, gold in pairs]
+    return [same_text(answer, gold) for answer, gold in pairs]
+
+
+def _is_near(answer: str, problem: Problem) -> bool:
+    """Whether both are real numbers no further apart than the problem allows."""
+    if not problem.tolerance:
+        return False
+    a, b = _number(answer), _number(problem.gold)
+    return a is not None and b is not None and abs(a - b) <= problem.tolerance * (1 + 1e-12)
+
+
+def _number(answer: str) -> float | None:
+    key = read(answer).value
+    if not isinstance(key, tuple):
+        return None
+    try:
+        if key[0] == "q":
+            return float(key[1] / key[2])
+        if key[0] == "c" and key[2] == (0, 1):
+            return float(key[1])
+    except (OverflowError, TypeError, ValueError):
+        pass
+    return None

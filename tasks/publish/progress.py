@@ -1,0 +1,71 @@
+"""How far a stage is, live in Prefect's UI: one progress bar a stage, moved by training steps and shards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from infra.artifacts.artifact import PARTS
+from tasks.stage.work import Work
+
+_SECONDS_BETWEEN = 2.0
+"""No more often is the server told, except of the end."""
+
+
+@dataclass
+class _Bar:
+    artifact_id: UUID
+    told_at: float
+    percent: float
+
+
+_lock = threading.Lock()
+_bars: dict[tuple[str, str], _Bar] = {}
+
+
+def report_progress(work: Work, done: int, total: int, of: str) -> None:
+    """Show that `done` of `total` steps, shards or the like are done; outside a flow run nothing happens.
+
+    What cannot be shown is logged and left: it never fails the work.
+    """
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or total <= 0:
+        return
+    percent = 100.0 * min(done, total) / total
+    with _lock:
+        try:
+            _tell(
+                work, (str(context.flow_run.id), work.location.path), percent, f"{done} of {total} {of} done"
+            )
+        except Exception as error:
+            work.log.warning(f"{work.stage.name}: its progress could not be shown in Prefect: {error}")
+
+
+def report_parts(work: Work, total: int) -> None:
+    """Show how many of the stage's shards are finished in the store."""
+    done = sum(name.endswith(".json") for name in work.store.names(f"{work.location.path}/{PARTS}"))
+    report_progress(work, done, total, "shards")
+
+
+def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None:
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+    description = f"{work.stage.name}, iteration {work.iteration} of {work.config.run}: {shown}"
+    bar, now = _bars.get(name), time.monotonic()
+    if bar is None:
+        created = create_progress_artifact(percent, artifact_key(work, "progress"), description)
+        assert isinstance(created, UUID)
+        _bars[name] = _Bar(created, now, percent)
+    elif percent > bar.percent and (percent == 100.0 or now - bar.told_at >= _SECONDS_BETWEEN):
+        update_progress_artifact(bar.artifact_id, percent, description)
+        bar.told_at, bar.percent = now, percent
+
+
+def artifact_key(work: Work, what: str) -> str:
+    """Prefect's key of what a stage shows: the same for each run of the same work."""
+    plain = f"{work.config.run} iteration {work.iteration} {work.stage.name} {what}".lower()
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in plain).split())

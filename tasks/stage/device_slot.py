@@ -1,0 +1,61 @@
+"""The device is shared between runs: a stage that uses it takes a slot of a global concurrency limit.
+
+`RZERO_DEVICE_LIMIT` names the limit (the deployments set it to `gpu`); without the variable nobody is asked,
+and a limit that the server does not have lets everything through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+from tasks.stage.graph import Stage
+
+LEASE_SECONDS = 60.0
+"""How long a killed holder keeps its slot."""
+
+_lock = threading.Lock()
+_users = 0
+_held = contextlib.ExitStack()
+
+
+def uses_device(stage: Stage) -> bool:
+    """Whether the stage samples from a model or trains one."""
+    return not {"sampler", "trainer"}.isdisjoint(stage.reads)
+
+
+@contextlib.contextmanager
+def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
+    """Hold a slot while the stage works; the shards of one process, which share a sampler, share one.
+
+    `gathers` says that the stage only gathers what its shards have made.
+    """
+    name = os.environ.get("RZERO_DEVICE_LIMIT")
+    if not name or gathers or not uses_device(stage):
+        yield
+        return
+    _take(name)
+    try:
+        yield
+    finally:
+        _give_back()
+
+
+def _take(name: str) -> None:
+    from prefect.concurrency.sync import concurrency
+
+    global _users
+    with _lock:
+        if _users == 0:
+            _held.enter_context(concurrency(name, occupy=1, lease_duration=LEASE_SECONDS, strict=False))
+        _users += 1
+
+
+def _give_back() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            _held.close()

@@ -1,0 +1,258 @@
+"""How a stage becomes a Prefect task: keyed, found in the store before it is made, retried, published.
+
+    @stage("train_solver")
+    def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> None: ...
+
+is then called as `train_solver(run, solver=..., curriculum=...)` within a flow and returns the
+`ArtifactRef` of the finished artifact. The body only makes files; everything else happens here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from prefect import Task, task, unmapped
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFutureList
+from prefect.task_engine import TaskRunTimeoutError
+from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import opaque
+from pydantic import BaseModel, ConfigDict
+
+from data.config import RunConfig
+from infra.artifacts.artifact import ArtifactRef, Location, sha256
+from infra.artifacts.damage import find_or_set_aside
+from infra.artifacts.results import result_storage, results_path
+from infra.store.lease import holder_name, lease_or_result
+from infra.store.store import Store
+from tasks.publish.cards import publish_stage
+from tasks.publish.progress import report_parts
+from tasks.stage.device_slot import device_slot
+from tasks.stage.graph import inputs_of, locate
+from tasks.stage.retries import StageTimeout, can_pass, with_smaller_batches
+from tasks.stage.work import Work, find_part
+
+RETRIES = 2
+_PARTS = "parts"
+"""The argument in which the shards of an artifact are handed to the task that gathers them."""
+
+
+class Run(BaseModel):
+    """What every task is handed: the resolved configuration and the iteration it works for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: RunConfig
+    iteration: int
+
+    @property
+    def store(self) -> Store:
+        """The store of the run."""
+        return Store(self.config.store)
+
+
+class _ArtifactCache(CachePolicy):
+    """The artifact's key as cache key; a result counts only while its artifact is in the store."""
+
+    stage_name: str = ""
+
+    def __init__(self, stage_name: str) -> None:
+        super().__init__()
+        self.stage_name = stage_name
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str:
+        """The key; a result of an artifact that is gone is dropped first."""
+        run: Run = inputs["run"]
+        store, location = run.store, _location(run, self.stage_name, inputs)
+        part = inputs.get("part")
+        name = location.key if part is None else f"{location.key}-part-{part:05d}"
+        # A reference names the place it lies in: a store that was moved or mirrored has results of its own.
+        key = f"{run.config.run}-{name}-{sha256(store.uri.encode())[:16]}"
+        made = find_or_set_aside(store, location) if part is None else find_part(store, location, part)
+        if made is None:
+            store.remove(f"{results_path()}/{key}")
+        return key
+
+
+class StageTask:
+    """A Prefect task that makes the artifact of a stage, or one part of it."""
+
+    def __init__(self, stage_name: str, prefect_task: Task[..., ArtifactRef]) -> None:
+        self.stage_name = stage_name
+        self.prefect_task = prefect_task
+        functools.update_wrapper(self, prefect_task.fn)
+
+    def __call__(self, run: Run, **inputs: Any) -> ArtifactRef:
+        """Run the task within a flow and wait for its artifact.
+
+        Raises what the task, or the first of its parts that failed, raised; StageTimeout for a time limit.
+        """
+        each: Any = self._configured(run)
+        # What its artifact is not made from, as this run is configured, is kept from the body.
+        made_from = (*inputs_of(run.config, run.iteration, self.stage_name), _PARTS)
+        inputs = {name: value if name in made_from else None for name, value in inputs.items()}
+        try:
+            for value in inputs.values():
+                if isinstance(value, PrefectFutureList):
+                    # All of them, whatever one comes to: what is finished need not be made again.
+                    value.wait()
+                    value.result()
+            made: ArtifactRef = each(
+                run=opaque(run), **{name: _arrow(value) for name, value in inputs.items()}
+            )
+        except TaskRunTimeoutError:
+            limit = self._limit(run)
+            raise StageTimeout(
+                f"{self.stage_name} of iteration {run.iteration} took longer than its limit of {limit} s, "
+                f"{RETRIES + 1} times; its checkpoints and shards are kept. If it needs longer, raise "
+                f"timeout_seconds.{self.stage_name}; else see in the log what it waited for"
+            ) from None
+        return made
+
+    def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:
+        """One task run for each part."""
+        fixed = {name: unmapped(_arrow(value)) for name, value in inputs.items()}
+        each: Any = self._configured(run)
+        found: PrefectFutureList[ArtifactRef] = each.map(
+            run=unmapped(opaque(run)), part=list(range(parts)), of=unmapped(parts), **fixed
+        )
+        return found
+
+    def _configured(self, run: Run) -> Task[..., ArtifactRef]:
+        return self.prefect_task.with_options(
+            result_storage=result_storage(run.store), timeout_seconds=self._limit(run)
+        )
+
+    def _limit(self, run: Run) -> int | None:
+        limit: int | None = getattr(run.config.timeout_seconds, self.stage_name)
+        return limit
+
+
+def _arrow(value: Any) -> Any:
+    """An input as Prefect draws it: an arrow from the task that made the reference.
+
+    Prefect would look into the reference as well, and draw arrows for each digest or word in it that it has
+    met in the result of another task.
+    """
+    return opaque(value) if isinstance(value, ArtifactRef) else value
+
+
+def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
+    """Make a task of a function that writes the artifact of a stage."""
+
+    def decorate(body: Callable[..., None]) -> StageTask:
+        body = with_smaller_batches(body)
+
+        def make(run: Run, **inputs: Any) -> ArtifactRef:
+            store, location = run.store, _location(run, name, inputs)
+            find = functools.partial(find_or_set_aside, store, location)
+            with lease_or_result(store, f"{location.path}/_lease/stage", holder_name(name), find) as found:
+                if isinstance(found, ArtifactRef):
+                    return found
+                work = Work(run.config, run.iteration, store, location)
+                if not work.adopt():
+                    with device_slot(work.stage, gathers=_PARTS in inputs):
+                        body(work, **inputs)
+                ref = work.commit(_inputs(run, name, inputs))
+            publish_stage(work, ref)
+            return ref
+
+        return _as_task(make, body, name, name, "{run.config.run} iteration {run.iteration}")
+
+    return decorate
+
+
+def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
+    """Make a task of a function that writes one part (a shard) of the artifact of a stage."""
+
+    def decorate(body: Callable[..., None]) -> StageTask:
+        body = with_smaller_batches(body)
+
+        def make(run: Run, part: int, of: int, **inputs: Any) -> ArtifactRef:
+            store, location = run.store, _location(run, name, inputs)
+            find = functools.partial(find_part, store, location, part)
+            lease = f"{location.path}/_lease/part-{part:05d}"
+            with lease_or_result(store, lease, holder_name(f"{name}, part {part}"), find) as found:
+                if isinstance(found, ArtifactRef):
+                    return found
+                work = Work(run.config, run.iteration, store, location)
+                if not work.adopt_part(part):
+                    with device_slot(work.stage):
+                        body(work, part, **inputs)
+                ref = work.commit_part(part)
+            report_parts(work, of)
+            return ref
+
+        run_name = "{run.config.run} iteration {run.iteration} part {part}"
+        of = inspect.Parameter("of", inspect.Parameter.KEYWORD_ONLY, annotation=int)
+        return _as_task(make, body, name, f"{name}_part", run_name, (of,))
+
+    return decorate
+
+
+def _as_task(
+    make: Callable[..., ArtifactRef],
+    body: Callable[..., None],
+    stage_name: str,
+    task_name: str,
+    run_name: str,
+    more: Sequence[inspect.Parameter] = (),
+) -> StageTask:
+    # Prefect binds arguments by signature: the task takes a Run where the body takes its Work.
+    named = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(body).parameters.values())[1:]
+    ]
+    run = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY, annotation=Run)
+    make.__signature__ = inspect.Signature([run, *named, *more])  # type: ignore[attr-defined]
+    make.__name__, make.__doc__, make.__module__ = task_name, body.__doc__, body.__module__
+    make.__qualname__ = task_name
+    configured = task(
+        name=task_name,
+        task_run_name=f"{task_name}: {run_name}",
+        cache_policy=_ArtifactCache(stage_name),
+        persist_result=True,
+        result_serializer="json",
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(backoff_factor=2),
+        retry_condition_fn=_state_can_pass,
+    )
+    return StageTask(stage_name, configured(make))
+
+
+def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether what failed the task can pass by itself."""
+    error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
+    return can_pass(error)
+
+
+def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:
+    return locate(run.config, run.iteration, name, _inputs(run, name, inputs))
+
+
+def _inputs(run: Run, name: str, inputs: Mapping[str, Any]) -> dict[str, ArtifactRef]:
+    """What of a task's arguments its artifact is made from."""
+    return {key: inputs[key] for key in inputs_of(run.config, run.iteration, name)}
+
+
+def part_count(items: int, shard_size: int) -> int:
+    """How many parts hold so many items."""
+    return -(-items // shard_size)
+
+
+def shard_range(part: int, items: int, shard_size: int) -> range:
+    """The items of a part."""
+    return range(part * shard_size, min(items, (part + 1) * shard_size))
+
+
+__all__: Sequence[str] = ["Run", "StageTask", "part_count", "part_of", "shard_range", "stage"]

@@ -1,0 +1,35 @@
+"""What both trainings write and say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from infra.trainers import TrainingResult
+from tasks.publish.progress import report_progress
+from tasks.stage.work import Work
+
+
+def step_reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    """Logs a line after each training step, and shows it."""
+
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        shown = f"reward {metrics['reward_mean']:.3f}, kl {metrics['kl']:.4f}"
+        work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown}")
+        report_progress(work, step, steps, "steps")
+
+    return report
+
+
+def add_training(work: Work, result: TrainingResult) -> None:
+    """The trained model, every rollout and the metrics of each step."""
+    work.add_model(result.model_dir)
+    work.add_table("rollouts", result.rollouts)
+    work.add_table("metrics", result.metrics)
+    if result.engine_metrics is not None:
+        work.add_table("engine_metrics", result.engine_metrics)
+    rewards = result.metrics.column("reward_mean").to_pylist()
+    if rewards:
+        work.figures["reward_first_step"] = round(rewards[0], 6)
+        work.figures["reward_last_step"] = round(rewards[-1], 6)
+    work.figures["steps"] = len(rewards)
+    work.figures["rollouts"] = result.rollouts.num_rows

@@ -1,0 +1,1 @@
+"""An answer as text becomes a value with a key."""

@@ -1,0 +1,86 @@
+"""The deployments on a real server with a worker, as `make up` brings them up, on a port of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from infra.deploy.local import LocalServer
+from tests.support.small_run import small_overrides
+
+ROOT = Path(__file__).parents[2]
+
+
+class Deployed:
+    """A local set-up in a folder, and what a user does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.server = LocalServer(ROOT, _free_port(), folder)
+
+    def start_run(self, run: str, store: Path, *options: str) -> str:
+        """`prefect deployment run rzero/iteration` of the small run; what it prints."""
+        parameters = {"run": run, "preset": "tiny", "iteration": 1, "store": str(store)}
+        given = [f"{name}={value}" for name, value in parameters.items()]
+        given.append(f"overrides={json.dumps(small_overrides())}")
+        command = [sys.executable, "-m", "prefect", "deployment", "run", "rzero/iteration"]
+        environment = os.environ | {
+            "PREFECT_API_URL": f"{self.server.url}/api",
+            "PREFECT_HOME": str(self.server.folder / "user"),
+        }
+        done = subprocess.run(
+            [*command, *(item for value in given for item in ("--param", value)), *options],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the server's API answers: GET, or POST with a body."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{self.server.url}/api/{path}", content, headers), timeout=60) as answer:
+            return json.load(answer)
+
+    def flow_run(self, output: str) -> dict[str, Any]:
+        """The flow run that `start_run` has printed the id of."""
+        (number,) = (line.rpartition(" ")[2] for line in output.splitlines() if "UUID:" in line)
+        found: dict[str, Any] = self.ask(f"flow_runs/{number}")
+        return found
+
+    def task_runs(self, flow_run: dict[str, Any]) -> list[dict[str, Any]]:
+        """The task runs of a flow run."""
+        found: list[dict[str, Any]] = self.ask(
+            "task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+        )
+        return found
+
+    def wait_until(self, is_so: Callable[[], bool], what: str, timeout_seconds: float = 900.0) -> None:
+        """Wait until the server says so; fails, saying what was waited for, where it never does."""
+        deadline = time.monotonic() + timeout_seconds
+        while not is_so():
+            assert time.monotonic() < deadline, f"{what} did not come about; {self._end_of_log()}"
+            time.sleep(0.5)
+
+    def _end_of_log(self) -> str:
+        path = self.server.processes.log("worker")
+        return path.read_text(errors="replace")[-3000:] if path.exists() else "no worker was started"
+
+
+def _free_port() -> int:
+    while True:
+        port = random.SystemRandom().randrange(20_000, 50_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port

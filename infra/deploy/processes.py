@@ -31,9 +31,14 @@ class Processes:
         self._file = folder / "processes.json"
 
     def is_running(self, name: str) -> bool:
-        """Whether the process of this name runs; a later process with the same id is not taken for it."""
+        """Whether the process of this name runs; a later process with the same id is not mistaken for it.
+
+        One that ended before its start could be noted has None for it, and does not run.
+        """
         known = self._known().get(name)
-        return known is not None and _started(known["pid"]) == known["started"]
+        if known is None or known["started"] is None:
+            return False
+        return _started(known["pid"]) == known["started"]
 
     def log(self, name: str) -> Path:
         """The file of what the process writes."""

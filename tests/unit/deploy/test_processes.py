@@ -53,6 +53,12 @@ def test_a_process_that_ends_at_once_is_reported_with_its_last_words(tmp_path: P
         processes.wait_until("one", lambda: False, 60)
 
 
+def test_a_process_that_ended_before_its_start_was_noted_does_not_run(tmp_path: Path) -> None:
+    gone = {"pid": 2**22 + 1, "started": None}
+    (tmp_path / "processes.json").write_text(json.dumps({"one": gone}))
+    assert not Processes(tmp_path).is_running("one")
+
+
 def test_a_damaged_list_of_processes_means_that_none_is_known(tmp_path: Path) -> None:
     (tmp_path / "processes.json").write_text("{")
     assert not Processes(tmp_path).is_running("one")

@@ -1,4 +1,4 @@
-"""What the tests share: a quiet environment, one Prefect server a session, a small run to look at."""
+"""What the tests share: a quiet environment, one server of each kind a session, a small run to look at."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployed import Deployed
+from tests.support.s3_server import S3Server, running_server
 from tests.support.small_run import small_overrides
 
 # Before torch, transformers or Prefect are imported by anything.
@@ -22,6 +23,24 @@ os.environ.update(
         "TOKENIZERS_PARALLELISM": "false",
     }
 )
+
+
+MARKERS = {"prefect_server": "server", "deployed": "server", "s3_server": "s3"}
+"""What a test costs follows from the fixtures it uses, so no test starts a server unmarked."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the servers it needs; `make test-fast` leaves those out."""
+    for item in items:
+        for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[name])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> S3Server:
+    """The S3 server of this session."""
+    return running_server()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,6 @@ from infra.store.store import StoreError
 ROOT = "RZERO_CACHE"
 LIMIT = "RZERO_CACHE_GIB"
 _DEFAULT_GIB = 100.0
-_IN_USE = 4
 _PARTIAL = ".partial-"
 _LOCK = ".lock-"
 
@@ -34,11 +33,12 @@ _held_lock = threading.Lock()
 
 
 class ModelCache:
-    """A folder with models by digest."""
+    """A folder with models by digest; the process keeps the last few that it asked for in use."""
 
-    def __init__(self, root: Path, limit_bytes: int) -> None:
+    def __init__(self, root: Path, limit_bytes: int, in_use: int = 4) -> None:
         self.root = root
         self.limit_bytes = limit_bytes
+        self.in_use = in_use
 
     @classmethod
     def from_environment(cls) -> ModelCache:
@@ -80,7 +80,7 @@ class ModelCache:
         with _held_lock:
             _release(final)
             _held[final] = handle
-            while len(_held) > _IN_USE:
+            while len(_held) > self.in_use:
                 _release(next(iter(_held)))
         return final
 

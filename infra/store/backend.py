@@ -1,4 +1,4 @@
-"""What a store needs of the place that it lies in, and the plainest such place."""
+"""What a store needs of the place it lies in, and the plainest such place."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MEMORY_LOCK = threading.Lock()
 
 
 class FileDigest(NamedTuple):
-    """What was read of a file while it was copied."""
+    """A file's digest and size, taken while it was copied."""
 
     sha256: str
     bytes: int
 
 
 class Leftover(NamedTuple):
-    """A file, or an upload, that was never finished: no reader sees it, but it takes room."""
+    """A file or an upload that was never finished: no reader sees it, but it takes room."""
 
     full: str
     bytes: int
@@ -34,28 +34,28 @@ class Leftover(NamedTuple):
 
 
 class Backend(Protocol):
-    """Files under full names. A name is absent or whole; what is absent is None, [] or {}, no error."""
+    """Files under full names. A name is absent or whole; absence is None, False, [] or {}, not an error."""
 
     def size(self, full: str) -> int | None:
         """Bytes of a file."""
 
     def read(self, full: str) -> bytes | None:
-        """The bytes of a file."""
+        """The content of a file."""
 
     def put(self, full: str, content: bytes) -> None:
-        """Write a file over an earlier one."""
+        """Write a file, replacing an earlier one."""
 
     def put_file(self, full: str, source: Path, progress: Progress | None) -> FileDigest:
-        """Copy a local file in, over an earlier one, without holding all of it in memory."""
+        """Copy a local file in, replacing an earlier one, without holding all of it in memory."""
 
     def create(self, full: str, content: bytes) -> bool:
         """Write a file if there is none; exactly one of several callers gets True."""
 
     def download(self, full: str, target: Path, progress: Progress | None) -> bool:
-        """Copy a file out into an existing local file; False where there is none."""
+        """Copy a file out into an existing local file."""
 
     def names(self, full: str) -> list[str]:
-        """Names right under a folder."""
+        """Names directly under a folder."""
 
     def sizes(self, full: str) -> dict[str, int]:
         """Bytes of all files under a folder, by their path within it."""
@@ -64,10 +64,10 @@ class Backend(Protocol):
         """Remove a file, or a folder with all it holds."""
 
     def move(self, source: str, target: str) -> bool:
-        """Give a file another name; False where there is none."""
+        """Rename a file."""
 
     def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
-        """What killed writers left under a folder, half written, and nobody has touched for so long."""
+        """What killed writers left half written under a folder, untouched for this long."""
 
     def drop(self, leftover: Leftover) -> None:
         """Remove it, if it is still there."""
@@ -80,19 +80,18 @@ def file_sha256(path: Path) -> str:
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Progress of one file of several as progress of them all."""
+    """Progress within one of several files, as progress over all of them."""
     return (lambda done, _: progress(before + done, total)) if progress else None
 
 
-class FsspecBackend:
-    """Any fsspec file system whose writes are whole; `memory://` is made safe for threads."""
+class FsspecBackend(Backend):
+    """Any fsspec file system whose writes are atomic; `memory://` is made safe for threads."""
 
     def __init__(self, fs: Any) -> None:
         self._fs = fs
         self._is_memory = "memory" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
     def size(self, full: str) -> int | None:
-        """Bytes of a file."""
         try:
             info = self._fs.info(full)
         except (FileNotFoundError, NotADirectoryError):
@@ -100,18 +99,15 @@ class FsspecBackend:
         return int(info["size"]) if info["type"] == "file" else None
 
     def read(self, full: str) -> bytes | None:
-        """The bytes of a file."""
         try:
             return bytes(self._fs.cat_file(full))
         except (FileNotFoundError, IsADirectoryError):
             return None
 
     def put(self, full: str, content: bytes) -> None:
-        """Write a file over an earlier one."""
         self._fs.pipe_file(full, content)
 
     def put_file(self, full: str, source: Path, progress: Progress | None) -> FileDigest:
-        """Copy a local file in."""
         self._fs.put_file(str(source), full)
         size = source.stat().st_size
         if progress:
@@ -119,7 +115,6 @@ class FsspecBackend:
         return FileDigest(file_sha256(source), size)
 
     def create(self, full: str, content: bytes) -> bool:
-        """Write a file if there is none."""
         if self._is_memory:
             with _MEMORY_LOCK:
                 if self.size(full) is not None:
@@ -133,7 +128,6 @@ class FsspecBackend:
         return True
 
     def download(self, full: str, target: Path, progress: Progress | None) -> bool:
-        """Copy a file out."""
         try:
             self._fs.get_file(full, str(target))
         except FileNotFoundError:
@@ -144,7 +138,6 @@ class FsspecBackend:
         return True
 
     def names(self, full: str) -> list[str]:
-        """Names right under a folder."""
         try:
             entries = self._fs.ls(full, detail=False, refresh=True)
         except (FileNotFoundError, NotADirectoryError):
@@ -152,24 +145,20 @@ class FsspecBackend:
         return [PurePosixPath(entry).name for entry in entries if entry.rstrip("/") != full]
 
     def sizes(self, full: str) -> dict[str, int]:
-        """Bytes of all files under a folder."""
-        found = self._fs.find(full, detail=True)
         prefix = full.rstrip("/") + "/"
         return {
             name.removeprefix(prefix): int(info["size"])
-            for name, info in found.items()
+            for name, info in self._fs.find(full, detail=True).items()
             if name.startswith(prefix)
         }
 
     def remove(self, full: str) -> None:
-        """Remove a file or a folder."""
         try:
             self._fs.rm(full, recursive=True)
         except FileNotFoundError:
             return
 
     def move(self, source: str, target: str) -> bool:
-        """Give a file another name."""
         try:
             self._fs.cp_file(source, target)
         except FileNotFoundError:
@@ -178,8 +167,7 @@ class FsspecBackend:
         return True
 
     def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
-        """None: writes are whole, or are not."""
         return []
 
     def drop(self, leftover: Leftover) -> None:
-        """Nothing to remove."""
+        """Nothing to remove: there are no leftovers."""

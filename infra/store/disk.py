@@ -1,4 +1,4 @@
-"""A store on a disk: whole files by rename, one winner by hard link, all of it flushed before it is named."""
+"""A store on a disk: atomic writes by rename, one winner by hard link, flushed before a name appears."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.store.backend import CHUNK_BYTES, PROBE, TEMPORARY, FileDigest, Leftover, Progress
+from infra.store.backend import CHUNK_BYTES, PROBE, TEMPORARY, Backend, FileDigest, Leftover, Progress
 from infra.store.errors import StoreError, StoreUnavailable
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -19,11 +19,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAY_PASS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.EINTR)
 
 
-class DiskBackend:
+class DiskBackend(Backend):
     """The local disk, or a network file system that looks like one."""
 
     def size(self, full: str) -> int | None:
-        """Bytes of a file."""
         with _explained("read", full):
             try:
                 return os.path.getsize(full) if os.path.isfile(full) else None
@@ -31,7 +30,6 @@ class DiskBackend:
                 return None
 
     def read(self, full: str) -> bytes | None:
-        """The bytes of a file."""
         with _explained("read", full):
             try:
                 return Path(full).read_bytes()
@@ -39,7 +37,6 @@ class DiskBackend:
                 return None
 
     def put(self, full: str, content: bytes) -> None:
-        """Write a file over an earlier one."""
         with _explained("write", full), _temporary(full) as (handle, temporary):
             _write(handle, content)
             _finish(handle)
@@ -47,7 +44,6 @@ class DiskBackend:
             _flush_folder(full)
 
     def put_file(self, full: str, source: Path, progress: Progress | None) -> FileDigest:
-        """Copy a local file in, in pieces."""
         with source.open("rb") as file, _explained("write", full), _temporary(full) as (handle, temporary):
             total = os.fstat(file.fileno()).st_size
             digest, done = hashlib.sha256(), 0
@@ -63,7 +59,6 @@ class DiskBackend:
         return FileDigest(digest.hexdigest(), done)
 
     def create(self, full: str, content: bytes) -> bool:
-        """Write a file if there is none."""
         with _explained("write", full), _temporary(full) as (handle, temporary):
             _write(handle, content)
             _finish(handle)
@@ -79,7 +74,6 @@ class DiskBackend:
         return True
 
     def download(self, full: str, target: Path, progress: Progress | None) -> bool:
-        """Copy a file out, in pieces."""
         if not os.path.isfile(full):
             return False
         with open(full, "rb") as source, _explained("write", str(target)), target.open("wb") as file:
@@ -92,7 +86,6 @@ class DiskBackend:
         return True
 
     def names(self, full: str) -> list[str]:
-        """Names right under a folder."""
         with _explained("read", full):
             try:
                 return os.listdir(full)
@@ -100,19 +93,15 @@ class DiskBackend:
                 return []
 
     def sizes(self, full: str) -> dict[str, int]:
-        """Bytes of all files under a folder; files that are being written are none."""
-        found = {}
+        sizes = {}
         with _explained("read", full):
-            for folder, _, names in os.walk(full):
-                for name in names:
-                    path = os.path.join(folder, name)
-                    if not name.startswith(TEMPORARY):
-                        with contextlib.suppress(FileNotFoundError):
-                            found[os.path.relpath(path, full).replace(os.sep, "/")] = os.path.getsize(path)
-        return found
+            for path in _files(full):
+                if not os.path.basename(path).startswith(TEMPORARY):
+                    with contextlib.suppress(FileNotFoundError):
+                        sizes[os.path.relpath(path, full).replace(os.sep, "/")] = os.path.getsize(path)
+        return sizes
 
     def remove(self, full: str) -> None:
-        """Remove a file or a folder."""
         with _explained("remove", full):
             try:
                 os.unlink(full)
@@ -124,7 +113,6 @@ class DiskBackend:
                 _remove_folder(full)
 
     def move(self, source: str, target: str) -> bool:
-        """Give a file another name."""
         with _explained("write", target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
@@ -135,26 +123,29 @@ class DiskBackend:
         return True
 
     def leftovers(self, full: str, age_seconds: float) -> list[Leftover]:
-        """Temporary files that nobody has written to for so long."""
-        found, before = [], time.time() - age_seconds
+        leftovers, before = [], time.time() - age_seconds
         with _explained("read", full):
-            for folder, _, names in os.walk(full):
-                for name in names:
-                    if name.startswith((TEMPORARY, PROBE)):
-                        path = os.path.join(folder, name)
-                        with contextlib.suppress(FileNotFoundError):
-                            stat = os.stat(path)
-                            if stat.st_mtime < before:
-                                found.append(Leftover(path, stat.st_size))
-        return found
+            for path in _files(full):
+                if os.path.basename(path).startswith((TEMPORARY, PROBE)):
+                    with contextlib.suppress(FileNotFoundError):
+                        stat = os.stat(path)
+                        if stat.st_mtime < before:
+                            leftovers.append(Leftover(path, stat.st_size))
+        return leftovers
 
     def drop(self, leftover: Leftover) -> None:
-        """Remove a temporary file."""
         self.remove(leftover.full)
 
 
+def _files(full: str) -> Iterator[str]:
+    """Paths of all files under a folder."""
+    for folder, _, names in os.walk(full):
+        for name in names:
+            yield os.path.join(folder, name)
+
+
 def _create_without_links(full: str, content: bytes) -> bool:
-    """For a file system without hard links: one winner still, but a crash may leave half a file."""
+    """`create` on a file system without hard links: still one winner, but a crash may leave half a file."""
     try:
         handle = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
@@ -172,7 +163,7 @@ def _create_without_links(full: str, content: bytes) -> bool:
 
 @contextlib.contextmanager
 def _temporary(full: str) -> Iterator[tuple[int, str]]:
-    """An open temporary file beside the target; gone afterwards."""
+    """An open temporary file beside the target, removed afterwards."""
     folder = os.path.dirname(full)
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
@@ -185,7 +176,7 @@ def _temporary(full: str) -> Iterator[tuple[int, str]]:
 
 
 def _write(handle: int, content: bytes) -> None:
-    """All of the content: one call may write less, where the disk is nearly full."""
+    """Write all of it: one call may write less when the disk is nearly full."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(handle, rest) :]
@@ -197,7 +188,7 @@ def _finish(handle: int) -> None:
 
 
 def _flush_folder(full: str) -> None:
-    """Make a new name outlast a power cut, where the file system lets a folder be flushed."""
+    """Make a new name survive a power cut, where the file system allows flushing a folder."""
     handle = os.open(os.path.dirname(full), os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -222,7 +213,7 @@ def _remove_folder(full: str) -> None:
 
 @contextlib.contextmanager
 def _explained(verb: str, full: str) -> Iterator[None]:
-    """An error of the disk as one line that says what to do."""
+    """Turn an OSError into one line that says what to do."""
     try:
         yield
     except OSError as error:

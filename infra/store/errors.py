@@ -1,4 +1,4 @@
-"""What can go wrong with a store, and for how long it is tried again."""
+"""What can go wrong with a store, and how it is retried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or not in time. It may later: what failed is worth another try."""
+    """The store did not answer in time. It may later, so what failed is worth another try."""
 
     retryable = True
 
@@ -32,7 +32,7 @@ class DigestMismatch(StoreError):
 
 
 def patience_seconds() -> float:
-    """For how long one request is tried again: `$RZERO_STORE_PATIENCE_SECONDS`, by default a minute."""
+    """How long one request is retried: `$RZERO_STORE_PATIENCE_SECONDS`, by default a minute."""
     given = os.environ.get(PATIENCE, "")
     try:
         return max(0.0, float(given)) if given else _DEFAULT_PATIENCE_SECONDS
@@ -42,20 +42,20 @@ def patience_seconds() -> float:
 
 @dataclass
 class Retries:
-    """Tries again what failed in passing, with growing delays, until the patience is spent.
+    """Retries what failed transiently, with growing delays, until the patience is spent.
 
-    The delays have jitter from a generator of their own: no seed of a run is touched.
+    The jitter of the delays comes from a generator of its own, so no seed of a run is touched.
     """
 
     patience_seconds: float
-    first_delay_seconds: float = 0.2
+    first_delay_seconds: float = 0.1
     longest_delay_seconds: float = 8.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _random: random.Random = field(default_factory=random.Random, repr=False)
 
     def run(self, request: Callable[[int], T], passes: Callable[[Exception], bool], what: str) -> T:
-        """The answer to `request(attempt)`; its last error where it does not pass or patience ends."""
+        """The answer to `request(attempt)`; its last error if that does not pass or patience ends."""
         begun = self.clock()
         delay = self.first_delay_seconds
         attempt = 1

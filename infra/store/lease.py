@@ -1,22 +1,22 @@
-"""A lease: who works on something now, so that another does not do the same work at the same time.
+"""A lease says who is working on something, so that nobody else does the same work at the same time.
 
-A lease is a folder of numbered files. The highest number is the lease; its file says who holds it and
-until when. Taking it over is the conditional create of the next number, which has exactly one winner on
-every store, and renewing it is the holder's rewriting of its own file, so no compare-and-set is needed.
+A lease is a folder of numbered files. The highest number is current; its file says who holds the lease and
+until when. Taking over means creating the next number, which has exactly one winner on every store.
+Renewing means that the holder rewrites its own file, so no compare-and-set is needed.
 
-What it guarantees, and what not:
+What it guarantees, and what it does not:
 
-- Of several that try to take a free or expired lease, exactly one gets it.
-- A holder that is killed stops renewing; its lease expires after its time to live and is taken over. On
-  the machine of the killed holder that is at once, since there its process can be seen to be gone.
-- Expiry compares the clocks of two machines. `SKEW_SECONDS` of difference are allowed for. With more, the
-  lease may be taken from a living holder (fast clock) or be waited for too long; someone who waits takes
-  over in any case once the holder has not renewed for a time to live on the waiter's own clock.
-- A holder that is stopped (a paused machine, a store out of reach) for longer than its time to live may
-  wake up and go on beside its successor. `Lease.is_lost` says so soon after; nothing can say so at once.
+- Of several processes that try to take a free or expired lease, exactly one gets it.
+- A killed holder stops renewing, and its lease is taken over once it expires. On the machine of the killed
+  holder that happens at once, because its process is visibly gone.
+- Expiry compares the clocks of two machines and tolerates `SKEW_SECONDS` of difference. With more, the
+  lease may be taken from a living holder (fast clock) or be waited for too long (slow clock). A waiter
+  always takes over once the holder has not renewed for a time to live on the waiter's own clock.
+- A holder that is suspended for longer than its time to live (a paused machine, an unreachable store) may
+  wake up and carry on beside its successor. `Lease.is_lost` says so soon after; nothing can say so at once.
 
-So two can do the same work, rarely. Nothing becomes wrong by that: which artifact exists is decided by the
-conditional create of its manifest alone. A lease saves time, it does not protect data.
+So the same work may, rarely, be done twice. That does no harm: the conditional create of the manifest
+alone decides which artifact exists. A lease saves time; it does not protect data.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,8 +46,8 @@ log = logging.getLogger("rzero.store")
 
 
 @dataclass(frozen=True)
-class Holding:
-    """What a lease's file says."""
+class LeaseRecord:
+    """The content of a lease's file."""
 
     number: int
     holder: str
@@ -57,49 +57,49 @@ class Holding:
     nonce: str
 
     def is_over(self, now: float) -> bool:
-        """Whether it may be taken over."""
+        """Whether the lease may be taken over."""
         return now > self.expires_at + SKEW_SECONDS or _is_gone(self.process)
 
     def to_json(self) -> bytes:
-        """The content of the file."""
+        """As the file holds it; its name holds the number."""
         return json.dumps({name: value for name, value in vars(self).items() if name != "number"}).encode()
 
 
 class Lease:
     """A lease that is held; `renew` is called by the heartbeat."""
 
-    def __init__(self, store: Store, path: str, holding: Holding, clock: Clock) -> None:
+    def __init__(self, store: Store, path: str, record: LeaseRecord, clock: Clock) -> None:
         self._store = store
         self._path = path
-        self._holding = holding
+        self._record = record
         self._clock = clock
         self._lost = threading.Event()
 
     @property
     def number(self) -> int:
-        """Grows with each holder."""
-        return self._holding.number
+        """Grows with every holder."""
+        return self._record.number
 
     @property
     def is_lost(self) -> bool:
-        """Whether another was seen to hold it, or it could not be renewed in time."""
+        """Whether somebody else was seen to hold it, or it could not be renewed in time."""
         return self._lost.is_set()
 
     def renew(self) -> bool:
-        """Hold it for another time to live; False, for good, where it is lost."""
+        """Hold it for another time to live; False, for good, once it is lost."""
         if self.is_lost:
             return False
         now = self._clock()
-        renewed = _with_expiry(self._holding, now + self._holding.ttl_seconds)
+        renewed = replace(self._record, expires_at=now + self._record.ttl_seconds)
         try:
             newest = _newest(self._store, self._path)
             if newest is not None and newest.number == self.number:
                 self._store.put(_file(self._path, self.number), renewed.to_json())
-                self._holding = renewed
+                self._record = renewed
                 return True
             reason = "it is gone" if newest is None else f"{newest.holder} has it"
         except StoreError as error:
-            if now <= self._holding.expires_at:
+            if now <= self._record.expires_at:
                 log.warning("lease %s was not renewed this time: %s", self._path, error)
                 return True
             reason = str(error)
@@ -108,16 +108,16 @@ class Lease:
         return False
 
     def release(self) -> None:
-        """Let the next one have it at once; where the store does not answer, it expires."""
+        """Free it at once; if the store does not answer, it expires by itself."""
         if self.is_lost:
             return
         with suppress(StoreError):
-            free = _with_expiry(self._holding, 0.0)
+            free = replace(self._record, expires_at=0.0)
             self._store.put(_file(self._path, self.number), free.to_json())
         self._lost.set()
 
     def discard(self) -> None:
-        """Leave nothing of it: what it was for is there, and who gets the next one sees that first."""
+        """Remove it without a trace: its work is done, and whoever comes next looks for the result first."""
         if self.is_lost:
             return
         with suppress(StoreError):
@@ -128,13 +128,21 @@ class Lease:
 
 
 def acquire(
-    store: Store, path: str, holder: str, ttl_seconds: float = TTL_SECONDS, clock: Clock = time.time
+    store: Store,
+    path: str,
+    holder: str,
+    ttl_seconds: float = TTL_SECONDS,
+    clock: Clock = time.time,
+    process: Mapping[str, Any] | None = None,
 ) -> Lease | None:
-    """Take the lease at `path` (a folder within the store); None where another holds it."""
+    """Take the lease at `path` (a folder within the store); None if somebody else holds it.
+
+    `process` is what the lease records of its holder's process, by default of this one.
+    """
     newest = _newest(store, path)
     if newest is not None and not newest.is_over(clock()):
         return None
-    return _take(store, path, newest, holder, ttl_seconds, clock)
+    return _take(store, path, newest, holder, ttl_seconds, clock, process)
 
 
 @contextmanager
@@ -147,16 +155,15 @@ def lease_or_result(
     clock: Clock = time.time,
     wait: Callable[[float], object] = time.sleep,
 ) -> Iterator[T | Lease]:
-    """What the work under a lease has made, by whomever; or the lease, kept alive, to make it.
+    """The result, whoever made it; or the lease, kept alive, under which to make it.
 
-    Waits while another holds the lease, looking for the result in between. With the lease in hand it looks
-    once more, so that work that was finished in that moment is not done again.
+    Waits while somebody else holds the lease, looking for the result in between. With the lease in hand it
+    looks once more, so work that was finished at that moment is not done again.
     """
-    unchanged: tuple[Holding | None, float] = (None, clock())
+    unchanged: tuple[LeaseRecord | None, float] = (None, clock())
     while True:
-        found = result()
-        if found is not None:
-            yield found
+        if (made := result()) is not None:
+            yield made
             return
         newest = _newest(store, path)
         if newest is None or newest.is_over(clock()):
@@ -172,9 +179,8 @@ def lease_or_result(
             break
         wait(POLL_SECONDS)
     try:
-        found = result()
-        if found is not None:
-            yield found
+        if (made := result()) is not None:
+            yield made
         else:
             with heartbeat(lease, ttl_seconds / 3):
                 yield lease
@@ -204,59 +210,61 @@ def heartbeat(lease: Lease, every_seconds: float) -> Iterator[None]:
 
 
 def holder_name(what: str) -> str:
-    """A name for a person to read: what, on which machine, in which process."""
+    """The holder in words: what it does, on which machine, in which process."""
     return f"{what} on {socket.gethostname()}, process {os.getpid()}"
 
 
 def holder_of(store: Store, path: str, clock: Clock = time.time) -> str | None:
-    """Who holds the lease at `path` now; None where nobody does, or no more."""
+    """Who holds the lease at `path` now; None if nobody does."""
     newest = _newest(store, path)
     return None if newest is None or newest.is_over(clock()) else newest.holder
 
 
 def _take(
-    store: Store, path: str, before: Holding | None, holder: str, ttl_seconds: float, clock: Clock
+    store: Store,
+    path: str,
+    before: LeaseRecord | None,
+    holder: str,
+    ttl_seconds: float,
+    clock: Clock,
+    process: Mapping[str, Any] | None = None,
 ) -> Lease | None:
-    """Create the next number; None where another was quicker."""
-    holding = Holding(
+    """Create the next number; None if somebody else was quicker."""
+    record = LeaseRecord(
         number=1 if before is None else before.number + 1,
         holder=holder,
         expires_at=clock() + ttl_seconds,
         ttl_seconds=ttl_seconds,
-        process=_this_process(),
+        process=this_process() if process is None else dict(process),
         nonce=uuid.uuid4().hex,
     )
-    if not store.create(_file(path, holding.number), holding.to_json()):
+    if not store.create(_file(path, record.number), record.to_json()):
         return None
     for name in store.names(path):
-        if (number := _number(name)) is not None and number < holding.number:
+        if (number := _number(name)) is not None and number < record.number:
             store.remove(f"{path}/{name}")
-    return Lease(store, path, holding, clock)
+    return Lease(store, path, record, clock)
 
 
-def _newest(store: Store, path: str) -> Holding | None:
-    """The lease's present file; one that cannot be read counts as expired."""
+def _newest(store: Store, path: str) -> LeaseRecord | None:
+    """The lease's current file; one that cannot be read counts as expired."""
     numbers = [number for name in store.names(path) if (number := _number(name)) is not None]
     if not numbers:
         return None
     number = max(numbers)
     content = store.get(_file(path, number))
     try:
-        found = json.loads(content or b"")
-        return Holding(
+        fields = json.loads(content or b"")
+        return LeaseRecord(
             number=number,
-            holder=str(found["holder"]),
-            expires_at=float(found["expires_at"]),
-            ttl_seconds=float(found["ttl_seconds"]),
-            process=dict(found["process"]),
-            nonce=str(found["nonce"]),
+            holder=str(fields["holder"]),
+            expires_at=float(fields["expires_at"]),
+            ttl_seconds=float(fields["ttl_seconds"]),
+            process=dict(fields["process"]),
+            nonce=str(fields["nonce"]),
         )
     except (ValueError, KeyError, TypeError):
-        return Holding(number, "an unknown holder", 0.0, 0.0, {}, "")
-
-
-def _with_expiry(holding: Holding, expires_at: float) -> Holding:
-    return Holding(**(vars(holding) | {"expires_at": expires_at}))
+        return LeaseRecord(number, "an unknown holder", 0.0, 0.0, {}, "")
 
 
 def _file(path: str, number: int) -> str:
@@ -268,21 +276,21 @@ def _number(name: str) -> int | None:
     return int(stem) if stem.isdecimal() and stem != name else None
 
 
-def _this_process() -> dict[str, Any]:
-    """What tells this process from any other, on Linux; {} elsewhere."""
+def this_process() -> dict[str, Any]:
+    """What distinguishes this process from all others, on Linux; {} elsewhere."""
     started, machine = _start_time(os.getpid()), _machine()
     return {} if not started or not machine else {"machine": machine, "pid": os.getpid(), "started": started}
 
 
 def _is_gone(process: dict[str, Any]) -> bool:
-    """Whether it ran on this machine and runs no more; False where that cannot be told."""
+    """Whether it ran on this machine and no longer does; False if that cannot be told."""
     if not process or process.get("machine") != _machine():
         return False
     return _start_time(process.get("pid")) != process.get("started")
 
 
 def _machine() -> str:
-    """This boot of this machine and its space of process ids; '' where there is no telling."""
+    """This boot of this machine and its process id namespace; '' if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -291,7 +299,7 @@ def _machine() -> str:
 
 
 def _start_time(pid: Any) -> str | None:
-    """When a process was started, in ticks since the boot; None where it does not run (or is a zombie)."""
+    """When a process was started, in ticks since the boot; None if it is not running (or a zombie)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,8 +1,8 @@
 """The store: bytes under names, over fsspec (`file://`, `s3://`, `memory://`).
 
-Two promises that everything else rests on: a name is either absent or whole (`put`), and of several
-writers of one name exactly one succeeds (`create`). What fails in passing is tried again within; what
-does not is a StoreError of one line.
+Everything else rests on two promises: a name is either absent or whole (`put`), and of several writers of
+one name exactly one succeeds (`create`). Transient failures are retried within; all others are a StoreError
+of one line.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from infra.store.backend import (
 )
 from infra.store.disk import DiskBackend
 from infra.store.errors import DigestMismatch, StoreError, StoreUnavailable
+from infra.store.s3 import S3Backend
+from infra.store.s3_settings import S3Settings, open_s3
 
 _CREDENTIALS = re.compile(r"://[^/]*@")
 
@@ -37,8 +39,8 @@ _CREDENTIALS = re.compile(r"://[^/]*@")
 class Store:
     """A place for artifacts. Paths are relative to its root, with '/' between their parts."""
 
-    def __init__(self, uri: str) -> None:
-        """Open `uri`: a folder, or an fsspec URI. Touches nothing yet; StoreError where it is no such."""
+    def __init__(self, uri: str, s3: S3Settings | None = None) -> None:
+        """Open `uri`, a folder or an fsspec URI, without touching it yet; StoreError if it is neither."""
         if _CREDENTIALS.search(uri):
             raise StoreError(
                 "a store's URI must not hold credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -46,10 +48,8 @@ class Store:
         self._backend: Backend
         try:
             if uri.startswith(("s3://", "s3a://")):
-                from infra.store.s3 import S3Backend, open_s3
-
                 self.fs, root = open_s3(uri)
-                self._backend = S3Backend(self.fs)
+                self._backend = S3Backend(self.fs, s3)
             else:
                 self.fs, root = fsspec.core.url_to_fs(os.path.expanduser(uri) if "://" not in uri else uri)
                 is_local = isinstance(self.fs, LocalFileSystem)
@@ -67,18 +67,18 @@ class Store:
         return f"{self.root}/{path}" if path else self.root
 
     def uri_of(self, path: str) -> str:
-        """The path as polars, pyarrow and a person can open it."""
+        """The path as polars, pyarrow or a person can open it."""
         return self.full(path) if self.is_local else self.fs.unstrip_protocol(self.full(path))
 
     def path_of(self, uri: str) -> str:
-        """The inverse of `uri_of`; StoreError for what lies outside this store."""
+        """The inverse of `uri_of`; StoreError for a URI outside this store."""
         full = uri if self.is_local else self.fs._strip_protocol(uri)
         if not full.startswith(self.root + "/"):
             raise StoreError(f"{uri} does not lie in the store {self.uri}")
         return full[len(self.root) + 1 :]
 
     def check_writable(self) -> None:
-        """StoreError where nothing can be written, or where `create` has no winner; leaves nothing behind."""
+        """StoreError if nothing can be written or `create` has no single winner; leaves nothing behind."""
         probe = f"{PROBE}{uuid.uuid4().hex}"
         existed = not self.is_local or os.path.isdir(self.root)
         try:
@@ -102,26 +102,26 @@ class Store:
         return self.size(path) is not None
 
     def get(self, path: str) -> bytes | None:
-        """The bytes of a file; None where there is none."""
+        """The content of a file; None if there is none."""
         return self._backend.read(self.full(path))
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file; StoreError where there is none."""
+        """The content of a file; StoreError if there is none."""
         content = self.get(path)
         if content is None:
             raise StoreError(f"{self.uri_of(path)} is missing")
         return content
 
     def size(self, path: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Bytes of a file; None if there is none."""
         return self._backend.size(self.full(path))
 
     def sizes(self, path: str) -> dict[str, int]:
-        """Bytes of all files under a folder, by their path within it; sorted by path."""
+        """Bytes of all files under a folder, by their path within it, sorted."""
         return dict(sorted(self._backend.sizes(self.full(path)).items()))
 
     def sha256(self, path: str) -> str | None:
-        """sha256 of a file, however large; None where there is none."""
+        """sha256 of a file of any size; None if there is none."""
         if self.is_local:
             full = Path(self.full(path))
             return file_sha256(full) if full.is_file() else None
@@ -130,36 +130,38 @@ class Store:
             return file_sha256(copy) if self._backend.download(self.full(path), copy, None) else None
 
     def put(self, path: str, content: bytes) -> None:
-        """Write a file whole, over an earlier one."""
+        """Write a file atomically, replacing an earlier one."""
         self._backend.put(self.full(path), content)
 
     def put_file(self, path: str, source: Path, progress: Progress | None = None) -> FileDigest:
-        """Copy a local file into the store, whole, over an earlier one; sha256 and bytes of what was copied.
+        """Copy a local file into the store atomically, replacing an earlier one.
 
-        A file is never held in memory; in a bucket the parts of a large one travel in parallel.
+        The file is never held in memory; in a bucket the parts of a large one travel in parallel.
         """
         return self._backend.put_file(self.full(path), source, progress)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a file only if there is none of this name; whether this call was the one that did."""
+        """Write a file only if there is none of this name; whether this call created it."""
         return self._backend.create(self.full(path), content)
 
     def names(self, path: str) -> list[str]:
-        """Names of the files and folders right under a folder, sorted; [] where there is no folder."""
-        found = self._backend.names(self.full(path))
-        return sorted(name for name in set(found) if name not in (".", "") and not name.startswith(TEMPORARY))
+        """Names of the files and folders directly under a folder, sorted; [] if there is no folder."""
+        names = set(self._backend.names(self.full(path))) - {".", ""}
+        return sorted(name for name in names if not name.startswith(TEMPORARY))
 
     def remove(self, path: str) -> None:
-        """Remove a file or a folder with all it holds, if it is there."""
+        """Remove a file, or a folder with all it holds, if it is there."""
         self._backend.remove(self.full(path))
 
     def move(self, source: str, target: str) -> bool:
-        """Give a file another name, over an earlier file of that name; False where there is no such file."""
+        """Rename a file, replacing an earlier one of that name; False if there is no such file."""
         return self._backend.move(self.full(source), self.full(target))
 
     def leftovers(self, path: str, age_seconds: float) -> list[Leftover]:
-        """What killed writers left under a folder, half written, untouched for so long: files that no other
-        method shows, or uploads to a bucket."""
+        """What killed writers left half written under a folder, untouched for this long.
+
+        These are files that no other method shows, or uploads to a bucket.
+        """
         return self._backend.leftovers(self.full(path), age_seconds)
 
     def drop(self, leftover: Leftover) -> None:
@@ -169,10 +171,10 @@ class Store:
     def download(
         self, path: str, target: Path, sha256: str | None = None, progress: Progress | None = None
     ) -> None:
-        """Copy a file of the store to a local path, whole.
+        """Copy a file of the store to a local path atomically.
 
-        StoreError where there is none, DigestMismatch where its sha256 is not the given one; then nothing
-        is at the target.
+        StoreError if there is none, DigestMismatch if its sha256 is not the given one; the target is then
+        left untouched.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)

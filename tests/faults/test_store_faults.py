@@ -11,6 +11,7 @@ import textwrap
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,18 @@ import pytest
 
 from infra.artifacts.artifact import find, read_table
 from infra.artifacts.models import model_folder
-from infra.store import errors as store_errors
-from infra.store import s3
+from infra.store.errors import Retries
+from infra.store.s3_settings import S3Settings
 from infra.store.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256
 from tests.support.artifact_samples import TABLE, curriculum_rows, make_model, make_table, model_files
-from tests.support.s3_server import FaultProxy, S3Server, fault_proxy, running_server, times, use_server
+from tests.support.s3_server import SMALLEST_PART, FaultProxy, S3Server, fault_proxy, times, use_server
 
-SMALLEST_PART = 5 * 1024 * 1024
 SEVERAL_PARTS = 3 * SMALLEST_PART + 12345
+QUICK = S3Settings(SMALLEST_PART, retries=Retries(10.0, first_delay_seconds=0.01, longest_delay_seconds=0.05))
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
+def proxy(s3_server: S3Server) -> Iterator[FaultProxy]:
     with fault_proxy() as proxy:
         yield proxy
 
@@ -40,22 +41,16 @@ def behind(
 ) -> Any:
     """The environment set for the proxy; a file system that goes past it. Stalls are not waited for long."""
     monkeypatch.setenv("RZERO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(s3, "PART_BYTES", SMALLEST_PART)
-    monkeypatch.setattr(s3, "_retries", _quick_retries)
     patience = 1 if "stall" in request.node.name else 30
     return use_server(monkeypatch, proxy.endpoint, read_timeout=patience)
 
 
 @pytest.fixture
-def store(behind: Any, proxy: FaultProxy) -> Store:
-    store = Store(f"s3://{running_server().new_bucket(behind)}/store")
+def store(s3_server: S3Server, behind: Any, proxy: FaultProxy) -> Store:
+    store = Store(f"s3://{s3_server.new_bucket(behind)}/store", QUICK)
     store.put("ready", b"yes")
     proxy.requests.clear()
     return store
-
-
-def _quick_retries(place: tuple[str, str]) -> store_errors.Retries:
-    return store_errors.Retries(10.0, first_delay_seconds=0.01, longest_delay_seconds=0.05)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +140,9 @@ def test_bytes_that_always_change_on_the_way_never_become_a_file(
 
 @pytest.mark.parametrize("fault", ["503", "reset", "truncate", "stall"])
 def test_a_store_that_stays_away_is_unavailable_within_a_bound(
-    store: Store, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, fault: str
+    store: Store, proxy: FaultProxy, fault: str
 ) -> None:
-    monkeypatch.setattr(s3, "_retries", lambda place: store_errors.Retries(0.1, first_delay_seconds=0.01))
+    store = Store(store.uri, S3Settings(retries=Retries(0.1, first_delay_seconds=0.01)))
     proxy.fault = times(10_000, fault)
     requests = [lambda: store.read("ready"), lambda: store.names("")]
     if fault != "truncate":
@@ -176,11 +171,8 @@ def test_what_is_denied_is_asked_once(store: Store, proxy: FaultProxy) -> None:
     assert len(proxy.requests) == 1
 
 
-def test_a_server_that_does_not_even_read_is_given_up(
-    store: Store, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3, "REQUEST_SECONDS", 2.0)
-    monkeypatch.setattr(s3, "SLOWEST_BYTES_PER_SECOND", 2**40)
+def test_a_server_that_does_not_even_read_is_given_up(store: Store, proxy: FaultProxy) -> None:
+    store = Store(store.uri, replace(QUICK, request_seconds=2.0, slowest_bytes_per_second=2**40))
     proxy.fault = times(1, "deaf", "PUT")
     content = os.urandom(3 * SMALLEST_PART)
     store.put("a", content)
@@ -201,6 +193,7 @@ def test_faults_while_an_artifact_is_made_leave_it_whole(store: Store, proxy: Fa
     assert read_table(store, ref).to_pylist() == curriculum_rows(5)
 
 
+@pytest.mark.s3
 def test_what_was_acknowledged_outlasts_the_death_of_the_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

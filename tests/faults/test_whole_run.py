@@ -18,11 +18,9 @@ from flows.commands.summary import read_steps
 from flows.evolve import evolve
 from infra.artifacts.artifact import verify
 from infra.artifacts.runs import load_run
-from infra.store import disk, s3
-from infra.store import errors as store_errors
 from infra.store.store import Store, StoreError
 from tests.faults.kills import manifests
-from tests.support.s3_server import fault_proxy, running_server, use_server
+from tests.support.s3_server import S3Server, fault_proxy, use_server
 from tests.support.small_run import small_overrides
 
 FAULTS = {"503": 5, "reset": 5, "lost": 4, "truncate": 4, "stall": 1}
@@ -47,7 +45,9 @@ def _undisturbed(small_store: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def bucket_run(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def bucket_run(
+    prefect_server: None, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The URI of a store in a bucket, in which the small run was made while one request in five failed."""
     dice, lock = random.Random(11), threading.Lock()
     seen: dict[str, int] = dict.fromkeys(FAULTS, 0)
@@ -61,19 +61,15 @@ def bucket_run(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -
                 seen[drawn] += 1
             return drawn
 
-    def quick(place: tuple[str, str]) -> store_errors.Retries:
-        return store_errors.Retries(60.0, first_delay_seconds=0.01, longest_delay_seconds=0.1)
-
     with pytest.MonkeyPatch.context() as patch, fault_proxy() as proxy:
         patch.setenv("RZERO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(s3, "_retries", quick)
-        behind = use_server(patch, running_server().endpoint)
-        uri = f"s3://{running_server().new_bucket(behind)}/store"
+        behind = use_server(patch, s3_server.endpoint)
+        uri = f"s3://{s3_server.new_bucket(behind)}/store"
         use_server(patch, proxy.endpoint, fresh=True, read_timeout=3)
         proxy.fault = fault
         evolve(run="small", iterations=1, store=uri, overrides=small_overrides())
         assert min(seen.values()) > 0, seen
-        use_server(patch, running_server().endpoint, fresh=True)
+        use_server(patch, s3_server.endpoint, fresh=True)
         yield uri
 
 
@@ -120,16 +116,16 @@ def test_a_disk_that_fills_up_is_one_line_and_once_there_is_room_the_run_goes_on
     for stage in ("train_solver", "evaluate"):
         shutil.rmtree(copy / "runs/small/iteration=1" / stage)
     before = manifests(copy, "small")
-    write = disk._write
+    write = os.write
 
-    def write_what_is_small(handle: int, content: bytes) -> None:
+    def write_what_is_small(handle: int, content: bytes) -> int:
         if len(content) > 50_000:
-            os.write(handle, content[:100])
+            write(handle, content[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(handle, content)
+        return write(handle, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "_write", write_what_is_small)
+        patch.setattr(os, "write", write_what_is_small)
         with pytest.raises(StoreError, match=r"No space left on device; make room") as full:
             evolve(run="small", iterations=1, store=str(copy))
     assert "\n" not in str(full.value)

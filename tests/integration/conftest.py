@@ -7,24 +7,23 @@ from typing import Any
 
 import pytest
 
-from infra.store import s3
 from infra.store.store import Store
-from tests.support.s3_server import SMALLEST_PART, running_server, use_server
+from tests.support.s3_server import SMALL_PARTS, S3Server, use_server
 
 
 @pytest.fixture
-def behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def behind(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The environment set for the server; a file system of the tests' own to look behind the store."""
     monkeypatch.setenv("RZERO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(s3, "PART_BYTES", SMALLEST_PART)
-    return use_server(monkeypatch, running_server().endpoint)
+    return use_server(monkeypatch, s3_server.endpoint)
 
 
 @pytest.fixture(params=["plain", "versioned"])
-def store(behind: Any, request: pytest.FixtureRequest) -> Store:
-    return Store(f"s3://{running_server().new_bucket(behind, request.param == 'versioned')}/house/store")
+def store(s3_server: S3Server, behind: Any, request: pytest.FixtureRequest) -> Store:
+    bucket = s3_server.new_bucket(behind, request.param == "versioned")
+    return Store(f"s3://{bucket}/house/store", SMALL_PARTS)
 
 
 @pytest.fixture
-def plain(behind: Any) -> Store:
-    return Store(f"s3://{running_server().new_bucket(behind)}/house/store")
+def plain(s3_server: S3Server, behind: Any) -> Store:
+    return Store(f"s3://{s3_server.new_bucket(behind)}/house/store", SMALL_PARTS)

@@ -22,8 +22,9 @@ from infra.artifacts.artifact import (
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import find_or_set_aside
 from infra.artifacts.models import model_folder
-from infra.store import s3, s3_errors
+from infra.store import s3_errors
 from infra.store.lease import SKEW_SECONDS, acquire
+from infra.store.s3_settings import S3Settings
 from infra.store.store import DigestMismatch, Store, StoreError, file_sha256
 from infra.store.tables import table_of
 from tests.support.artifact_samples import (
@@ -36,9 +37,10 @@ from tests.support.artifact_samples import (
     model_files,
 )
 from tests.support.s3_server import (
+    SMALL_PARTS,
     SMALLEST_PART,
+    S3Server,
     fault_proxy,
-    running_server,
     times,
     use_server,
 )
@@ -136,17 +138,17 @@ def test_a_download_with_another_sha256_leaves_nothing(plain: Store, tmp_path: P
 
 @pytest.mark.parametrize("fault", ["403", "interrupt"])
 def test_an_upload_that_fails_is_taken_back(
-    behind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+    s3_server: S3Server, behind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ) -> None:
     weights = model_files(tmp_path / "model", SEVERAL_PARTS) / "model.safetensors"
-    bucket = running_server().new_bucket(behind)
+    bucket = s3_server.new_bucket(behind)
 
     def interrupted(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with fault_proxy() as proxy:
         use_server(monkeypatch, proxy.endpoint)
-        store = Store(f"s3://{bucket}/store")
+        store = Store(f"s3://{bucket}/store", SMALL_PARTS)
         if fault == "403":
             proxy.fault = times(1, "403", "PUT", "partNumber=3")
             with pytest.raises(StoreError, match="denies access"):
@@ -186,25 +188,18 @@ def test_what_another_process_writes_is_seen_at_once(plain: Store, behind: Any) 
     assert plain.sizes("a") == {"1": 1, "2": 4}
 
 
-def test_many_names_come_in_pages_and_go_in_batches(plain: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    send = s3.S3Backend._send
-
-    def small_pages(self: Any, method: str, body_bytes: int, **options: Any) -> Any:
-        few = {"MaxKeys": 3} if method == "list_objects_v2" else {}
-        return send(self, method, body_bytes, **options, **few)
-
-    monkeypatch.setattr(s3.S3Backend, "_send", small_pages)
-    monkeypatch.setattr(s3, "_DELETED_AT_ONCE", 4)
+def test_many_names_come_in_pages_and_go_in_batches(plain: Store) -> None:
+    store = Store(plain.uri, S3Settings(names_per_page=3, deletes_per_request=4))
     for number in range(10):
-        plain.put(f"many/{number}", b"1")
-    assert plain.names("many") == [str(number) for number in range(10)]
-    assert len(plain.sizes("many")) == 10
-    plain.remove("many")
+        store.put(f"many/{number}", b"1")
+    assert store.names("many") == [str(number) for number in range(10)]
+    assert len(store.sizes("many")) == 10
+    store.remove("many")
     assert plain.sizes("many") == {}
 
 
-def test_in_a_versioned_bucket_nothing_is_lost_by_removing(behind: Any) -> None:
-    store = Store(f"s3://{running_server().new_bucket(behind, versioned=True)}/store")
+def test_in_a_versioned_bucket_nothing_is_lost_by_removing(s3_server: S3Server, behind: Any) -> None:
+    store = Store(f"s3://{s3_server.new_bucket(behind, versioned=True)}/store")
     store.put("a", b"one")
     store.put("a", b"two")
     store.remove("a")

@@ -17,17 +17,21 @@ from tests.support.s3_server import (
     ACCESS_KEY,
     PLAIN_ACCESS_KEY,
     SECRET_KEY,
+    S3Server,
     fault_proxy,
-    running_server,
     times,
     use_server,
 )
 
 
 def test_credentials_are_nowhere(
-    behind: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    s3_server: S3Server,
+    behind: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
-    bucket = running_server().new_bucket(behind)
+    bucket = s3_server.new_bucket(behind)
     caplog.set_level(logging.DEBUG, "s3fs")
     texts = []
     with caplog.at_level(logging.DEBUG), fault_proxy() as proxy:
@@ -70,10 +74,10 @@ def test_a_uri_with_credentials_is_refused_without_repeating_it(uri: str) -> Non
 
 
 def test_what_a_person_can_mend_is_one_line_that_names_what_to_set(
-    behind: Any, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, behind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = running_server().new_bucket(behind)
-    endpoint = running_server().endpoint
+    bucket = s3_server.new_bucket(behind)
+    endpoint = s3_server.endpoint
     for changes, place, expected in (
         ({}, "no-such-bucket", "there is no bucket 'no-such-bucket'"),
         ({"AWS_ACCESS_KEY_ID": "UNKNOWN"}, bucket, "refuses the credentials (InvalidAccessKeyId); set AWS_"),
@@ -97,8 +101,10 @@ def test_what_a_person_can_mend_is_one_line_that_names_what_to_set(
         assert isinstance(refused.value, StoreUnavailable) == ("does not answer" in expected)
 
 
-def test_a_server_without_conditional_writes_is_refused(behind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = running_server().new_bucket(behind)
+def test_a_server_without_conditional_writes_is_refused(
+    s3_server: S3Server, behind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3_server.new_bucket(behind)
     with fault_proxy() as proxy:
         use_server(monkeypatch, proxy.endpoint)
         proxy.fault = times(100, "unconditional")
@@ -107,10 +113,10 @@ def test_a_server_without_conditional_writes_is_refused(behind: Any, monkeypatch
 
 
 def test_the_server_may_be_named_in_the_configuration_of_fsspec(
-    plain: Store, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, plain: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": running_server().endpoint})
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_server.endpoint})
     store = Store(plain.uri)
     store.put("a", b"1")
     assert plain.read("a") == b"1"

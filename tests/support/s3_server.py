@@ -28,8 +28,11 @@ from urllib.request import urlopen
 import fsspec
 import pytest
 
+from infra.store.s3_settings import S3Settings
+
 SMALLEST_PART = 5 * 1024 * 1024
 """Bytes of the smallest part that S3 takes in an upload of several."""
+SMALL_PARTS = S3Settings(part_bytes=SMALLEST_PART)
 ACCESS_KEY = "RZEROTESTKEYID"
 SECRET_KEY = "rzero-test-secret-8f1c0b"
 PLAIN_ACCESS_KEY = "RZEROPLAINKEYID"

@@ -38,7 +38,7 @@ class Endpoint:
         self._together: threading.Barrier | None = None
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def meet(self, requests: int) -> None:
         """Answer only when so many requests are under way."""

@@ -14,8 +14,7 @@ from data.resolve import resolve
 from infra.artifacts.artifact import MANIFEST, Location, find
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import set_aside
-from infra.store import lease as lease_module
-from infra.store.lease import acquire
+from infra.store.lease import acquire, this_process
 from infra.store.store import Store
 from tasks.stage import graph, housekeeping
 from tasks.stage.graph import walk
@@ -203,14 +202,11 @@ def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed
     assert held.renew()
 
 
-def test_a_lease_whose_holder_is_gone_may_go(
-    store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_whose_holder_is_gone_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
     (base,) = finish(config, 1, 1)
     assert acquire(store, f"{base.path}/_lease/stage", "living") is not None
-    gone = {**lease_module._this_process(), "pid": 2**22 + 1}
-    monkeypatch.setattr(lease_module, "_this_process", lambda: gone)
-    assert acquire(store, f"{base.path}/_lease/part-00000", "killed") is not None
+    gone = {**this_process(), "pid": 2**22 + 1}
+    assert acquire(store, f"{base.path}/_lease/part-00000", "killed", process=gone) is not None
     found = plan(store, [config])
     assert _paths(found) == _paths(found, "lease") == {f"{base.path}/_lease/part-00000"}
     assert remove(store, found.waste[0])

@@ -31,6 +31,7 @@ from tests.support.artifact_samples import (
     make_table,
     model_files,
 )
+from tests.support.stores import InterruptedStore
 
 PART = f"{TABLE.path}/part-00000.parquet"
 
@@ -189,21 +190,17 @@ def test_a_damaged_part_is_named_set_aside_and_counts_as_unfinished(
     assert find_part_record(store, TABLE, 1) is not None
 
 
-def test_who_comes_late_to_set_aside_leaves_alone_what_was_made_since(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_comes_late_to_set_aside_leaves_alone_what_was_made_since(store: Store) -> None:
     make_table(store)
     store.put(PART, b"half")
-    create = Store.create
 
-    def create_after_the_other_one(self: Store, path: str, content: bytes) -> bool:
-        monkeypatch.setattr(Store, "create", create)
+    def the_other_one() -> None:
         set_aside(store, TABLE)
         make_table(store, rows=3)
-        return create(self, path, content)
 
-    monkeypatch.setattr(Store, "create", create_after_the_other_one)
-    set_aside(store, TABLE)
+    late = InterruptedStore(store.uri)
+    late.before["create"] = the_other_one
+    set_aside(late, TABLE)
     manifest = read_manifest(store, TABLE)
     assert manifest is not None
     assert manifest.rows == 3

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.store import lease as lease_module
 from infra.store.lease import SKEW_SECONDS, Lease, acquire, heartbeat, holder_name, lease_or_result
 from infra.store.store import Store, StoreUnavailable
+from tests.support.stores import InterruptedStore
 
 PATH = "runs/a/iteration=1/train_solver/k/_lease"
 TTL = 60.0
@@ -81,19 +81,12 @@ def test_who_renews_keeps_it(store: Store, clock: Clock) -> None:
         assert _acquire(store, clock, "b") is None
 
 
-def test_an_old_holder_that_wakes_up_does_not_disturb_its_successor(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = _held(store, clock, "a")
+def test_an_old_holder_that_wakes_up_does_not_disturb_its_successor(store: Store, clock: Clock) -> None:
+    interrupted = InterruptedStore(store.uri)
+    first = _held(interrupted, clock, "a")
     clock.now += TTL + SKEW_SECONDS + 1
-    put, successors = Store.put, []
-
-    def put_too_late(self: Store, path: str, content: bytes) -> None:
-        monkeypatch.setattr(Store, "put", put)
-        successors.append(_held(store, clock, "b"))
-        put(self, path, content)
-
-    monkeypatch.setattr(Store, "put", put_too_late)
+    successors: list[Lease] = []
+    interrupted.before["put"] = lambda: successors.append(_held(store, clock, "b"))
     first.renew()
     assert successors[0].renew()
     assert not first.renew()
@@ -136,12 +129,9 @@ def test_a_killed_process_of_this_machine_holds_nothing(tmp_path: Path) -> None:
     assert lease.number == 2
 
 
-def test_a_process_of_another_machine_is_waited_for(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_of_another_machine_is_waited_for(store: Store, clock: Clock) -> None:
     gone = {"machine": "another", "pid": 2**22 + 1, "started": "1"}
-    monkeypatch.setattr(lease_module, "_this_process", lambda: gone)
-    _held(store, clock, "far away")
+    assert acquire(store, PATH, "far away", TTL, clock, gone) is not None
     assert _acquire(store, clock, "b") is None
     clock.now += TTL + SKEW_SECONDS + 1
     assert _acquire(store, clock, "b") is not None
@@ -153,18 +143,18 @@ def test_a_lease_that_cannot_be_read_is_taken_over(store: Store, clock: Clock, c
     assert _held(store, clock, "a").number == 8
 
 
-def test_a_store_out_of_reach_does_not_cost_the_lease_before_its_time(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lease = _held(store, clock, "a")
+def test_a_store_out_of_reach_does_not_cost_the_lease_before_its_time(store: Store, clock: Clock) -> None:
+    interrupted = InterruptedStore(store.uri)
+    lease = _held(interrupted, clock, "a")
 
-    def unreachable(self: Store, path: str) -> list[str]:
+    def unreachable() -> None:
         raise StoreUnavailable("no answer")
 
-    monkeypatch.setattr(Store, "names", unreachable)
     clock.now += TTL / 2
+    interrupted.before["names"] = unreachable
     assert lease.renew()
     clock.now += TTL
+    interrupted.before["names"] = unreachable
     assert not lease.renew()
     assert lease.is_lost
 

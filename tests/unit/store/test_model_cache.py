@@ -87,9 +87,8 @@ def test_a_fetch_that_was_broken_off_is_taken_up_again(
     assert not partial.exists()
 
 
-def test_the_least_recently_used_goes_first(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_cache, "_IN_USE", 0)
-    cache = ModelCache(fresh_cache, limit_bytes=350)
+def test_the_least_recently_used_goes_first(fresh_cache: Path) -> None:
+    cache = ModelCache(fresh_cache, limit_bytes=350, in_use=0)
     for age, name in enumerate(("a", "b", "c")):
         os.utime(cache.folder(name, 100, _fill), (age, age))
     cache.folder("a", 100, _fill)

@@ -6,59 +6,53 @@ The long version, with figures: `make faults` (50 kills), `make faults KILLS=200
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from infra.artifacts.artifact import Manifest
-from infra.artifacts.damage import PARTS
+from infra.artifacts.artifact import PARTS, Manifest
+from infra.artifacts.runs import load_run
+from infra.store.store import Store
+from tasks.stage.graph import walk
 from tests.support.small_run import SMALL_RUN
 
 Unchanged = dict[Path, tuple[int, int]]
 """Files that no later attempt may touch: inode and time of the last change, in nanoseconds."""
 
-_STAGE_LINE = re.compile(
-    r"(prepare_base_model|train_challenger|generate_questions|sample_answers|score_and_filter|train_solver"
-    r"|evaluate)(?:_part)?\b"
-)
-_STEP_LINE = re.compile(r"(train_challenger|train_solver): step (\d+)/")
+LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: so many seconds after the line of this number, or the first one that holds this text.
+    """When to kill: `seconds` after `files` more files of the run match the pattern than at the start.
 
-    Counted in lines, the moments mean the same on a machine that is busy with other things.
+    Counted in files, a moment means the same on a machine that is busy with other things.
     """
 
     seconds: float
-    line: int | str
+    pattern: str = "**/*"
+    files: int = 1
 
 
 @dataclass
 class Attempt:
-    """One start of the command."""
+    """One start of the command; `stage` is the one that was unfinished when it ended."""
 
     was_killed: bool
     returncode: int
     output: str
     seconds: float
-
-    @property
-    def stage(self) -> str:
-        """The stage that the last line of the log speaks of; 'start' before the first."""
-        found = _STAGE_LINE.findall(self.output)
-        return found[-1] if found else "start"
+    stage: str
 
 
 @dataclass
@@ -95,20 +89,17 @@ def finished_files(store: Path, run: str) -> Unchanged:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
-def start(store: str, run: str) -> subprocess.Popen[str]:
+def start(store: str, run: str, log: IO[str]) -> subprocess.Popen[str]:
     """The small run's command, in a process group of its own, with the Prefect server of this session."""
     from prefect.settings import get_current_settings
 
     overrides = [item for override in SMALL_RUN for item in ("--set", override)]
     command = [sys.executable, "-m", "flows.cli", "run", "--run", run, "--iterations", "1"]
-    environment = os.environ | {
-        "PREFECT_API_URL": str(get_current_settings().api.url),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url)}
     return subprocess.Popen(
         [*command, "--store", store, *overrides],
         env=environment,
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -118,47 +109,55 @@ def start(store: str, run: str) -> subprocess.Popen[str]:
 def attempt(store: str, run: str, moment: Moment | None) -> Attempt:
     """Start the command and kill it at the moment, unless it ends before; None lets it run."""
     begun = time.monotonic()
-    process = start(store, run)
-    lines: list[str] = []
-    reached = threading.Event()
-
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if moment is not None and moment.line in (len(lines), *_texts(moment, line)):
-                reached.set()
-        reached.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    was_killed = False
-    try:
-        if moment is not None:
-            if moment.line != 0:
-                reached.wait()
-            try:
-                process.wait(moment.seconds)
-            except subprocess.TimeoutExpired:
+    folder = Path(store) / "runs" / run
+    before = _files(folder, moment)
+    with tempfile.TemporaryFile("w+") as log:
+        process = start(store, run, log)
+        try:
+            if moment is not None:
+                while _files(folder, moment) < before + moment.files and not _ends(process, LOOK_SECONDS):
+                    pass
+                if not _ends(process, moment.seconds):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        finally:
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        was_killed = process.returncode == -signal.SIGKILL
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        reader.join()
-    return Attempt(was_killed, process.returncode, "".join(lines), time.monotonic() - begun)
+        log.seek(0)
+        output = log.read()
+    was_killed = process.returncode == -signal.SIGKILL
+    seconds = time.monotonic() - begun
+    return Attempt(was_killed, process.returncode, output, seconds, unfinished_stage(store, run))
 
 
-def _texts(moment: Moment, line: str) -> list[str]:
-    return [moment.line] if isinstance(moment.line, str) and moment.line in line else []
+def _files(folder: Path, moment: Moment | None) -> int:
+    try:
+        return sum(1 for _ in folder.glob(moment.pattern)) if moment is not None else 0
+    except FileNotFoundError:
+        # A folder went while it was looked into: look again.
+        return 0
 
 
-def random_moments(dice: random.Random, whole: Attempt, count: int) -> list[Moment]:
-    """Moments within the first quarter of what an attempt prints, so that a run is killed again and again."""
-    lines = whole.output.count("\n")
-    pause = whole.seconds / lines
-    return [Moment(dice.uniform(0.0, 2 * pause), dice.randint(0, lines // 4)) for _ in range(count)]
+def _ends(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Whether the process ends within this time."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
+def unfinished_stage(store: str, run: str) -> str:
+    """The first stage that the store does not have; 'start' before the run has a configuration."""
+    config = load_run(Store(store), run)
+    if config is None:
+        return "start"
+    steps = walk(Store(store), config, 1)
+    return next((step.stage for step in steps if step.ref is None), "end")
+
+
+def random_moments(dice: random.Random, files: int, whole: Attempt, count: int) -> list[Moment]:
+    """Moments within the first quarter of the files of a run, so that it is killed again and again."""
+    pause = whole.seconds / files
+    return [Moment(dice.uniform(0.0, 2 * pause), files=dice.randint(0, files // 4)) for _ in range(count)]
 
 
 def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: Path) -> list[Attempt]:
@@ -185,18 +184,11 @@ def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: P
 def report_lines(report: Report, undisturbed_seconds: float) -> list[str]:
     """The figures, for a person."""
     stages = Counter(attempt.stage for attempt in report.attempts if attempt.was_killed)
-    steps = Counter(
-        step
-        for each in report.attempts
-        for step in {match.groups() for match in _STEP_LINE.finditer(each.output)}
-    )
-    per_run = len(steps) * report.runs
     total = sum(attempt.seconds for attempt in report.attempts)
     return [
         f"kills: {report.kills}, starts: {len(report.attempts)}, runs finished: {report.runs}",
         "killed in: " + ", ".join(f"{stage} {count}" for stage, count in stages.most_common()),
         "finished artifacts or shards made twice: 0; damaged: 0; artifacts with another digest: 0",
-        f"training steps reported: {sum(steps.values())}, without kills {per_run}",
         f"seconds: undisturbed {undisturbed_seconds:.1f} a run, with kills {total / report.runs:.1f} a run",
     ]
 
@@ -216,9 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         undisturbed = Path(folder) / "undisturbed"
         first = attempt(str(undisturbed), "small", None)
         assert first.returncode == 0, first.output
-        print(f"undisturbed: {first.seconds:.1f} s; seed {options.seed}", flush=True)
+        files = len([*(undisturbed / "runs/small").rglob("*")])
+        print(f"undisturbed: {first.seconds:.1f} s, {files} files; seed {options.seed}", flush=True)
         while report.kills < options.kills:
-            moments = random_moments(dice, first, options.kills - report.kills)
+            moments = random_moments(dice, files, first, options.kills - report.kills)
             name = f"killed-{report.runs}"
             report.attempts += run_through(Path(folder) / name, name, iter(moments), undisturbed)
             report.runs += 1

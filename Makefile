@@ -20,7 +20,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-verl up down test test-verl faults lint format bench bench-verl clean
+.PHONY: help demo demo-verl up down test test-fast test-verl faults lint format bench bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ down: $(BIN)/rzero ## End what `make up` has brought up.
 
 test: lint ## All tests.
 	$(BIN)/pytest
+
+test-fast: $(BIN)/.dev ## The tests that need no server and take no time: under 90 seconds.
+	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/pytest -m "not (server or s3 or slow)"
 
 faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1): of runs, then of workers and their runs.
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)

@@ -23,7 +23,7 @@ class Time:
 
 
 def _retries(time: Time, patience: float = 60.0) -> Retries:
-    return Retries(patience, sleep=time.sleep, clock=time.clock)
+    return Retries(patience, 0.2, 8.0, sleep=time.sleep, clock=time.clock)
 
 
 def test_the_answer_of_a_later_attempt_counts() -> None:

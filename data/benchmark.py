@@ -51,8 +51,9 @@ class Benchmark:
 
     `area` decides which average it belongs to. `question`, `answer`, `group` and `options` name columns;
     `answer` may be a function of the row that gives the right answer, or several of which each is right.
-    `grading`: 'math' by value, 'choice' by the letter, 'text' by BBEH's rules on strings. `samples` is k of
-    mean@k (None: greedy alone). `size` is the number of problems of the whole set.
+    `grading`: 'math' by mathematical value, 'domain' by the equality of the run's domain, 'choice' by the
+    letter, 'text' by BBEH's rules on strings. `samples` is k of mean@k (None: greedy alone). `size` is the
+    number of problems of the whole set. `group_title` says what a problem's group is.
     """
 
     area: Literal["math", "general", "other"]
@@ -61,10 +62,11 @@ class Benchmark:
     question: str = "problem"
     answer: str | Callable[[Row], str | Sequence[str]] = "answer"
     group: str | None = None
+    group_title: str = "part of the benchmark"
     options: str | None = None
     tolerance: Callable[[Row], float] | None = None
     instruction: str = ""
-    grading: Literal["math", "choice", "text"] = "math"
+    grading: Literal["math", "domain", "choice", "text"] = "math"
     samples: int | None = None
     greedy: bool = True
     generate: Callable[[BaseModelConfig], list[Problem]] | None = None

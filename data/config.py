@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from data.backends import SamplerConfig, TrainerConfig
+from data.domain import PromptStyle
 from data.section import Count, Probability, Section
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -20,18 +21,16 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class TinyModelConfig(Section):
     """How the tiny language model of the embedded default is pre-trained in place."""
 
-    training_steps: Count = Field(900, description="Optimiser steps of the pre-training.")
-    batch_size: Count = Field(48, description="Texts in one pre-training batch.")
-    noise: Probability = Field(
-        0.10, description="Share of reasoning steps that are wrong in the pre-training text."
-    )
-    solver_terms: int = Field(20, ge=2, le=40, description="Longest chain in the Solver's text, in terms.")
+    training_steps: Count = Field(default=900, description="Optimiser steps of the pre-training.")
+    batch_size: Count = Field(default=48, description="Texts in one pre-training batch.")
+    noise: Probability = Field(default=0.10, description="Share of reasoning steps that are wrong.")
+    solver_terms: int = Field(default=20, ge=2, le=40, description="Terms of the Solver's longest chain.")
     straying_share: Probability = Field(
-        0.08, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+        default=0.08, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
     )
-    challenger_share: Probability = Field(0.12, description="Share of the text in the Challenger's role.")
+    challenger_share: Probability = Field(default=0.12, description="Share of text in the Challenger's role.")
     held_out_per_length: Count = Field(
-        40, description="Held-out questions for each number of terms, in no training text."
+        default=40, description="Held-out questions for each number of terms, in no training text."
     )
 
 
@@ -44,18 +43,17 @@ class BaseModelConfig(Section):
         "'package:<name>' (an installed Python package that carries a GGUF file).",
     )
     revision: str | None = Field(None, description="Commit or tag of a Hugging Face id.")
-    prompt_style: Literal["tiny", "chat", "examples"] = Field(
+    prompt_style: PromptStyle = Field(
         "chat",
-        description="'chat': the model's chat template, or plain system/user lines where it has none. "
-        "'examples': the same with three worked examples, for models too small to follow an instruction.",
+        description="'chat': the domain's messages in the model's chat template, or as plain system/user "
+        "lines where it has none. 'examples': the same with worked examples, for models too small to follow "
+        "an instruction.",
     )
-    tiny: TinyModelConfig | None = Field(None, description="The recipe of the tiny model; only for 'tiny'.")
-
-    @model_validator(mode="after")
-    def _tiny_has_its_recipe(self) -> BaseModelConfig:
-        if (self.name == "tiny") != (self.tiny is not None):
-            raise ValueError("'tiny' (the recipe) must be set exactly when name is 'tiny'")
-        return self
+    tiny: TinyModelConfig | None = Field(
+        None,
+        description="How 'tiny' is pre-trained, and which chains the benchmark 'arithmetic' holds out; null: "
+        "the defaults.",
+    )
 
 
 class SamplingConfig(Section):
@@ -249,6 +247,11 @@ class RunConfig(Section):
     run: str = Field(description="Name of the run: letters, digits, '.', '_' and '-'.")
     preset: str = Field("tiny", description="Name of the preset that the run began with.")
     base_model: BaseModelConfig = Field(description="The first Challenger and Solver.")
+    domain: str = Field(
+        "mathematics",
+        description="What the problems are about, see data/domains: it decides the prompts, how proposals "
+        "and answers are read, when two answers are equal, and what is known of the truth.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="The one seed that all others are derived from.")
     iterations: Count = Field(3, description="How many iterations to run. Paper: 3.")
     store: str = Field("./rzero-store", description="Where artifacts live: a folder or an fsspec URI.")

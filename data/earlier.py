@@ -11,7 +11,17 @@ from typing import Any
 
 Values = dict[str, Any]
 
-STEPS: tuple[Callable[[Values], Values], ...] = ()
+
+def _domain_of_its_own(values: Values) -> Values:
+    """The base model's recipe and prompt style used to say what a run was about."""
+    base = dict(values.get("base_model", {}))
+    if base.get("prompt_style") == "tiny":
+        del base["prompt_style"]
+    domain = "arithmetic" if base.get("tiny") is not None else "mathematics"
+    return {"domain": domain, **values, "base_model": base}
+
+
+STEPS: tuple[Callable[[Values], Values], ...] = (_domain_of_its_own,)
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 
 

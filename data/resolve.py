@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from data import domains
 from data.config import RunConfig
+from data.domain import DomainError
 
 
 class ConfigError(ValueError):
@@ -45,7 +47,12 @@ def resolve(
         values["store"] = store
     if iterations is not None:
         values["iterations"] = iterations
-    return validate(values)
+    config = validate(values)
+    try:
+        domains.get(config.domain)
+    except DomainError as error:
+        raise ConfigError(f"domain: {error}") from None
+    return config
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:

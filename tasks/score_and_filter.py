@@ -7,11 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from data import domains
 from data.benchmark import Problem
-from data.benchmarks import problem_key, problem_keys
-from data.config import BaseModelConfig
-from data.prompts import solver_messages
-from data.truth import Truth, truth_of
+from data.domain import Domain, PromptStyle, Truth
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import problems_of
 from tasks.curriculum.contamination import Overlap, find_overlaps
@@ -22,6 +20,7 @@ from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.grading.judge import judge_labels
 from tasks.stage.task import stage
 from tasks.stage.work import Work
+from tasks.voting.domains import grader_of
 from tasks.voting.equivalence import Grader
 from tasks.voting.votes import Vote, majority
 
@@ -32,14 +31,15 @@ def score_and_filter(
 ) -> None:
     """Vote on every candidate, score it as in training, and keep what lies at the edge."""
     candidates, memory = work.table(questions), remembered(work, earlier)
-    with Grader() as grader:
+    domain = domains.get(work.config.domain)
+    with grader_of(work.config.domain) as grader:
         votes = _votes(candidates, work.table(answers), grader)
         scored = score_votes(
             list(candidates.select("question", "challenger_answer", "reason").iter_rows()),
             votes,
             penalties_of(work.config, memory),
         )
-        truths = [truth_of(question.question, work.config.base_model) for question in scored]
+        truths = [domain.truth_of(question.question) for question in scored]
         right = _label_is_right(scored, truths, grader)
         work.figures["grader_timeouts"] = grader.timeouts
     rows = [
@@ -57,9 +57,9 @@ def score_and_filter(
         for row in rows:
             row["label_is_right_by_judge"] = judged.get(row["question_id"])
     work.add_rows("scored", rows)
-    curriculum = [*kept, *again]
-    base = work.config.base_model
-    work.add_rows("curriculum", [_curriculum_row(index, row, base) for index, row in enumerate(curriculum)])
+    style = work.config.base_model.prompt_style
+    curriculum = [_curriculum_row(index, row, domain, style) for index, row in enumerate([*kept, *again])]
+    work.add_rows("curriculum", curriculum)
     if work.config.memory is not None:
         work.add_rows("memory", memory_rows(memory, work.iteration, rows, kept))
     work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
@@ -70,18 +70,18 @@ def score_and_filter(
 
 def _filter(work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[str, Any]]) -> None:
     """Say in each row whether it is kept, or why not; list those that resemble the evaluation's problems."""
-    config, base = work.config.filter, work.config.base_model
+    config, domain = work.config.filter, domains.get(work.config.domain)
     problems = {
         name: problems_of(work.store, work.config, name) for name in work.config.evaluation.benchmarks
     }
-    held_out = problem_keys((problem for each in problems.values() for problem in each), base)
+    held_out = {domain.key(problem.problem) for each in problems.values() for problem in each}
     overlaps = _overlaps(work, [question.question for question in scored], problems)
     resembling = {overlap.question for overlap in overlaps} if config.contamination == "drop" else set()
     for question, row in zip(scored, rows, strict=True):
         row["drop_reason"] = drop_reason(
             question,
             config,
-            held_out=problem_key(question.question or "", base) in held_out,
+            held_out=domain.key(question.question or "") in held_out,
             truth=row["true_answer"],
             contaminated=row["question_id"] in resembling,
         )
@@ -196,11 +196,11 @@ def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, An
     }
 
 
-def _curriculum_row(index: int, row: Mapping[str, Any], base_model: BaseModelConfig) -> dict[str, Any]:
+def _curriculum_row(index: int, row: Mapping[str, Any], domain: Domain, style: PromptStyle) -> dict[str, Any]:
     return {
         "iteration": row["iteration"],
         "question_id": row["question_id"],
-        "prompt": solver_messages(row["question"], base_model),
+        "prompt": domain.solver_messages(row["question"], style),
         "question": row["question"],
         "pseudo_label": row["pseudo_label"],
         "p_hat": row["p_hat"],

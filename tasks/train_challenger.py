@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from data import domains
 from data.prompts import Prompts
-from data.truth import truth_of
 from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpu_split import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
@@ -17,7 +17,7 @@ from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_question
 from tasks.stage.task import stage
 from tasks.stage.training import add_training, step_reporter
 from tasks.stage.work import Work
-from tasks.voting.equivalence import Grader
+from tasks.voting.domains import grader_of
 
 Score = Callable[[Sequence[str], str], list[ScoredQuestion]]
 """Scores a batch of completions; the label names the dice of the Solver's answers."""
@@ -30,19 +30,19 @@ def train_challenger(
     """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
     config = work.config.challenger
     penalties = penalties_of(work.config, remembered(work, earlier))
-    prompts = Prompts(work.config.base_model, work.model(challenger))
+    prompts = Prompts(work.config, work.model(challenger))
     trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
     # The Challenger as it comes in is watched before anything else takes the device.
     before = _first_questions(work, challenger, prompts) if config.probe_questions else []
     with (
         open_sampler(sampler_config, work.model(solver)) as sampler,
-        Grader() as grader,
+        grader_of(work.config.domain) as grader,
         tempfile.TemporaryDirectory(prefix="rzero-challenger-") as folder,
     ):
 
         def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
             ask = _ask(work, sampler, prompts, label)
-            return score_questions(completions, ask, grader, penalties)
+            return score_questions(completions, ask, grader, penalties, work.config.domain)
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
             texts = [rollout.completion.text for rollout in rollouts]
@@ -92,9 +92,9 @@ def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> l
 def _probe(work: Work, completions: Sequence[str], score: Score) -> None:
     """Watch the reward before training."""
     scored = score(completions, "probe")
-    rows = []
+    domain, rows = domains.get(work.config.domain), []
     for index, question in enumerate(scored):
-        truth = truth_of(question.question, work.config.base_model)
+        truth = domain.truth_of(question.question)
         parts = question.parts()
         del parts["answer"]
         rows.append(

@@ -14,8 +14,7 @@ from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.training import add_training, step_reporter
 from tasks.stage.work import Work
-from tasks.voting.equivalence import Grader
-from tasks.voting.extraction import solver_answer
+from tasks.voting.domains import answer_reader, grader_of
 
 
 @stage("train_solver")
@@ -28,11 +27,15 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
             f"see the drop_reason of each candidate in {curriculum.uri}"
         )
     labels = kept["pseudo_label"].to_list()
-    prompts = Prompts(work.config.base_model, work.model(solver))
-    with Grader() as grader, tempfile.TemporaryDirectory(prefix="rzero-solver-") as folder:
+    prompts = Prompts(work.config, work.model(solver))
+    read = answer_reader(work.config.domain)
+    with (
+        grader_of(work.config.domain) as grader,
+        tempfile.TemporaryDirectory(prefix="rzero-solver-") as folder,
+    ):
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
-            answers = [solver_answer(rollout.completion.text) for rollout in rollouts]
+            answers = [read(rollout.completion.text) for rollout in rollouts]
             wanted = [labels[rollout.prompt_index] for rollout in rollouts]
             rewards = solver_rewards([answer for answer, _ in answers], wanted, grader)
             return [

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from data import benchmarks
+from data.benchmark import Benchmark
 from flows.report import accuracy as acc
 from flows.report import theme
 from flows.report.charts import (
@@ -98,14 +100,17 @@ _MEANINGS = {
 }
 
 
-def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame, group_name: str) -> list[Chart]:
+def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
     """Accuracy by part of the held-out set: iterations for one line, base and last for several."""
     if evaluation.is_empty():
         return []
     table = acc.accuracy_by_group(evaluation)
     names = measure_names(evaluation)
     charts: list[Chart] = []
+    installed = benchmarks.names()
     for benchmark in table["benchmark"].unique().sort():
+        # What the store holds is shown even where the package that declared the benchmark is gone.
+        group_title = (benchmarks.get(benchmark) if benchmark in installed else Benchmark).group_title
         for measure in acc.MEASURES:
             part = table.filter((pl.col("benchmark") == benchmark) & (pl.col("measure") == measure))
             if part.is_empty() or part["group"].n_unique() < 2:
@@ -113,9 +118,9 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame, group_name: st
             series = _group_series(lines, part)
             groups = part["group"].unique().to_list()
             if all(group.isdigit() for group in groups):
-                x = whole_axis(group_name, [int(group) for group in groups])
+                x = whole_axis(group_title, [int(group) for group in groups])
             else:
-                x = Axis(group_name, categories=True)
+                x = Axis(group_title, categories=True)
             y = Axis("accuracy", share=True, range=SHARE_RANGE)
             smallest = min(part["problems"].to_list())
             caption = (

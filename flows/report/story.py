@@ -81,8 +81,6 @@ def _top(lines: Sequence[Line], evaluation: pl.DataFrame, probe: pl.DataFrame, s
 
 
 def _result_sections(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Section]:
-    tiny = all(run.config.base_model.tiny is not None for line in lines for run in line.runs)
-    group = "terms of the problem" if tiny else "part of the benchmark"
     results = [
         join(element("h3", run.name) if sum(len(line.runs) for line in lines) > 1 else None, _summary(run))
         for line in lines
@@ -102,7 +100,7 @@ def _result_sections(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Se
             "groups",
             "Accuracy by group",
             "The held-out set in its parts, from easy to hard where they are numbered.",
-            cr.group_charts(lines, evaluation, group),
+            cr.group_charts(lines, evaluation),
             nothing="Nothing to show: no evaluation is finished, or its benchmarks have one part only.",
         ),
     ]

@@ -10,8 +10,8 @@ import numpy as np
 
 from tasks.curriculum.diversity import near_earlier
 from tasks.rewards.challenger import challenger_rewards, cluster_shares, uncertainty
+from tasks.voting.domains import answer_reader, proposal_reader
 from tasks.voting.equivalence import Grader
-from tasks.voting.extraction import proposal, solver_answer
 from tasks.voting.votes import Vote, majority
 
 AskSolver = Callable[[Sequence[str]], Sequence[Sequence[str]]]
@@ -75,13 +75,18 @@ def answered_share(vote: Vote | None) -> float:
 
 
 def score_questions(
-    completions: Sequence[str], ask_solver: AskSolver, grader: Grader, penalties: Penalties
+    completions: Sequence[str],
+    ask_solver: AskSolver,
+    grader: Grader,
+    penalties: Penalties,
+    domain: str = "mathematics",
 ) -> list[ScoredQuestion]:
     """The Challenger's rewards for a batch (paper, section 2.2), in the batch's order."""
-    proposals = [proposal(completion) for completion in completions]
+    read_proposal, read_answer = proposal_reader(domain), answer_reader(domain)
+    proposals = [read_proposal(completion) for completion in completions]
     valid = [index for index, (_, _, reason) in enumerate(proposals) if reason is None]
     answers = ask_solver([str(proposals[index][0]) for index in valid])
-    samples = [[solver_answer(text)[0] for text in texts] for texts in answers]
+    samples = [[read_answer(text)[0] for text in texts] for texts in answers]
     votes: list[Vote | None] = [None] * len(completions)
     for index, vote in zip(valid, majority(samples, grader), strict=True):
         votes[index] = vote

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.benchmark import Benchmark, Problem
+from data.domain import ReadAnswer
 from tasks.voting.equivalence import Grader
 from tasks.voting.extraction import solver_answer
 from tasks.voting.reading.forms import read
@@ -44,13 +45,13 @@ class Grade:
     reason: str | None
 
 
-def read_answer(benchmark: Benchmark, completion: str) -> Reading:
-    r"""The answer of a completion: what the last `\boxed{}` holds.
+def read_answer(benchmark: Benchmark, completion: str, read: ReadAnswer = solver_answer) -> Reading:
+    r"""The answer of a completion: what the last `\boxed{}` holds, or what the domain's own `read` finds.
 
     For a choice it is the one letter in there, and without a box that of "the answer is (C)"; for a text what
     follows "the answer is" where there is no box. Reasons are those of `solver_answer`, and `no_letter`.
     """
-    answer, reason = solver_answer(completion)
+    answer, reason = read(completion)
     if benchmark.grading == "choice":
         if answer is not None:
             letter = letter_of(answer)
@@ -134,7 +135,7 @@ def grade(benchmark: Benchmark, pairs: Sequence[tuple[str | None, Problem]], gra
 
 def vote(benchmark: Benchmark, groups: Sequence[Sequence[str | None]], grader: Grader) -> list[str | None]:
     """The majority answer of each problem's samples; None where none answered."""
-    if benchmark.grading == "math":
+    if benchmark.grading in ("math", "domain"):
         return [found.answer for found in majority(groups, grader)]
     return [_most_frequent([answer for answer in group if answer is not None]) for group in groups]
 
@@ -149,7 +150,7 @@ def _most_frequent(answers: Sequence[str]) -> str | None:
 
 
 def _equal(benchmark: Benchmark, pairs: Sequence[tuple[str, str]], grader: Grader) -> list[bool | None]:
-    if benchmark.grading == "math":
+    if benchmark.grading in ("math", "domain"):
         return grader.equivalent(pairs)
     if benchmark.grading == "choice":
         return [answer == letter_of(gold) for answer, gold in pairs]

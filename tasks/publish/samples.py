@@ -42,7 +42,7 @@ def sample_of_questions(scored: pl.DataFrame) -> str:
     every = max(1, kept.height // _KEPT)
     lines = [
         f"{kept.height} of {scored.height} were kept. p̂ is the share of the answers that agree with the "
-        "most frequent one; the true answer is known for the tiny model only.",
+        "most frequent one; the true answer is known where the domain can compute it.",
         "",
         "| | question | votes | p̂ | majority | truth | reward |",
         "|---|---|---:|---:|---|---|---:|",

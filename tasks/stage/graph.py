@@ -31,26 +31,34 @@ class Stage:
     version: int = 1
 
 
+_PROMPTS = ("domain", "base_model.prompt_style")
 _SAMPLED_ANSWERS = ("answers.temperature", "answers.top_p", "answers.top_k", "answers.max_tokens")
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("prepare_base_model", "model", ("base_model", "trainer"), (), version=2),
+        Stage(
+            "prepare_base_model",
+            "model",
+            ("base_model.name", "base_model.revision", "base_model.tiny", "trainer"),
+            (),
+            version=2,
+        ),
         Stage(
             "train_challenger",
             "model",
-            ("base_model", "challenger", "memory.penalty_weight", *_SAMPLED_ANSWERS, "sampler", "trainer"),
+            (*_PROMPTS, "challenger", "memory.penalty_weight", *_SAMPLED_ANSWERS, "sampler", "trainer"),
             ("challenger", "solver"),
             version=2,
         ),
-        Stage("generate_questions", "questions", ("base_model", "questions", "sampler"), ("challenger",)),
-        Stage("sample_answers", "answers", ("base_model", "answers", "sampler"), ("questions", "solver")),
+        Stage("generate_questions", "questions", (*_PROMPTS, "questions", "sampler"), ("challenger",)),
+        Stage("sample_answers", "answers", (*_PROMPTS, "answers", "sampler"), ("questions", "solver")),
         Stage(
             "score_and_filter",
             "scored",
             (
-                "base_model",
+                *_PROMPTS,
+                "base_model.tiny",
                 "filter",
                 "memory",
                 "challenger.repetition_weight",
@@ -65,11 +73,17 @@ STAGES: dict[str, Stage] = {
         Stage(
             "train_solver",
             "model",
-            ("base_model", "solver", "sampler", "trainer"),
+            (*_PROMPTS, "solver", "sampler", "trainer"),
             ("solver", "curriculum"),
             version=2,
         ),
-        Stage("evaluate", "evaluation", ("base_model", "evaluation", "sampler"), ("solver",), version=2),
+        Stage(
+            "evaluate",
+            "evaluation",
+            (*_PROMPTS, "base_model.tiny", "evaluation", "sampler"),
+            ("solver",),
+            version=2,
+        ),
     )
 }
 

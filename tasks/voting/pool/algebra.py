@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
 import math_verify
 import sympy  # type: ignore[import-untyped]
 
+from data import domains
 from tasks.voting.reading import evaluator
 from tasks.voting.reading.evaluator import POINTS, constant_key, context, point, rounded
 from tasks.voting.reading.lexicon import GREEK
@@ -72,8 +74,19 @@ def verify(left: str, right: str) -> bool:
     )
 
 
+def _by_domain(domain: str, left: str, right: str) -> bool:
+    """The opinion of a domain's own equality."""
+    equal = _domain(domain).equal
+    return equal is not None and bool(equal(left, right))
+
+
+_domain = lru_cache(domains.get)
+
+
 def answer_request(request: list[str]) -> Any:
-    """The reply to a request: ["probe", answer] or ["verify", left, right]."""
+    """The reply to ["probe", answer], ["verify", left, right] or ["equal", domain, left, right]."""
+    if request[0] == "equal":
+        return _by_domain(*request[1:])
     return probe(request[1]) if request[0] == "probe" else verify(request[1], request[2])
 
 

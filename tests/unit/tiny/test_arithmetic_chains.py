@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.config import BaseModelConfig, TinyModelConfig
+from data import domains
+from data.domain import Truth
 from data.tiny import arithmetic
 from data.tiny.arithmetic import (
     Chain,
@@ -24,7 +25,6 @@ from data.tiny.arithmetic import (
     terms,
     truth,
 )
-from data.truth import Truth, truth_of
 
 NUMBERS = st.integers(0, 999_999)
 STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
@@ -202,7 +202,7 @@ def test_a_malformed_question_is_no_chain_in_the_range() -> None:
 
 
 def test_what_is_no_chain_counts_as_out_of_the_domain() -> None:
-    tiny = BaseModelConfig(name="tiny", prompt_style="tiny", tiny=TinyModelConfig())
-    assert truth_of("-5+8", tiny) == Truth(None, False, None)
-    assert truth_of("37+5", tiny) == Truth("42", True, 2)
-    assert truth_of("37+5", BaseModelConfig(name="some/model")) == Truth()
+    truth_of = domains.get("arithmetic").truth_of
+    assert truth_of("-5+8") == Truth(None, False, None)
+    assert truth_of("37+5") == Truth("42", True, 2)
+    assert domains.get("mathematics").truth_of("37+5") == truth_of(None) == Truth()

@@ -1,0 +1,11 @@
+"""Domains: kinds of problems. Each file here declares one; its name is the file's.
+
+Another package adds its own with an entry point of the group `rzero.domains` that names a `Domain`.
+"""
+
+from data.domain import Domain, DomainError
+from data.registry import Registry
+
+_REGISTRY = Registry("data.domains", Domain, DomainError)
+names = _REGISTRY.names
+get = _REGISTRY.get

@@ -1,0 +1,52 @@
+"""Things declared one a file: in a package of ours, or by entry points of other packages."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """The objects of one kind, by name.
+
+    A file `<name>.py` in the package `data.things` holds one as `THING`; other packages name theirs with an
+    entry point of the group `rzero.things`. `error` is what an unusable name raises.
+    """
+
+    package: str
+    kind: type[T]
+    error: type[ValueError]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._files() | set(self._entry_points()))
+
+    def get(self, name: str) -> T:
+        """The object of this name; the registry's error, in one line, where there is none."""
+        noun = self.kind.__name__.lower()
+        if name in self._files():
+            declared = getattr(importlib.import_module(f"{self.package}.{name}"), noun.upper())
+        elif point := self._entry_points().get(name):
+            declared = point.load()
+        else:
+            raise self.error(f"unknown {noun} {name!r}: known are {', '.join(self.names())}")
+        if not isinstance(declared, self.kind):
+            raise self.error(
+                f"{noun} {name!r} is declared as {type(declared).__name__}, not as a {self.kind.__name__}"
+            )
+        return declared
+
+    def _files(self) -> set[str]:
+        return {
+            module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__)
+        }
+
+    def _entry_points(self) -> dict[str, metadata.EntryPoint]:
+        group = f"rzero.{self.package.rpartition('.')[2]}"
+        return {point.name: point for point in metadata.entry_points(group=group)}

@@ -1,1 +1,1 @@
-"""What the program knows: configuration, schemas, prompts, presets, benchmarks, the tiny model's recipe."""
+"""What the program knows: configuration, schemas, presets, domains, benchmarks, the tiny model's recipe."""

@@ -31,8 +31,8 @@ class DomainGrader(Grader):
 
     undecided = Grader.undecided | {"fault"}
 
-    def __init__(self, domain: str) -> None:
-        super().__init__()
+    def __init__(self, domain: str, timeout_seconds: float = 2.0) -> None:
+        super().__init__(timeout_seconds)
         self._domain = domain
 
     def readings(self, answers: Iterable[str]) -> dict[str, Reading]:

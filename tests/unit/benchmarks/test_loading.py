@@ -18,6 +18,7 @@ from infra.artifacts.problems import digest_of, freeze, problems_of
 from infra.artifacts.runs import load_run
 from infra.store.store import Store, StoreError
 from tests.support.benchmark_rows import ROWS, write_data
+from tests.support.other_package import install
 
 MODEL = BaseModelConfig(name="some/model")
 
@@ -143,16 +144,12 @@ def test_copies_of_one_answer_are_not_called_samples() -> None:
 def test_another_package_adds_a_benchmark_by_an_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_bench.py").write_text(
+    source = (
         "from data.benchmark import Benchmark\n"
         "BENCHMARK = Benchmark(area='other', question='q', answer=lambda row: row['rights'])\n"
     )
-    info = tmp_path / "my_bench-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-bench\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[rzero.benchmarks]\nmine = my_bench:BENCHMARK\n")
+    install(tmp_path, monkeypatch, "rzero.benchmarks", "mine", source)
     (tmp_path / "mine.jsonl").write_text('{"q": "Any even prime?", "rights": ["2", "two"]}\n')
-    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("RZERO_BENCHMARKS", str(tmp_path))
     assert "mine" in benchmarks.names()
     assert benchmarks.load("mine", MODEL) == [Problem(0, "", "Any even prime?", "2", ("two",))]

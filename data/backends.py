@@ -1,91 +1,119 @@
-"""The sections of the configuration that say what draws completions and what trains.
+"""What draws completions and what trains: a class for each backend, with the settings that it reads.
 
-Most of their fields say where and how fast, not what: those are in no artifact's key, and a run may be
-resumed with others.
+`backend` tells the members of `SamplerConfig` and `TrainerConfig` apart. To add a backend X, write its class
+here, put it into its union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`.
+
+Fields marked NEVER say where and how fast, not what: they are in no artifact's key, and a run may be resumed
+with others.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from data.section import NEVER, Count, Probability, Section, in_key_of
+from data.section import NEVER, Count, Probability, Section
 
-_ENGINES = ("vllm", "server")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 
-Gpus = tuple[int, ...]
-"""Numbers of GPUs, as the process sees them; empty: every GPU found."""
 
+class BackendConfig(Section):
+    """What every backend has."""
 
-class SamplerConfig(Section):
-    """The backend that draws completions."""
-
-    backend: Literal["transformers", "vllm", "server"] = Field(
-        "transformers",
-        description="'transformers': any device, in this process. 'vllm': vllm.LLM in processes of its own. "
-        "'server': OpenAI-compatible endpoints, those of `urls` or vLLM servers that the stage starts.",
-    )
+    backend: str = Field(description="Which backend it is.")
     device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of the weights while sampling.")
-    batch_tokens: Count = Field(
-        65536, description="Most tokens (rows times length) whose keys and values are held at once."
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the computation; what is trained has master weights in float32."
     )
     threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
+
+
+class EngineConfig(BackendConfig):
+    """What every backend has that runs vLLM in processes of its own."""
+
     context_tokens: Count | None = Field(
         None,
-        description="vLLM: longest prompt and completion together; empty: what the model was made for.",
-        json_schema_extra=in_key_of(*_ENGINES),
+        description="Longest prompt and completion together. Empty: a sampler takes what the model was made "
+        "for, a trainer what its prompts and max_tokens need.",
     )
     python: str | None = Field(
         None,
-        description="Python of the environment that has vLLM; empty: $RZERO_COMPUTE_PYTHON, else this one.",
+        description="Python of the environment that has vLLM and verl; empty: $RZERO_COMPUTE_PYTHON, else "
+        "this one.",
         json_schema_extra=NEVER,
     )
-    gpus: Gpus = Field((), description="GPUs to use; empty: all that are found.", json_schema_extra=NEVER)
+    gpus: tuple[int, ...] = Field(
+        (),
+        description="GPUs of this machine to use, by number; empty: all that are found.",
+        json_schema_extra=NEVER,
+    )
     tensor_parallel: Count = Field(
-        1, description="vLLM: GPUs that share one copy of the model.", json_schema_extra=NEVER
-    )
-    replicas: int = Field(
-        0,
-        ge=0,
-        description="vLLM: copies of the model; 0: as many as the GPUs hold.",
-        json_schema_extra=NEVER,
+        1, description="GPUs that share one copy of the model while it draws.", json_schema_extra=NEVER
     )
     gpu_memory_share: Probability = Field(
-        0.9, gt=0.0, description="vLLM: share of a GPU's memory to take.", json_schema_extra=NEVER
+        0.9, gt=0.0, description="Share of a GPU's memory that vLLM takes.", json_schema_extra=NEVER
     )
     eager: bool = Field(
-        False, description="vLLM: start faster and run slower, nothing compiled.", json_schema_extra=NEVER
+        False, description="Start faster and draw slower, nothing compiled.", json_schema_extra=NEVER
+    )
+
+
+class EngineSamplerConfig(EngineConfig):
+    """What both samplers have that run vLLM."""
+
+    replicas: int = Field(
+        0, ge=0, description="Copies of the model; 0: as many as the GPUs hold.", json_schema_extra=NEVER
+    )
+    request_timeout_seconds: float = Field(
+        600.0, gt=0.0, description="Longest wait without one finished prompt.", json_schema_extra=NEVER
+    )
+    start_timeout_seconds: float = Field(
+        900.0, gt=0.0, description="Longest start of an engine.", json_schema_extra=NEVER
+    )
+
+
+class TransformersSamplerConfig(BackendConfig):
+    """Any device, in this process."""
+
+    backend: Literal["transformers"] = Field("transformers", description="Any device, in this process.")
+    batch_tokens: Count = Field(
+        65536, description="Most tokens (rows times length) whose keys and values are held at once."
+    )
+
+
+class VllmSamplerConfig(EngineSamplerConfig):
+    """`vllm.LLM` in processes of its own."""
+
+    backend: Literal["vllm"] = Field("vllm", description="vllm.LLM in processes of its own.")
+
+
+class ServerSamplerConfig(EngineSamplerConfig):
+    """OpenAI-compatible endpoints."""
+
+    backend: Literal["server"] = Field(
+        "server",
+        description="OpenAI-compatible endpoints: those of `urls`, or servers that the stage starts.",
     )
     urls: tuple[str, ...] = Field(
         (),
-        description="server: endpoints such as http://host:8000/v1, which must serve the very model that the "
-        "stage samples from; empty: the stage starts servers of its own on this machine.",
+        description="Endpoints such as http://host:8000/v1, which must serve the very model that the stage "
+        "samples from; empty: the stage starts vLLM servers of its own on this machine.",
         json_schema_extra=NEVER,
     )
     served_model: str | None = Field(
-        None,
-        description="server: name of the model at `urls`; empty: its one model.",
-        json_schema_extra=NEVER,
+        None, description="Name of the model at `urls`; empty: its one model.", json_schema_extra=NEVER
     )
     port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="server: first port of the servers that the stage starts; 0: any.",
+        description="First port of the servers that the stage starts; 0: any.",
         json_schema_extra=NEVER,
     )
     requests_at_once: Count = Field(
-        256, description="server: most requests under way at each endpoint.", json_schema_extra=NEVER
-    )
-    request_timeout_seconds: float = Field(
-        600.0, gt=0.0, description="vLLM: longest wait without one finished prompt.", json_schema_extra=NEVER
-    )
-    start_timeout_seconds: float = Field(
-        900.0, gt=0.0, description="vLLM: longest start of an engine.", json_schema_extra=NEVER
+        256, description="Most requests under way at each endpoint.", json_schema_extra=NEVER
     )
 
     @field_validator("urls")
@@ -98,46 +126,10 @@ class SamplerConfig(Section):
                 )
         return value
 
-    @model_validator(mode="after")
-    def _urls_need_the_server(self) -> SamplerConfig:
-        if self.urls and self.backend != "server":
-            raise ValueError(f"urls are for the backend 'server', not for {self.backend!r}")
-        return self
 
+class TrainerBase(BackendConfig):
+    """What every trainer has: it may share its machine with the Solver that the Challenger's reward asks."""
 
-class TrainerConfig(Section):
-    """The backend that trains."""
-
-    backend: Literal["local", "verl"] = Field(
-        "local", description="'local': one process, one device. 'verl': Ray, many GPUs, many nodes."
-    )
-    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of forward and backward; the master weights are float32."
-    )
-    threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
-    context_tokens: Count | None = Field(
-        None,
-        description="verl: longest prompt and completion together; empty: what prompts and max_tokens need.",
-        json_schema_extra=in_key_of("verl"),
-    )
-    lora_rank: int = Field(
-        0,
-        ge=0,
-        description="verl: rank of LoRA adapters; 0: all weights.",
-        json_schema_extra=in_key_of("verl"),
-    )
-    lora_alpha: Count = Field(
-        32, description="verl: scale of the LoRA adapters.", json_schema_extra=in_key_of("verl")
-    )
-    python: str | None = Field(
-        None,
-        description="Python of the environment that has verl; empty: $RZERO_COMPUTE_PYTHON, else this one.",
-        json_schema_extra=NEVER,
-    )
-    gpus: Gpus = Field(
-        (), description="GPUs of this machine to use; empty: all that are found.", json_schema_extra=NEVER
-    )
     solver_gpus: int | None = Field(
         None,
         ge=0,
@@ -145,51 +137,70 @@ class TrainerConfig(Section):
         "those of the training; empty: half of them, or shared where there is one.",
         json_schema_extra=NEVER,
     )
-    nodes: Count = Field(1, description="verl: machines of the Ray cluster to use.", json_schema_extra=NEVER)
+
+
+class LocalTrainerConfig(TrainerBase):
+    """One process, one device."""
+
+    backend: Literal["local"] = Field("local", description="One process, one device.")
+
+
+class VerlTrainerConfig(EngineConfig, TrainerBase):
+    """verl on Ray: many GPUs, many nodes."""
+
+    backend: Literal["verl"] = Field("verl", description="verl on Ray: many GPUs, many nodes.")
+    gpu_memory_share: Probability = Field(
+        0.5, gt=0.0, description="Share of a GPU's memory that rollouts take.", json_schema_extra=NEVER
+    )
+    lora_rank: int = Field(0, ge=0, description="Rank of LoRA adapters; 0: all weights.")
+    lora_alpha: Count = Field(32, description="Scale of the LoRA adapters.")
+    nodes: Count = Field(1, description="Machines of the Ray cluster to use.", json_schema_extra=NEVER)
     gpus_per_node: int = Field(
         0,
         ge=0,
-        description="verl: GPUs to use of each node, or processes on a CPU; 0: as many GPUs as here, one "
-        "process.",
+        description="GPUs to use of each node, or processes on a CPU; 0: as many GPUs as here, one process.",
         json_schema_extra=NEVER,
     )
     ray_address: str | None = Field(
         None,
-        description="verl: a Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped.",
+        description="A Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped.",
         json_schema_extra=NEVER,
     )
     work_folder: str | None = Field(
         None,
-        description="verl: where checkpoints lie until they are in the store; with several nodes a folder "
+        description="Where checkpoints lie until they are in the store; with several nodes a folder "
         "that all of them share; empty: a temporary one.",
         json_schema_extra=NEVER,
     )
-    tensor_parallel: Count = Field(
-        1, description="verl: GPUs that share one copy of the model in rollouts.", json_schema_extra=NEVER
-    )
-    gpu_memory_share: Probability = Field(
-        0.5, gt=0.0, description="verl: share of a GPU's memory for rollouts.", json_schema_extra=NEVER
-    )
     offload: bool | None = Field(
         None,
-        description="verl: keep weights and optimiser in the host's memory between steps; empty: where there "
-        "are fewer than four GPUs.",
+        description="Keep weights and optimiser in the host's memory between steps; empty: where there are "
+        "fewer than four GPUs.",
         json_schema_extra=NEVER,
     )
-    eager: bool = Field(
-        False, description="verl: rollouts start faster and run slower.", json_schema_extra=NEVER
-    )
     reward_timeout_seconds: float = Field(
-        3600.0, gt=0.0, description="verl: longest scoring of a batch.", json_schema_extra=NEVER
+        3600.0, gt=0.0, description="Longest wait for the next rollout of a batch.", json_schema_extra=NEVER
     )
     stall_timeout_seconds: float = Field(
-        3600.0, gt=0.0, description="verl: longest silence of a training.", json_schema_extra=NEVER
+        3600.0, gt=0.0, description="Longest silence of a training.", json_schema_extra=NEVER
     )
 
     @model_validator(mode="after")
-    def _nodes_have_their_cluster(self) -> TrainerConfig:
+    def _nodes_have_their_cluster(self) -> VerlTrainerConfig:
         if self.nodes > 1 and self.ray_address is None:
             raise ValueError("nodes above 1 need ray_address, the Ray cluster that has them")
         if self.nodes > 1 and self.work_folder is None:
             raise ValueError("nodes above 1 need work_folder, a folder that all of them share")
         return self
+
+
+SamplerConfig = Annotated[
+    TransformersSamplerConfig | VllmSamplerConfig | ServerSamplerConfig, Field(discriminator="backend")
+]
+TrainerConfig = Annotated[LocalTrainerConfig | VerlTrainerConfig, Field(discriminator="backend")]
+
+
+def variants(annotation: Any) -> dict[str, type[BackendConfig]]:
+    """The classes of such a union by the name of their backend; empty for any other annotation."""
+    classes = [kind for kind in get_args(annotation) if isinstance(kind, type)]
+    return {kind.model_fields["backend"].default: kind for kind in classes if issubclass(kind, BackendConfig)}

@@ -21,7 +21,35 @@ def _domain_of_its_own(values: Values) -> Values:
     return {"domain": domain, **values, "base_model": base}
 
 
-STEPS: tuple[Callable[[Values], Values], ...] = (_domain_of_its_own,)
+_ENGINE = {
+    *("context_tokens", "python", "gpus", "tensor_parallel", "gpu_memory_share", "eager"),
+    *("replicas", "request_timeout_seconds", "start_timeout_seconds"),
+}
+_SERVER = {"urls", "served_model", "port", "requests_at_once"}
+_VERL = {
+    *("context_tokens", "lora_rank", "lora_alpha", "python", "gpus", "nodes", "gpus_per_node", "ray_address"),
+    *("work_folder", "tensor_parallel", "gpu_memory_share", "offload", "eager", "reward_timeout_seconds"),
+    "stall_timeout_seconds",
+}
+_OF_OTHERS = {
+    ("sampler", "transformers"): _ENGINE | _SERVER,
+    ("sampler", "vllm"): _SERVER | {"batch_tokens"},
+    ("sampler", "server"): {"batch_tokens"},
+    ("trainer", "local"): _VERL,
+}
+
+
+def _without_settings_of_other_backends(values: Values) -> Values:
+    """Until 0.1 `sampler` and `trainer` held the settings of every backend, whichever was chosen."""
+    fitted = dict(values)
+    for name in ("sampler", "trainer"):
+        if isinstance(section := values.get(name), dict):
+            others = _OF_OTHERS.get((name, section.get("backend", "")), set())
+            fitted[name] = {key: value for key, value in section.items() if key not in others}
+    return fitted
+
+
+STEPS: tuple[Callable[[Values], Values], ...] = (_domain_of_its_own, _without_settings_of_other_backends)
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 
 

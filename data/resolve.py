@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from data import domains
+from data.backends import variants
 from data.config import RunConfig
 from data.domain import DomainError
 
@@ -38,6 +39,7 @@ def resolve(
     """
     values = _read_preset(preset)
     settings = overrides if isinstance(overrides, Mapping) else split_overrides(overrides)
+    _fit_backends(values, settings)
     for key, value in settings.items():
         if key.split(".")[0] in ("run", "preset"):
             raise ConfigError(f"{key}: is named outright, it cannot be overridden")
@@ -104,6 +106,17 @@ def _lay_over(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             values[key] = value
 
 
+def _fit_backends(values: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Drop what a preset sets for a backend that an overlay or an override has exchanged for another."""
+    for name, field in RunConfig.model_fields.items():
+        classes = variants(field.annotation)
+        if classes and isinstance(preset := values.get(name), dict):
+            backend = settings.get(f"{name}.backend", preset.get("backend"))
+            if backend in classes:
+                known = classes[backend].model_fields
+                values[name] = {key: value for key, value in preset.items() if key in known}
+
+
 def split_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """ "dotted.key=value" strings as a mapping; of two with the same key the later one counts."""
     return dict(map(_split_override, overrides))
@@ -140,30 +153,63 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _explain(fault: Any) -> str:
-    location = ".".join(str(part) for part in fault["loc"])
+    where, section, backends = _place(fault["loc"])
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
-        return f"{location}: there is no such setting{_suggestion(fault['loc'])}"
+        return f"{where}: {_unknown(str(fault['loc'][-1]), section, backends)}"
     if kind == "missing":
-        return f"{location}: must be set"
+        return f"{where}: must be set"
+    if kind == "union_tag_not_found":
+        return f"{where}.backend: must be set; there are: {', '.join(backends)}"
+    if kind == "union_tag_invalid":
+        tag = fault["ctx"]["tag"]
+        return f"{where}.backend: there is no backend {tag!r}{_suggestion(tag, backends)}"
     message = fault["msg"].removeprefix("Value error, ")
     if kind == "value_error":
-        return f"{location}: {message}"
+        return f"{where}: {message}"
     shown = "" if isinstance(given, dict | list) else f", not {given!r}"
-    return f"{location}: {message[0].lower()}{message[1:]}{shown}"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _suggestion(location: Sequence[str | int]) -> str:
-    model: Any = RunConfig
-    for part in location[:-1]:
-        field = model.model_fields.get(part)
-        annotation = getattr(field, "annotation", None)
-        candidates = getattr(annotation, "__args__", (annotation,))
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-        if model is None:
-            return ""
-    close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(model.model_fields)}"
+_Model = type[BaseModel]
+
+
+def _place(location: Sequence[str | int]) -> tuple[str, _Model | None, Mapping[str, _Model]]:
+    """Of pydantic's location: the dotted setting, the section that it is in, and that section's backends.
+
+    Pydantic names the backend after its section; people do not.
+    """
+    dotted: list[str] = []
+    section: _Model | None = None
+    inner: _Model | None = RunConfig
+    backends: Mapping[str, _Model] = {}
+    for part in map(str, location):
+        if inner is None and part in backends:
+            inner = backends[part]
+            continue
+        dotted.append(part)
+        section = inner
+        field = section.model_fields.get(part) if section else None
+        inner = None
+        if field is not None:
+            backends = variants(field.annotation)
+            kinds = () if backends else (field.annotation, *get_args(field.annotation))
+            inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+    return ".".join(dotted), section, backends
+
+
+def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) -> str:
+    known_by = [repr(backend) for backend, kind in backends.items() if name in kind.model_fields]
+    if section and known_by:
+        own = section.model_fields["backend"].default
+        return f"the backend {own!r} has no such setting; it is one of {' and '.join(known_by)}"
+    return f"there is no such setting{_suggestion(name, section.model_fields if section else ())}"
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""
 
 
 def _first_difference(old: Any, new: Any, path: str, ignore: frozenset[str]) -> str | None:

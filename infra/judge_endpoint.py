@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,11 +11,12 @@ from typing import Any, Self
 import httpx
 
 from data.config import JudgeConfig
+from infra.retries import Retries
 
 API_KEY = "RZERO_JUDGE_API_KEY"
 """The environment variable that holds the endpoint's key; it is written nowhere."""
 
-TRIES = 5
+RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
@@ -39,10 +39,10 @@ class Reply:
 class JudgeEndpoint:
     """Asks one model; a context manager, safe to share between threads."""
 
-    def __init__(self, config: JudgeConfig, first_wait_seconds: float = 1.0) -> None:
+    def __init__(self, config: JudgeConfig, retries: Retries = RETRIES) -> None:
         key = os.environ.get(API_KEY)
         self._config = config
-        self._wait_seconds = first_wait_seconds
+        self._retries = retries
         self._client = httpx.Client(
             timeout=config.timeout_seconds,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -67,9 +67,8 @@ class JudgeEndpoint:
             "max_tokens": self._config.max_tokens,
         }
         reason = ""
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(self._wait_seconds * 2 ** (attempt - 1))
+        for pause in self._retries.pauses():
+            self._retries.sleep(pause)
             try:
                 response = self._client.post(url, json=body)
             except httpx.HTTPError as error:
@@ -81,7 +80,9 @@ class JudgeEndpoint:
             if response.status_code != 200:
                 raise EndpointError(_refusal(url, response))
             return _reply(url, response)
-        raise EndpointUnavailable(f"the judge at {url} did not answer in {TRIES} tries ({reason})")
+        raise EndpointUnavailable(
+            f"the judge at {url} did not answer in {self._retries.attempts} tries ({reason})"
+        )
 
 
 def _refusal(url: str, response: httpx.Response) -> str:

@@ -1,6 +1,7 @@
 """Device jobs: work that owns a GPU or all cores runs in a process of its own, maybe of another Python."""
 
 from infra.jobs.errors import DeviceCrash, DeviceError, DeviceHang, DeviceOutOfMemory, DeviceSetupError
+from infra.jobs.group import JobGroup
 from infra.jobs.process import QUIET, DeviceJob, Message, interpreter
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "DeviceJob",
     "DeviceOutOfMemory",
     "DeviceSetupError",
+    "JobGroup",
     "Message",
     "interpreter",
 ]

@@ -10,42 +10,42 @@
 
 from __future__ import annotations
 
-from data.config import SamplerConfig, TrainerConfig
+from typing import TypeVar
+
+from data.backends import BackendConfig, EngineConfig, SamplerConfig, ServerSamplerConfig, TrainerConfig
 from infra.machine.gpus import chosen_gpus, share_gpus
 
 _SHARED_SOLVER_MEMORY = 0.3
 _SHARED_ROLLOUT_MEMORY = 0.4
 """Shares of a GPU's memory where rollouts and the Solver's engine are both on it: what is left trains."""
 
+B = TypeVar("B", bound=BackendConfig)
+
 
 def side_by_side(trainer: TrainerConfig, sampler: SamplerConfig) -> tuple[TrainerConfig, SamplerConfig]:
     """Both sections with the GPUs, and the shares of their memory, that each takes of `trainer.gpus`.
 
-    DeviceSetupError where they cannot be shared so. Backends of this process share as they always did.
+    Raises DeviceSetupError where the GPUs cannot be shared so. Two backends of this process share as they
+    are, and so does a sampler whose endpoints run elsewhere.
     """
-    if trainer.backend == "local" and sampler.backend == "transformers":
+    is_elsewhere = isinstance(sampler, ServerSamplerConfig) and sampler.urls
+    if is_elsewhere or not (isinstance(trainer, EngineConfig) or isinstance(sampler, EngineConfig)):
         return trainer, sampler
-    found = chosen_gpus("trainer", trainer.gpus, trainer.device)
-    if not found or sampler.urls:
+    numbers = trainer.gpus if isinstance(trainer, EngineConfig) else ()
+    found = chosen_gpus("trainer", numbers, trainer.device)
+    if not found:
         return trainer, sampler
-    numbers = trainer.gpus or tuple(range(len(found)))
-    shared = share_gpus(numbers, trainer.solver_gpus)
-    if shared.is_split:
-        return (
-            trainer.model_copy(update={"gpus": shared.training}),
-            sampler.model_copy(update={"gpus": shared.solver}),
-        )
+    shared = share_gpus(numbers or range(len(found)), trainer.solver_gpus)
+    on_one = not shared.is_split
     return (
-        trainer.model_copy(
-            update={
-                "gpus": shared.training,
-                "gpu_memory_share": min(trainer.gpu_memory_share, _SHARED_ROLLOUT_MEMORY),
-            }
-        ),
-        sampler.model_copy(
-            update={
-                "gpus": shared.solver,
-                "gpu_memory_share": min(sampler.gpu_memory_share, _SHARED_SOLVER_MEMORY),
-            }
-        ),
+        _placed(trainer, shared.training, _SHARED_ROLLOUT_MEMORY if on_one else 1.0),
+        _placed(sampler, shared.solver, _SHARED_SOLVER_MEMORY if on_one else 1.0),
     )
+
+
+def _placed(config: B, gpus: tuple[int, ...], most_memory: float) -> B:
+    """The configuration on these GPUs, where it is an engine's."""
+    if not isinstance(config, EngineConfig):
+        return config
+    memory = min(config.gpu_memory_share, most_memory)
+    return config.model_copy(update={"gpus": gpus, "gpu_memory_share": memory})

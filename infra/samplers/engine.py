@@ -11,12 +11,12 @@ from infra.artifacts.model_check import check_model_directory, longest_context
 from infra.machine.gpus import chosen_gpus, replica_gpus
 
 if TYPE_CHECKING:
-    from data.config import SamplerConfig
+    from data.backends import EngineSamplerConfig
 
 _CPU_CACHE_GIB = 1
 
 
-def engine_options(config: SamplerConfig, model_dir: Path) -> dict[str, Any]:
+def engine_options(config: EngineSamplerConfig, model_dir: Path) -> dict[str, Any]:
     """Keyword arguments of `vllm.LLM`, which are vLLM's options with underscores.
 
     ModelDirectoryError where the directory holds no causal language model.
@@ -39,7 +39,7 @@ def engine_options(config: SamplerConfig, model_dir: Path) -> dict[str, Any]:
     return options
 
 
-def engine_gpus(config: SamplerConfig) -> list[tuple[str, ...]]:
+def engine_gpus(config: EngineSamplerConfig) -> list[tuple[str, ...]]:
     """The GPUs of each replica, none where they share the cores; DeviceSetupError where it cannot be."""
     if config.device == "cpu":
         return [()] * max(1, config.replicas)
@@ -47,7 +47,7 @@ def engine_gpus(config: SamplerConfig) -> list[tuple[str, ...]]:
     return replica_gpus("sampler", gpus, config.tensor_parallel, config.replicas)
 
 
-def engine_environment(config: SamplerConfig, gpus: Sequence[str]) -> dict[str, str]:
+def engine_environment(config: EngineSamplerConfig, gpus: Sequence[str]) -> dict[str, str]:
     """Variables of an engine's process."""
     if gpus:
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 if TYPE_CHECKING:
-    from data.config import SamplerConfig, SamplingConfig
+    from data.config import SamplingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,14 @@ class Completion:
     prompt_tokens: int
 
 
+def check_seeds(prompts: Sequence[object], seeds: Sequence[int]) -> None:
+    """ValueError unless each prompt has its seed."""
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+
+
 class Sampler(Protocol):
-    """Owns the model and its device until closed; a context manager."""
+    """Owns the model and its device until it is closed; a context manager."""
 
     def sample(
         self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
@@ -67,26 +72,17 @@ class Sampler(Protocol):
         """Free the device."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def kill(self) -> None:
+        """Free the device at once, after an error."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def open_sampler(config: SamplerConfig, model_dir: Path) -> Sampler:
-    """Load the Hugging Face model directory into the configured backend.
-
-    Bad input is a ModelDirectoryError or a DeviceSetupError, in one line.
-    """
-    if config.backend == "vllm":
-        from infra.samplers.vllm import VllmSampler
-
-        return VllmSampler(config, model_dir)
-    if config.backend == "server":
-        from infra.samplers.server import ServerSampler
-
-        return ServerSampler(config, model_dir)
-    from infra.samplers.transformers import TransformersSampler
-
-    return TransformersSampler(config, model_dir)
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.kill()

@@ -9,29 +9,30 @@ with the model's tokenizer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from infra.artifacts.model_check import check_model_directory
-from infra.jobs import DeviceCrash, DeviceError, DeviceSetupError
-from infra.samplers.protocol import Completion, SamplingParams
+from infra.jobs import DeviceCrash, DeviceSetupError
+from infra.retries import Retries
+from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_seeds
 from infra.samplers.servers import OwnServers
+from infra.samplers.texts import completion_texts, end_tokens
 
 if TYPE_CHECKING:
     import httpx
 
-    from data.config import SamplerConfig
+    from data.backends import ServerSamplerConfig
 
+T = TypeVar("T")
 KEY_VARIABLE = "RZERO_SERVER_KEY"
-_TRIES = 5
-_FIRST_PAUSE_SECONDS = 0.5
+_RETRIES = Retries(attempts=5, first_delay_seconds=0.5)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _GREETING_SECONDS = 15.0
 
@@ -45,19 +46,19 @@ class Endpoint:
     is_vllm: bool
 
 
-class ServerSampler:
-    """Draws completions over HTTP; a context manager that ends the servers which it started.
+class ServerSampler(Sampler):
+    """Draws completions over HTTP; ends the servers that it started.
 
     Raises ModelDirectoryError, DeviceSetupError (bad input) or DeviceCrash and its kinds (retryable).
     """
 
-    def __init__(self, config: SamplerConfig, model_dir: Path) -> None:
+    def __init__(self, config: ServerSamplerConfig, model_dir: Path) -> None:
         from transformers import AutoTokenizer
 
         check_model_directory(Path(model_dir))
         self._config = config
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
-        self._eos = _end_tokens(Path(model_dir), self._tokenizer)
+        self._end_tokens = end_tokens(Path(model_dir), self._tokenizer)
         self._servers: OwnServers | None = None
         self._closed = False
         if config.urls:
@@ -70,7 +71,7 @@ class ServerSampler:
         try:
             self._endpoints = [self._greet(url.rstrip("/")) for url in urls]
         except BaseException:
-            self._end(orderly=False)
+            self.kill()
             raise
 
     def sample(
@@ -79,31 +80,24 @@ class ServerSampler:
         """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
         if self._closed:
             raise RuntimeError("the sampler is closed")
-        if len(seeds) != len(prompts):
-            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        check_seeds(prompts, seeds)
         try:
             return _run(self._draw_all(list(prompts), params, list(seeds)))
         except BaseException:
-            self._end(orderly=False)
+            self.kill()
             raise
 
     def close(self) -> None:
-        """End the servers that were started here."""
-        self._end(orderly=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end(orderly=kind is None)
-
-    def _end(self, orderly: bool) -> None:
+        """End the servers that were started here, once they have finished what they do."""
         self._closed = True
-        servers, self._servers = self._servers, None
-        if servers is not None:
-            servers.close() if orderly else servers.kill()
+        if self._servers is not None:
+            self._servers.close()
+
+    def kill(self) -> None:
+        """End the servers that were started here now."""
+        self._closed = True
+        if self._servers is not None:
+            self._servers.kill()
 
     async def _draw_all(
         self, prompts: list[str], params: SamplingParams, seeds: list[int]
@@ -164,7 +158,7 @@ class ServerSampler:
             body |= {
                 "prompt": list(prompt_ids),
                 "top_k": params.top_k,
-                "stop_token_ids": sorted(self._eos),
+                "stop_token_ids": sorted(self._end_tokens),
                 "return_token_ids": True,
                 "skip_special_tokens": False,
             }
@@ -178,12 +172,10 @@ class ServerSampler:
         return drawn * params.samples if samples < params.samples else drawn
 
     def _completion(self, choice: dict[str, Any], seed: int, prompt_tokens: int) -> Completion:
-        from infra.samplers.transformers import completion_texts
-
         ids = choice.get("token_ids")
         text = choice["text"]
         if ids is not None:
-            text = completion_texts(self._tokenizer, [ids], self._eos)[0]
+            text = completion_texts(self._tokenizer, [ids], self._end_tokens)[0]
         else:
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return Completion(
@@ -197,14 +189,11 @@ class ServerSampler:
     async def _post(self, client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any]) -> Any:
         import httpx
 
-        pause = _FIRST_PAUSE_SECONDS
         problem = ""
-        for attempt in range(_TRIES):
+        for pause in _RETRIES.pauses():
             if self._servers is not None:
                 self._servers.check()
-            if attempt:
-                await asyncio.sleep(pause)
-                pause *= 2
+            await asyncio.sleep(pause)
             try:
                 reply = await client.post(f"{endpoint.url}/completions", json=body)
             except httpx.TimeoutException:
@@ -221,7 +210,7 @@ class ServerSampler:
                 raise DeviceSetupError(f"{endpoint.url} refuses a request ({problem})")
         if self._servers is not None:
             self._servers.check()
-        raise DeviceCrash(f"{endpoint.url} does not answer ({problem}), tried {_TRIES} times")
+        raise DeviceCrash(f"{endpoint.url} does not answer ({problem}), tried {_RETRIES.attempts} times")
 
     def _greet(self, url: str) -> Endpoint:
         """Whether the endpoint lives and serves the model."""
@@ -256,35 +245,18 @@ class ServerSampler:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
 
-def _end_tokens(model_dir: Path, tokenizer: Any) -> frozenset[int]:
-    from infra.samplers.vllm_child import end_tokens
-
-    return end_tokens(model_dir, tokenizer)
-
-
-def _run(work: Coroutine[Any, Any, list[list[Completion]]]) -> list[list[Completion]]:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run it in a loop of its own thread: the caller may be within a running loop."""
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def run() -> None:
-        with _caught(failure):
-            outcome.append(asyncio.run(work))
+        try:
+            outcome.set_result(asyncio.run(work))
+        except BaseException as error:
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return list(outcome[0])
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result()
 
 
-@contextlib.contextmanager
-def _caught(into: list[BaseException]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        into.append(error)
-
-
-__all__ = ["DeviceError", "Endpoint", "ServerSampler"]
+open_backend = ServerSampler

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.jobs import DeviceJob, DeviceSetupError, interpreter
+from infra.jobs import DeviceJob, DeviceSetupError, JobGroup, interpreter
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
 
 if TYPE_CHECKING:
-    from data.config import SamplerConfig
+    from data.backends import ServerSamplerConfig
 
 _ENTRY = "infra.samplers.server_child:serve"
 _HOST = "127.0.0.1"
@@ -22,46 +22,30 @@ _LOOK_EVERY_SECONDS = 0.5
 SERVED_MODEL = "rzero"
 
 
-class OwnServers:
+class OwnServers(JobGroup):
     """Started and healthy once constructed; `urls` are their endpoints."""
 
-    def __init__(self, config: SamplerConfig, model_dir: Path, key: str) -> None:
+    def __init__(self, config: ServerSamplerConfig, model_dir: Path, key: str) -> None:
+        super().__init__()
         options = engine_options(config, model_dir)
         layout = engine_gpus(config)
         python = interpreter(config.python, "sampler.python")
         ports = _ports(config.port, len(layout))
         self.urls = [f"http://{_HOST}:{port}/v1" for port in ports]
-        self._jobs: list[DeviceJob] = []
-        try:
+        with self.ended_on_error():
             for gpus, port in zip(layout, ports, strict=True):
                 spec = {"options": options, "host": _HOST, "port": port, "served_model": SERVED_MODEL}
                 environment = engine_environment(config, gpus) | {"VLLM_API_KEY": key}
-                self._jobs.append(DeviceJob(f"vllm server :{port}", _ENTRY, spec, python, environment))
+                self.append(DeviceJob(f"vllm server :{port}", _ENTRY, spec, python, environment))
             deadline = time.monotonic() + config.start_timeout_seconds
-            for job, port in zip(self._jobs, ports, strict=True):
+            for job, port in zip(self, ports, strict=True):
                 _wait_until_healthy(job, port, deadline, config.start_timeout_seconds)
-        except BaseException:
-            self.kill()
-            raise
 
     def check(self) -> None:
         """The error of a server that is gone, where there is one."""
-        for job in self._jobs:
+        for job in self:
             if not job.is_running():
                 job.wait_for("nothing more", 10.0, "the end of the server")
-
-    def close(self) -> None:
-        """Let them finish, then end them."""
-        jobs, self._jobs = self._jobs, []
-        with contextlib.ExitStack() as stack:
-            for job in jobs:
-                stack.callback(job.close)
-
-    def kill(self) -> None:
-        """End them now."""
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            job.kill()
 
 
 def _wait_until_healthy(job: DeviceJob, port: int, deadline: float, timeout_seconds: float) -> None:

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.config import SamplerConfig
-from infra.samplers.protocol import Sampler, open_sampler
+from data.backends import SamplerConfig
+from infra.samplers.open import open_sampler
+from infra.samplers.protocol import Sampler
 
 _lock = threading.Lock()
 _held: tuple[tuple[SamplerConfig, Path], Sampler] | None = None

@@ -7,28 +7,28 @@ import os
 # Threads that spin between operations slow everything down where cores are shared; set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from infra.artifacts.model_check import ModelDirectoryError
-from infra.samplers.protocol import Completion, SamplingParams
+from infra.samplers.protocol import Completion, Sampler, SamplingParams
+from infra.samplers.texts import eos_token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from data.config import SamplerConfig
+    from data.backends import TransformersSamplerConfig
 
 
-class TransformersSampler:
-    """Loads a Hugging Face model directory and draws completions from it; a context manager.
+class TransformersSampler(Sampler):
+    """Loads a Hugging Face model directory and draws completions from it.
 
     Only safetensors are read and no code of the directory is run. Raises ModelDirectoryError, in one
     line, where the directory is missing or holds something else.
     """
 
-    def __init__(self, config: SamplerConfig, model_dir: Path) -> None:
+    def __init__(self, config: TransformersSamplerConfig, model_dir: Path) -> None:
         import torch
 
         self._config = config
@@ -40,7 +40,7 @@ class TransformersSampler:
         model.to(torch.device(device))  # type: ignore[arg-type]  # its decorator hides the signature
         model.eval()
         self._model: PreTrainedModel | None = model
-        self._eos = eos_token_ids(model, self._tokenizer)
+        self._end_tokens = eos_token_ids(model, self._tokenizer)
 
     def sample(
         self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
@@ -48,41 +48,22 @@ class TransformersSampler:
         """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
         import torch
 
-        from infra.samplers.decoding import decode
+        from infra.samplers.decoding.complete import complete
 
         if self._model is None:
             raise RuntimeError("the sampler is closed")
         if not prompts:
             return []
         torch.set_num_threads(self._config.threads)
-        prompt_ids = self._tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
-        decoded = decode(
+        return complete(
             self._model,
-            prompt_ids,
+            self._tokenizer,
+            self._tokenizer(list(prompts), add_special_tokens=False)["input_ids"],
             params,
             seeds,
-            self._eos,
-            _pad_token_id(self._tokenizer, self._eos),
+            self._end_tokens,
             self._config.batch_tokens,
         )
-        texts = iter(
-            completion_texts(
-                self._tokenizer, [one.token_ids for group in decoded for one in group], self._eos
-            )
-        )
-        return [
-            [
-                Completion(
-                    text=next(texts),
-                    token_ids=tuple(one.token_ids),
-                    finish_reason=one.finish_reason,
-                    seed=seed,
-                    prompt_tokens=len(ids),
-                )
-                for one in group
-            ]
-            for group, ids, seed in zip(decoded, prompt_ids, seeds, strict=True)
-        ]
 
     def close(self) -> None:
         """Free the device."""
@@ -95,42 +76,12 @@ class TransformersSampler:
 
             torch.cuda.empty_cache()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def completion_texts(
-    tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[Sequence[int]], eos: Collection[int]
-) -> list[str]:
-    """The text of each completion without its end-of-sequence token, added tokens spelled out."""
-    bare = [ids[:-1] if ids and ids[-1] in eos else ids for ids in token_ids]
-    return tokenizer.batch_decode(
-        [list(ids) for ids in bare], skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
-
-
-def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends a completion: those of the generation config and the tokenizer's own."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
-
-
-def _pad_token_id(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int:
-    """Any valid token will do, since the mask hides it."""
-    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
-
 
 def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    # A bar for each shard of the weights tells nobody anything and gets into logs.
+    # Progress bars for the shards of the weights would only clutter logs.
     logging.disable_progress_bar()
     if not (model_dir / "config.json").is_file():
         problem = "has no config.json" if model_dir.is_dir() else "is not a directory"
@@ -143,3 +94,6 @@ def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrai
         reason = " ".join(str(error).split())[:300]
         raise ModelDirectoryError(f"{model_dir} holds no causal language model: {reason}") from error
     return tokenizer, model
+
+
+open_backend = TransformersSampler

@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.jobs.channel import BadInput, Channel
 from infra.samplers.exchange import read_prompts, write_completions
-from infra.samplers.transformers import completion_texts
+from infra.samplers.texts import completion_texts, end_tokens
 
 _WORD_EVERY_SECONDS = 10.0
 
@@ -120,15 +120,3 @@ def engine_params(
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
-
-
-def end_tokens(model_dir: Path, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a completion: those of the generation config and the tokenizer's own."""
-    from transformers import GenerationConfig
-
-    try:
-        configured = GenerationConfig.from_pretrained(model_dir).eos_token_id
-    except OSError:
-        configured = None
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(one for one in [*ids, tokenizer.eos_token_id] if one is not None)

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from fsspec.exceptions import FSTimeoutError
 
+from infra.retries import Retries
 from infra.store.backend import Backend, FileDigest, Leftover, Progress
-from infra.store.errors import Retries, StoreError, patience_seconds
+from infra.store.errors import StoreError, patience_seconds
 from infra.store.s3_errors import explain, is_absent, is_refused_condition, is_transient, server_code
 from infra.store.s3_settings import WORKERS, S3Settings, endpoint_url
 from infra.store.s3_uploads import abort_upload, unfinished_uploads

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from infra.store.errors import Retries, StoreError
+from infra.retries import Retries
+from infra.store.errors import StoreError
 
 WORKERS = 6
 

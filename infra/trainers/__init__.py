@@ -1,5 +1,6 @@
 """Trainers: GRPO on a model with a reward function, whatever engine does it."""
 
+from infra.trainers.open import open_trainer
 from infra.trainers.protocol import (
     Checkpoints,
     Reward,
@@ -8,7 +9,6 @@ from infra.trainers.protocol import (
     Trainer,
     TrainingJob,
     TrainingResult,
-    open_trainer,
 )
 
 __all__ = [

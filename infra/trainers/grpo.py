@@ -10,8 +10,8 @@ R-Zero, arXiv 2508.05004, section 2.1):
     loss    = mean over the batch's completion tokens of  L_t + beta KL_t
 
 The numbers, the clamps included, equal those of verl 0.9.1, with which the authors trained; see
-tests/golden. Everything but `group_advantages` and `token_mean` works element by element, so it takes
-padded matrices and packed vectors alike.
+tests/golden. `policy_loss` and `low_variance_kl` work element by element, on padded matrices
+and packed vectors alike.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ class PolicyLoss(NamedTuple):
     clipped: torch.Tensor
 
 
-def group_advantages(
-    rewards: torch.Tensor, groups: torch.Tensor, divide_by_std: bool, epsilon: float = STD_EPSILON
-) -> torch.Tensor:
+def group_advantages(rewards: torch.Tensor, groups: torch.Tensor, divide_by_std: bool) -> torch.Tensor:
     """How much better each rollout is than its group, shape [rollouts].
 
     `rewards` [rollouts] and `groups` [rollouts], integers in any order. The standard deviation is the
@@ -52,7 +50,7 @@ def group_advantages(
         else:
             mean, std = own.mean(), own.std()
         centred = own - mean
-        advantages[members] = centred / (std + epsilon) if divide_by_std else centred
+        advantages[members] = centred / (std + STD_EPSILON) if divide_by_std else centred
     return advantages
 
 
@@ -86,8 +84,3 @@ def low_variance_kl(log_probs: torch.Tensor, reference_log_probs: torch.Tensor) 
     """The estimate of KL(policy || reference) at each token, verl's `low_var_kl` (Schulman's k3)."""
     log_ratio = (reference_log_probs - log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return (log_ratio.exp() - log_ratio - 1.0).clamp(-KL_LIMIT, KL_LIMIT)
-
-
-def token_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The mean over the tokens where `mask` is 1: long completions count by their length."""
-    return (values * mask).sum() / mask.sum()

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from data.config import TrainerConfig
+from data.backends import LocalTrainerConfig
 from data.schemas import METRICS, ROLLOUTS
-from infra.samplers.decoding import decode
-from infra.samplers.protocol import Completion, SamplingParams
-from infra.samplers.transformers import completion_texts, eos_token_ids
+from infra.samplers.decoding.complete import complete
+from infra.samplers.protocol import SamplingParams
+from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.store.tables import table_of
 from infra.trainers.batches import Sequences
 from infra.trainers.checkpoint import TrainingState, read_checkpoint, write_checkpoint
@@ -29,7 +29,7 @@ from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
 from infra.trainers.job import check_job
 from infra.trainers.policy import load_policy
-from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob, TrainingResult
+from infra.trainers.protocol import Checkpoints, Reward, Rollout, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import (
     joined,
     prompt_indices,
@@ -44,10 +44,10 @@ _ROLLOUT_TOKENS = 65536
 """Most tokens (rows times length) whose keys and values are held at once while rollouts are drawn."""
 
 
-class LocalTrainer:
+class LocalTrainer(Trainer):
     """Trains in this process, on one CPU or one GPU (see `infra.trainers.protocol.Trainer`)."""
 
-    def __init__(self, config: TrainerConfig) -> None:
+    def __init__(self, config: LocalTrainerConfig) -> None:
         self._config = config
 
     def train(
@@ -81,7 +81,7 @@ class LocalTrainer:
 class _Training:
     """One job under way: the learner, the tokenizer and the tables so far."""
 
-    def __init__(self, config: TrainerConfig, job: TrainingJob) -> None:
+    def __init__(self, config: LocalTrainerConfig, job: TrainingJob) -> None:
         from transformers import AutoTokenizer
 
         self._config = config
@@ -92,10 +92,8 @@ class _Training:
             dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
             self._policy, self._stored_dtype = load_policy(job.model_dir, self._device, dtype)
             self._learner = Learner(self._policy, job.config)
-        self._eos = eos_token_ids(self._policy.model, self._tokenizer)
-        pad = self._tokenizer.pad_token_id
-        # Any token will do: padding gets neither attention nor loss.
-        self._pad: int = min(self._eos, default=0) if pad is None else pad
+        self._end_tokens = eos_token_ids(self._policy.model, self._tokenizer)
+        self._pad = pad_token_id(self._tokenizer, self._end_tokens)
         self._prompt_ids = {prompt: self._tokenize(prompt) for prompt in dict.fromkeys(job.prompts)}
         self._rollouts: list[pa.Table] = []
         self._metrics: list[pa.Table] = []
@@ -162,32 +160,19 @@ class _Training:
         indices = prompt_indices(len(job.prompts), config.prompts_per_step, step, job.seed)
         seeds = [rollout_seed(job.seed, step, group) for group in range(len(indices))]
         prompts = [job.prompts[index] for index in indices]
-        decoded = decode(
+        drawn = complete(
             self._policy.for_rollouts(),
+            self._tokenizer,
             [self._prompt_ids[prompt] for prompt in prompts],
             SamplingParams.of(config, samples=config.group_size),
             seeds,
-            self._eos,
-            self._pad,
+            self._end_tokens,
             _ROLLOUT_TOKENS,
         )
-        flat = [(group, one) for group, samples in enumerate(decoded) for one in samples]
-        texts = completion_texts(self._tokenizer, [one.token_ids for _, one in flat], self._eos)
         return [
-            Rollout(
-                step=step,
-                group=group,
-                prompt_index=indices[group],
-                prompt=prompts[group],
-                completion=Completion(
-                    text=text,
-                    token_ids=tuple(one.token_ids),
-                    finish_reason=one.finish_reason,
-                    seed=seeds[group],
-                    prompt_tokens=len(self._prompt_ids[prompts[group]]),
-                ),
-            )
-            for (group, one), text in zip(flat, texts, strict=True)
+            Rollout(step, group, indices[group], prompts[group], completion)
+            for group, samples in enumerate(drawn)
+            for completion in samples
         ]
 
     def _tokenize(self, prompt: str) -> tuple[int, ...]:
@@ -196,3 +181,6 @@ class _Training:
         if not ids:
             raise ValueError(f"{self._job.role}: the prompt {prompt!r} has no tokens")
         return ids
+
+
+open_backend = LocalTrainer

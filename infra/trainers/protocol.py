@@ -12,7 +12,7 @@ from infra.samplers.protocol import Completion
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from data.config import GrpoConfig, TrainerConfig
+    from data.config import GrpoConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,3 @@ class Trainer(Protocol):
         whether or not the training was interrupted (CPU backend, same thread count).
         """
         ...
-
-
-def open_trainer(config: TrainerConfig) -> Trainer:
-    """The configured backend."""
-    if config.backend == "verl":
-        from infra.trainers.verl.trainer import VerlTrainer
-
-        return VerlTrainer(config)
-    from infra.trainers.local import LocalTrainer
-
-    return LocalTrainer(config)

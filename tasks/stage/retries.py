@@ -76,16 +76,15 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
 def halved(config: RunConfig) -> RunConfig:
     """The configuration with batches of half the size, wherever they decide nothing but rounding."""
 
-    def half(value: int) -> int:
-        return max(1, value // 2)
+    def half(section: Any, setting: str) -> Any:
+        if setting not in type(section).model_fields:
+            return section
+        return section.model_copy(update={setting: max(1, getattr(section, setting) // 2)})
 
-    challenger, solver, sampler = config.challenger, config.solver, config.sampler
     return config.model_copy(
         update={
-            "challenger": challenger.model_copy(
-                update={"micro_batch_size": half(challenger.micro_batch_size)}
-            ),
-            "solver": solver.model_copy(update={"micro_batch_size": half(solver.micro_batch_size)}),
-            "sampler": sampler.model_copy(update={"batch_tokens": half(sampler.batch_tokens)}),
+            "challenger": half(config.challenger, "micro_batch_size"),
+            "solver": half(config.solver, "micro_batch_size"),
+            "sampler": half(config.sampler, "batch_tokens"),
         }
     )

@@ -47,7 +47,7 @@ def _pretrain(folder: Path, steps: int, threads: int) -> None:
 
 
 def _compare(model: Path, options: argparse.Namespace) -> None:
-    from data.config import SamplerConfig
+    from data.backends import TransformersSamplerConfig
     from data.tiny.arithmetic import geometric_lengths, random_chain, random_length
     from infra.samplers import SamplingParams
     from infra.samplers.transformers import TransformersSampler
@@ -56,7 +56,9 @@ def _compare(model: Path, options: argparse.Namespace) -> None:
     lengths = geometric_lengths(12, 0.95)
     questions = [random_chain(rng, random_length(rng, lengths)).question for _ in range(options.prompts)]
     prompts = [f"<|solver|>{question}\n" for question in questions]
-    config = SamplerConfig(device="cpu", threads=options.threads, batch_tokens=options.batch_tokens)
+    config = TransformersSamplerConfig(
+        device="cpu", threads=options.threads, batch_tokens=options.batch_tokens
+    )
     params = SamplingParams(max_tokens=options.max_tokens, samples=options.samples)
     with TransformersSampler(config, model) as sampler:
         sampler.sample(prompts[:10], params, range(10))

@@ -20,7 +20,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.config import GrpoConfig, TrainerConfig
+from data.backends import VerlTrainerConfig
+from data.config import GrpoConfig
 from infra.jobs import interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
@@ -63,7 +64,7 @@ def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
     return [ScoredRollout(rollout.completion.text.count("4") / 24) for rollout in rollouts]
 
 
-def ours(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
+def ours(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     """Seconds of each step, through rzero."""
     places = FolderCheckpoints(work / "store")
     result = VerlTrainer(trainer).train(job, _reward, places, lambda step, metrics: None)
@@ -72,7 +73,7 @@ def ours(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     return [row["value"] for row in rows if row["name"] == "timing_s/step"]
 
 
-def bare(trainer: TrainerConfig, job: TrainingJob, work: Path) -> list[float]:
+def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     """Seconds of each step, in bare verl."""
     gpus = chosen_gpus("trainer", trainer.gpus, trainer.device)
     cluster, paths = cluster_of(trainer, gpus), Paths(work / "model", work)
@@ -120,7 +121,7 @@ def main() -> None:
         checkpoint_every_steps=steps,
     )
     texts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(prompts)]
-    trainer = TrainerConfig(backend="verl", device="auto", threads=2)
+    trainer = VerlTrainerConfig(device="auto", threads=2)
     seconds: dict[str, list[float]] = {"rzero": [], "bare": []}
     for _ in range(turns):
         for name, run in (("rzero", ours), ("bare", bare)):

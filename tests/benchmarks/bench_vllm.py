@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data.config import SamplerConfig
+from data.backends import VllmSamplerConfig
 from infra.jobs import interpreter
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
@@ -53,7 +53,7 @@ def ours(sampler: Sampler, prompts: Sequence[str], tokens: int, seeds: Sequence[
 
 @contextlib.contextmanager
 def bare(
-    config: SamplerConfig, model: Path, prompts: Sequence[str], tokens: int
+    config: VllmSamplerConfig, model: Path, prompts: Sequence[str], tokens: int
 ) -> Iterator[Callable[[Sequence[int]], float]]:
     """A bare engine: from seeds to tokens per second of a call."""
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def main() -> None:
     tokens = int(sys.argv[3]) if len(sys.argv) > 3 else 48
     calls = int(sys.argv[4]) if len(sys.argv) > 4 else 6
     prompts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(count)]
-    config = SamplerConfig(backend="vllm", replicas=1, threads=2, gpu_memory_share=0.4)
+    config = VllmSamplerConfig(replicas=1, threads=2, gpu_memory_share=0.4)
     rates: dict[str, list[float]] = {"rzero": [], "bare": []}
     with open_sampler(config, model) as sampler, bare(config, model, prompts, tokens) as ask:
         for call in range(calls + 1):

@@ -19,7 +19,7 @@ import pytest
 
 from infra.artifacts.artifact import find, read_table
 from infra.artifacts.models import model_folder
-from infra.store.errors import Retries
+from infra.retries import Retries
 from infra.store.s3_settings import S3Settings
 from infra.store.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256
 from tests.support.artifact_samples import TABLE, curriculum_rows, make_model, make_table, model_files

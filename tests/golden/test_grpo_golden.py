@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from infra.trainers.grpo import group_advantages, low_variance_kl, policy_loss, token_mean
+from infra.trainers.grpo import group_advantages, low_variance_kl, policy_loss
 
 GOLDEN = json.loads(Path(__file__).with_name("grpo_golden.json").read_text())
 
@@ -23,6 +23,11 @@ def cases(kind: str) -> Any:
 
 def assert_close(actual: torch.Tensor, expected: object) -> None:
     torch.testing.assert_close(actual, torch.tensor(expected), rtol=1e-6, atol=1e-6)
+
+
+def token_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """verl's "token-mean": long completions count by their length."""
+    return (values * mask).sum() / mask.sum()
 
 
 @cases("advantages")

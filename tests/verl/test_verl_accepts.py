@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data.config import GrpoConfig, TrainerConfig
+from data.backends import VerlTrainerConfig
+from data.config import GrpoConfig
 from data.resolve import preset_names, resolve
 from infra.jobs import DeviceJob
 from infra.machine.gpus import share_gpus
@@ -18,13 +19,15 @@ PATHS = Paths(Path("/model"), Path("/work"))
 
 
 def _settings(preset: str, role: str, gpus: int, **trainer: Any) -> dict[str, Any]:
-    config = resolve("a", preset)
+    overrides = {f"trainer.{name}": value for name, value in {"backend": "verl", **trainer}.items()}
+    config = resolve("a", preset, overrides)
+    assert isinstance(config.trainer, VerlTrainerConfig)
     section = getattr(config, role)
     used = len(share_gpus(range(gpus), None).training) if role == "challenger" and gpus else gpus
     return verl_settings(
         role,
         GrpoConfig(**{name: getattr(section, name) for name in GrpoConfig.model_fields}),
-        TrainerConfig(**{**config.trainer.model_dump(), **trainer}),
+        config.trainer,
         config.seed,
         Cluster(1, used or 1, has_gpus=used > 0),
         PATHS,

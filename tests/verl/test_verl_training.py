@@ -11,7 +11,13 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from data.config import GrpoConfig, SamplerConfig, TrainerConfig
+from data.backends import (
+    ServerSamplerConfig,
+    TransformersSamplerConfig,
+    VerlTrainerConfig,
+    VllmSamplerConfig,
+)
+from data.config import GrpoConfig
 from data.schemas import METRICS, ROLLOUTS
 from infra.jobs import DeviceCrash, DeviceJob, DeviceSetupError
 from infra.samplers import SamplingParams, open_sampler
@@ -108,7 +114,7 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
             os.kill(started[0][0].pid, signal.SIGKILL)
 
     # Two workers: FSDP's shards in the checkpoints and in the model, and an engine each.
-    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python, gpus_per_node=2))
+    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python, gpus_per_node=2))
     with pytest.raises(DeviceCrash) as raised:
         trainer.train(_job(tiny_model, tmp_path / "first"), reward, places, kill_after_two)
     assert raised.value.retryable
@@ -141,8 +147,7 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     from safetensors.torch import load_file
 
     trainer = open_trainer(
-        TrainerConfig(
-            backend="verl",
+        VerlTrainerConfig(
             device="cpu",
             dtype="bfloat16",
             python=python,
@@ -167,9 +172,7 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_line(python: str, tiny_model: Path, tmp_path: Path) -> None:
-    trainer = open_trainer(
-        TrainerConfig(backend="verl", device="cpu", python=python, ray_address="127.0.0.1:1")
-    )
+    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python, ray_address="127.0.0.1:1"))
     with pytest.raises(DeviceSetupError, match=r"trainer\.ray_address: 127\.0\.0\.1:1: .*Timed out"):
         trainer.train(
             _job(tiny_model, tmp_path / "out"),
@@ -182,7 +185,7 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(python: str, tiny_model: 
 def test_what_the_reward_function_raises_ends_the_training(
     python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    trainer = open_trainer(TrainerConfig(backend="verl", device="cpu", python=python))
+    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python))
     with pytest.raises(RewardError, match="scored 0 of 16"):
         trainer.train(
             _job(tiny_model, tmp_path / "out"),
@@ -193,14 +196,22 @@ def test_what_the_reward_function_raises_ends_the_training(
 
 
 @pytest.mark.parametrize(
-    ("backend", "replicas", "tensor_parallel"),
-    [("vllm", 1, 1), ("vllm", 2, 2), ("server", 1, 1), ("server", 2, 1)],
+    ("kind", "replicas", "tensor_parallel"),
+    [
+        (VllmSamplerConfig, 1, 1),
+        (VllmSamplerConfig, 2, 2),
+        (ServerSamplerConfig, 1, 1),
+        (ServerSamplerConfig, 2, 1),
+    ],
 )
 def test_an_engine_draws_what_its_seeds_say(
-    backend: str, replicas: int, tensor_parallel: int, python: str, tiny_model: Path
+    kind: type[VllmSamplerConfig | ServerSamplerConfig],
+    replicas: int,
+    tensor_parallel: int,
+    python: str,
+    tiny_model: Path,
 ) -> None:
-    config = SamplerConfig(
-        backend=backend,
+    config = kind(
         device="cpu",
         python=python,
         eager=True,
@@ -216,7 +227,7 @@ def test_an_engine_draws_what_its_seeds_say(
     assert len({one.text for group in first for one in group}) > 3
     assert all(one.seed == seed for group, seed in zip(first, (1, 2, 3), strict=True) for one in group)
     assert all(group[0] == group[1] for group in greedy)
-    with open_sampler(SamplerConfig(device="cpu"), tiny_model) as sampler:
+    with open_sampler(TransformersSamplerConfig(device="cpu"), tiny_model) as sampler:
         expected = sampler.sample(PROMPTS, SamplingParams(max_tokens=16, temperature=0.0), [1, 2, 3])
     assert [group[0].text for group in greedy] == [group[0].text for group in expected]
     assert [group[0].token_ids for group in greedy] == [group[0].token_ids for group in expected]

@@ -2,7 +2,7 @@
 
 trainer.py        in the stage: starts the training, scores batches, keeps tables and checkpoints
 scoring.py        in the stage: hears of finished batches over HTTP
-settings.py       RunConfig as verl's configuration: the one place that knows verl's keys
+settings.py       our configuration as verl's configuration: the one place that knows verl's keys
 child.py          in the device environment: composes that configuration, trains, merges the model
 agent_loop.py     in Ray's workers: one rollout, from the prompt's text and a seed of its own
 reward_manager.py in Ray's workers: waits for the whole batch and has it scored (gather.py)
@@ -10,3 +10,18 @@ merge.py          FSDP shards and LoRA adapters back into a Hugging Face directo
 state.py          verl's checkpoint folders as checkpoints of the store
 cpu/              what verl and vLLM lack to run without an accelerator
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data.backends import VerlTrainerConfig
+    from infra.trainers.verl.trainer import VerlTrainer
+
+
+def open_backend(config: VerlTrainerConfig) -> VerlTrainer:
+    """The trainer. Imported here: Ray's workers import this package, too."""
+    from infra.trainers.verl.trainer import VerlTrainer
+
+    return VerlTrainer(config)

@@ -23,10 +23,11 @@ _ANSWER_SECONDS = 120.0
 
 def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train as `spec` says and leave a Hugging Face directory in its `output`."""
-    from data.config import GrpoConfig, TrainerConfig
+    from data.backends import VerlTrainerConfig
+    from data.config import GrpoConfig
     from infra.artifacts.model_check import check_model_directory, longest_context
 
-    config, trainer = GrpoConfig(**spec["config"]), TrainerConfig(**spec["trainer"])
+    config, trainer = GrpoConfig(**spec["config"]), VerlTrainerConfig(**spec["trainer"])
     cluster = Cluster(**spec["cluster"])
     paths = Paths(model=Path(spec["model"]), work=Path(spec["work"]))
     prompt_tokens = longest_prompt(paths.model, spec["prompts"])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from infra.jobs.errors import DeviceSetupError
 
 if TYPE_CHECKING:
-    from data.config import GrpoConfig, TrainerConfig
+    from data.backends import VerlTrainerConfig
+    from data.config import GrpoConfig
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Cluster:
         return self.nodes * self.workers_per_node
 
 
-def cluster_of(config: TrainerConfig, gpus: Sequence[str]) -> Cluster:
+def cluster_of(config: VerlTrainerConfig, gpus: Sequence[str]) -> Cluster:
     """What the configuration asks for, where this machine has these GPUs.
 
     DeviceSetupError where it asks for GPUs that cannot be there, or does not say how many to use.

@@ -10,8 +10,7 @@ from typing import Any
 import aiohttp
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from infra.samplers.transformers import completion_texts
-from infra.samplers.vllm_child import end_tokens
+from infra.samplers.texts import completion_texts, end_tokens
 from infra.trainers.verl.gather import Gather
 
 

@@ -11,7 +11,8 @@ from infra.jobs.errors import DeviceSetupError
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits
 
 if TYPE_CHECKING:
-    from data.config import GrpoConfig, TrainerConfig
+    from data.backends import VerlTrainerConfig
+    from data.config import GrpoConfig
 
 AGENT_LOOP = "rzero"
 _SEEDS = 2**31
@@ -24,7 +25,7 @@ _CPU_SLOTS = 32
 def verl_settings(
     role: str,
     config: GrpoConfig,
-    trainer: TrainerConfig,
+    trainer: VerlTrainerConfig,
     seed: int,
     cluster: Cluster,
     paths: Paths,
@@ -93,7 +94,7 @@ def _data(
     }
 
 
-def _model(trainer: TrainerConfig, paths: Paths) -> dict[str, Any]:
+def _model(trainer: VerlTrainerConfig, paths: Paths) -> dict[str, Any]:
     return {
         "actor_rollout_ref.model.path": str(paths.model),
         "actor_rollout_ref.model.trust_remote_code": False,
@@ -108,7 +109,7 @@ def _model(trainer: TrainerConfig, paths: Paths) -> dict[str, Any]:
 
 
 def _actor(
-    config: GrpoConfig, trainer: TrainerConfig, seed: int, cluster: Cluster, context: int
+    config: GrpoConfig, trainer: VerlTrainerConfig, seed: int, cluster: Cluster, context: int
 ) -> dict[str, Any]:
     offload = _offload(trainer, cluster)
     actor = {
@@ -150,7 +151,9 @@ def _actor(
     return _under("actor_rollout_ref.actor", actor)
 
 
-def _reference(trainer: TrainerConfig, cluster: Cluster, config: GrpoConfig, context: int) -> dict[str, Any]:
+def _reference(
+    trainer: VerlTrainerConfig, cluster: Cluster, config: GrpoConfig, context: int
+) -> dict[str, Any]:
     reference = {
         "strategy": "fsdp2",
         "log_prob_micro_batch_size_per_gpu": config.micro_batch_size,
@@ -164,7 +167,7 @@ def _reference(trainer: TrainerConfig, cluster: Cluster, config: GrpoConfig, con
 
 
 def _rollout(
-    config: GrpoConfig, trainer: TrainerConfig, seed: int, cluster: Cluster, paths: Paths, context: int
+    config: GrpoConfig, trainer: VerlTrainerConfig, seed: int, cluster: Cluster, paths: Paths, context: int
 ) -> dict[str, Any]:
     workers = cluster.workers
     if workers % trainer.tensor_parallel:
@@ -198,7 +201,7 @@ def _rollout(
     return {f"actor_rollout_ref.rollout.{key}": value for key, value in rollout.items()}
 
 
-def _reward(config: GrpoConfig, trainer: TrainerConfig, paths: Paths) -> dict[str, Any]:
+def _reward(config: GrpoConfig, trainer: VerlTrainerConfig, paths: Paths) -> dict[str, Any]:
     return {
         # One worker, so that all samples of a batch meet.
         "reward.num_workers": 1,
@@ -273,7 +276,7 @@ def _cpu() -> dict[str, Any]:
     }
 
 
-def _precision(trainer: TrainerConfig) -> dict[str, Any]:
+def _precision(trainer: VerlTrainerConfig) -> dict[str, Any]:
     """FSDP's own precision, bf16 unless it is told: `dtype` alone leaves forward and backward in it."""
     return {
         "+fsdp_config.mixed_precision": {
@@ -292,7 +295,7 @@ def _under(section: str, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _offload(trainer: TrainerConfig, cluster: Cluster) -> bool:
+def _offload(trainer: VerlTrainerConfig, cluster: Cluster) -> bool:
     """Whether weights and moments wait in the host's memory; on a CPU they are there anyway."""
     if not cluster.has_gpus:
         return False

@@ -14,14 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data.config import GrpoConfig, TrainerConfig
+from data.backends import VerlTrainerConfig
+from data.config import GrpoConfig
 from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
 from infra.artifacts.model_check import check_model_directory
 from infra.jobs import QUIET, DeviceCrash, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
 from infra.trainers.job import check_job
-from infra.trainers.protocol import Checkpoints, Reward, TrainingJob, TrainingResult
+from infra.trainers.protocol import Checkpoints, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record
@@ -47,7 +48,7 @@ _CPU_ENVIRONMENT = {
 }
 
 
-class VerlTrainer:
+class VerlTrainer(Trainer):
     """Trains with verl in processes of their own (see `infra.trainers.protocol.Trainer`).
 
     The reward function runs here; a Ray cluster is joined where one is configured, else started and
@@ -55,7 +56,7 @@ class VerlTrainer:
     the same kind of result, not the same bytes.
     """
 
-    def __init__(self, config: TrainerConfig) -> None:
+    def __init__(self, config: VerlTrainerConfig) -> None:
         self._config = config
 
     def train(

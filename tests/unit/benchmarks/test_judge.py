@@ -14,10 +14,13 @@ import pytest
 from pydantic import ValidationError
 
 from data.config import JudgeConfig
-from infra.judge_endpoint import API_KEY, TRIES, EndpointError, EndpointUnavailable, JudgeEndpoint
+from infra.judge_endpoint import API_KEY, EndpointError, EndpointUnavailable, JudgeEndpoint
+from infra.retries import Retries
 from infra.store.store import Store
 from tasks.grading.judge import Case, judge_figures, judge_labels, messages_of, recheck, verdict_of
 from tasks.stage.errors import StageError
+
+QUICK = Retries(attempts=5, first_delay_seconds=0.001)
 
 Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 
@@ -168,7 +171,7 @@ def test_the_key_comes_from_the_environment_and_is_written_nowhere(
 def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint) -> None:
     codes = iter([503, 429])
     endpoint.answer = lambda body: (code, {}) if (code := next(codes, 0)) else reply("VERDICT: SAME")
-    with JudgeEndpoint(endpoint.config(), first_wait_seconds=0.001) as judge:
+    with JudgeEndpoint(endpoint.config(), QUICK) as judge:
         assert judge.ask(messages_of(Case("p", "g", "a"))).tokens == 7
     assert len(endpoint.bodies) == 3
 
@@ -176,12 +179,12 @@ def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint) -> None:
 def test_an_endpoint_that_stays_busy_or_is_not_there_can_be_tried_later(endpoint: Endpoint) -> None:
     endpoint.answer = lambda body: (503, {})
     with (
-        JudgeEndpoint(endpoint.config(), first_wait_seconds=0.001) as judge,
-        pytest.raises(EndpointUnavailable, match=f"in {TRIES} tries .status 503."),
+        JudgeEndpoint(endpoint.config(), QUICK) as judge,
+        pytest.raises(EndpointUnavailable, match=f"in {QUICK.attempts} tries .status 503."),
     ):
         judge.ask([])
     nobody = JudgeConfig(url="http://127.0.0.1:9/v1", model="m")
-    with JudgeEndpoint(nobody, first_wait_seconds=0.001) as judge, pytest.raises(EndpointUnavailable):
+    with JudgeEndpoint(nobody, QUICK) as judge, pytest.raises(EndpointUnavailable):
         judge.ask([])
 
 

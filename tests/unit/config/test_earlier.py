@@ -21,6 +21,67 @@ def test_a_run_without_a_domain_gets_that_of_its_base_model(preset: str) -> None
     assert validate(upgraded(_written_before_domains(preset))) == resolve("a", preset)
 
 
-def test_a_configuration_of_today_stays_as_it_is() -> None:
-    values = resolve("a", overrides=["domain=mathematics"]).model_dump(mode="json")
+FLAT_SAMPLER = {
+    "device": "auto",
+    "dtype": "float32",
+    "batch_tokens": 65536,
+    "threads": 1,
+    "context_tokens": None,
+    "python": None,
+    "gpus": [],
+    "tensor_parallel": 1,
+    "replicas": 0,
+    "gpu_memory_share": 0.9,
+    "eager": False,
+    "urls": [],
+    "served_model": None,
+    "port": 0,
+    "requests_at_once": 256,
+    "request_timeout_seconds": 600.0,
+    "start_timeout_seconds": 900.0,
+}
+FLAT_TRAINER = {
+    "device": "auto",
+    "dtype": "float32",
+    "threads": 1,
+    "context_tokens": None,
+    "lora_rank": 0,
+    "lora_alpha": 32,
+    "python": None,
+    "gpus": [],
+    "solver_gpus": None,
+    "nodes": 1,
+    "gpus_per_node": 0,
+    "ray_address": None,
+    "work_folder": None,
+    "tensor_parallel": 1,
+    "gpu_memory_share": 0.5,
+    "offload": None,
+    "eager": False,
+    "reward_timeout_seconds": 3600.0,
+    "stall_timeout_seconds": 3600.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trainer"), [("transformers", "local"), ("vllm", "verl"), ("server", "verl")]
+)
+def test_sections_that_held_the_settings_of_every_backend_keep_those_of_their_own(
+    sampler: str, trainer: str
+) -> None:
+    today = resolve("a").model_dump(mode="json")
+    flat: dict[str, Any] = {
+        **today,
+        "sampler": {"backend": sampler, **FLAT_SAMPLER},
+        "trainer": {"backend": trainer, **FLAT_TRAINER},
+    }
+    config = validate(upgraded(flat))
+    assert config.sampler.model_dump(mode="json").items() <= flat["sampler"].items()
+    assert config.trainer.model_dump(mode="json").items() <= flat["trainer"].items()
+    assert (config.sampler.backend, config.trainer.backend) == (sampler, trainer)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "qwen3-4b"])
+def test_a_configuration_of_today_stays_as_it_is(preset: str) -> None:
+    values = resolve("a", preset, overrides=["domain=mathematics"]).model_dump(mode="json")
     assert upgraded(values) == values

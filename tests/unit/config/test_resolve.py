@@ -1,9 +1,24 @@
 """Presets, overrides, and what people are told when they are wrong."""
 
-import pytest
+from importlib import import_module, resources
+from typing import Any, get_args
 
+import pytest
+import yaml
+from prefect import Flow
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.callables import parameter_schema
+
+from data.backends import (
+    SamplerConfig,
+    ServerSamplerConfig,
+    TrainerConfig,
+    VerlTrainerConfig,
+    VllmSamplerConfig,
+    variants,
+)
 from data.config import RunConfig
-from data.resolve import ConfigError, first_difference, preset_names, resolve
+from data.resolve import ConfigError, first_difference, preset_names, resolve, validate
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -21,9 +36,51 @@ def test_an_override_reaches_its_section() -> None:
 def test_an_overlay_changes_its_settings_and_leaves_the_others() -> None:
     plain, laid_over = resolve("a", "qwen3-4b"), resolve("a", "qwen3-4b+official-code+verl")
     assert laid_over.solver.updates_per_step == 4
+    assert isinstance(laid_over.sampler, VllmSamplerConfig)
     assert laid_over.sampler.eager
     assert laid_over.solver.learning_rate == plain.solver.learning_rate
     assert laid_over.base_model == plain.base_model
+
+
+def test_another_backend_keeps_the_presets_settings_that_it_has_and_drops_the_others() -> None:
+    small = resolve("a", "smollm2-135m", ["sampler.backend=server", "trainer.backend=verl"])
+    assert isinstance(small.sampler, ServerSamplerConfig)
+    assert (small.sampler.dtype, small.sampler.threads) == ("bfloat16", 2)
+    assert isinstance(small.trainer, VerlTrainerConfig)
+    laid_over = resolve("a", "smollm2-135m+verl")
+    assert isinstance(laid_over.sampler, VllmSamplerConfig)
+    assert (laid_over.sampler.threads, laid_over.sampler.eager) == (2, True)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_holds_no_setting_of_another_backend(preset: str) -> None:
+    values = yaml.safe_load(resources.files("data.presets").joinpath(f"{preset}.yaml").read_text())
+    assert validate(values | {"run": "a"}).base_model == resolve("a", preset).base_model
+
+
+@pytest.mark.parametrize(
+    ("open_one", "union"), [("infra.samplers", SamplerConfig), ("infra.trainers", TrainerConfig)]
+)
+def test_every_backend_has_its_implementation(open_one: str, union: Any) -> None:
+    backends = variants(get_args(union)[0])
+    assert backends
+    for name in backends:
+        assert callable(import_module(f"{open_one}.{name}").open_backend)
+
+
+def test_a_form_shows_each_backend_with_its_own_settings() -> None:
+    def starts(config: RunConfig) -> None:
+        """What a flow asks for."""
+
+    schema = parameter_schema(starts)
+    sampler = schema.definitions["RunConfig"]["properties"]["sampler"]
+    assert set(sampler["discriminator"]["mapping"]) == {"transformers", "vllm", "server"}
+    assert "urls" not in schema.definitions["VllmSamplerConfig"]["properties"]
+    config = resolve("a", "qwen3-4b").model_dump(mode="json")
+    assert Flow(starts).validate_parameters({"config": config})["config"] == resolve("a", "qwen3-4b")
+    config["sampler"] |= {"backend": "transformers"}
+    with pytest.raises(ParameterTypeError):
+        Flow(starts).validate_parameters({"config": config})
 
 
 def test_the_papers_presets_have_the_papers_numbers() -> None:
@@ -48,8 +105,35 @@ def test_overrides_may_be_a_mapping() -> None:
     [
         ({"preset": "tinny"}, "there is no preset 'tinny'; there are: octothinker-3b"),
         ({"preset": "tiny+oficial"}, "there is no overlay 'oficial'; there are: official-code, verl"),
-        ({"overrides": ["sampler.urls=[ftp://x]"]}, "sampler.urls: 'ftp://x' is no endpoint"),
-        ({"overrides": ["trainer.nodes=2"]}, "trainer: nodes above 1 need ray_address"),
+        (
+            {"overrides": ["sampler.backend=server", "sampler.urls=[ftp://x]"]},
+            "sampler.urls: 'ftp://x' is no endpoint",
+        ),
+        (
+            {"overrides": ["trainer.backend=verl", "trainer.nodes=2"]},
+            "trainer: nodes above 1 need ray_address",
+        ),
+        (
+            {"overrides": ["sampler.backend=vllm", "sampler.threadz=2"]},
+            "sampler.threadz: there is no such setting; did you mean 'threads'?",
+        ),
+        (
+            {"overrides": ["sampler.port=1"]},
+            "sampler.port: the backend 'transformers' has no such setting; it is one of 'server'",
+        ),
+        (
+            {"overrides": ["sampler.batch_tokens=1", "sampler.backend=vllm"]},
+            "sampler.batch_tokens: the backend 'vllm' has no such setting; it is one of 'transformers'",
+        ),
+        (
+            {"overrides": ["trainer.threads=many"]},
+            "trainer.threads: input should be a valid integer",
+        ),
+        (
+            {"overrides": ["sampler.backend=vlm"]},
+            "sampler.backend: there is no backend 'vlm'; did you mean 'vllm'?",
+        ),
+        ({"overrides": {"trainer": {}}}, "trainer.backend: must be set; there are: local, verl"),
         ({"overrides": ["solver.lerning_rate=1"]}, "did you mean 'learning_rate'?"),
         ({"overrides": ["solvr.steps=1"]}, "solvr: there is no such setting; did you mean 'solver'?"),
         ({"overrides": ["solver.steps=many"]}, "solver.steps: "),
@@ -102,16 +186,9 @@ def test_every_field_is_described() -> None:
         for name, field in model.model_fields.items():  # type: ignore[attr-defined]
             if not field.description:
                 missing.append(f"{path}.{name}")
-            kind = next(
-                (
-                    k
-                    for k in (field.annotation, *getattr(field.annotation, "__args__", ()))
-                    if hasattr(k, "model_fields")
-                ),
-                None,
-            )
-            if kind:
-                missing += fields(kind, f"{path}.{name}")
+            for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                if hasattr(kind, "model_fields"):
+                    missing += fields(kind, f"{path}.{name}")
         return missing
 
     assert fields(RunConfig, "RunConfig") == []

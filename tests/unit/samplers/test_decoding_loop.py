@@ -10,8 +10,8 @@ import transformers
 from transformers import PreTrainedModel
 
 from infra.machine.memory import OutOfMemory
-from infra.samplers.decoding import Decoded, decode
-from infra.samplers.keyvalue import has_plain_attention
+from infra.samplers.decoding.keyvalue import has_plain_attention
+from infra.samplers.decoding.loop import Decoded, decode
 from infra.samplers.protocol import SamplingParams
 
 VOCABULARY, PAD = 64, 0

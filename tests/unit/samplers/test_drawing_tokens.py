@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from infra.samplers.drawing import draw, row_keys, uniforms
+from infra.samplers.decoding.drawing import draw, row_keys, uniforms
 from infra.samplers.protocol import SamplingParams
 
 CPU = torch.device("cpu")

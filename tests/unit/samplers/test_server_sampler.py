@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data.config import SamplerConfig
+from data.backends import ServerSamplerConfig, VllmSamplerConfig
 from data.tiny.pretrain import new_model
 from data.tiny.tokenizer import SOLVER, build_tokenizer
 from infra.artifacts.model_check import ModelDirectoryError
@@ -110,8 +110,8 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _config(*urls: str, **settings: Any) -> SamplerConfig:
-    return SamplerConfig(backend="server", urls=urls, device="cpu", **settings)
+def _config(*urls: str, **settings: Any) -> ServerSamplerConfig:
+    return ServerSamplerConfig(urls=urls, device="cpu", **settings)
 
 
 Start = Callable[..., Endpoint]
@@ -197,14 +197,14 @@ def test_a_taken_port_is_told_before_an_engine_starts(model_dir: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(DeviceSetupError, match=f"sampler.port: {port} on 127.0.0.1 cannot be had"):
-            open_sampler(SamplerConfig(backend="server", device="cpu", port=port), model_dir)
+            open_sampler(ServerSamplerConfig(device="cpu", port=port), model_dir)
 
 
-@pytest.mark.parametrize("backend", ["vllm", "server"])
+@pytest.mark.parametrize("kind", [VllmSamplerConfig, ServerSamplerConfig])
 def test_a_directory_that_is_no_causal_language_model_is_told(
-    backend: str, model_dir: Path, tmp_path: Path
+    kind: type[VllmSamplerConfig | ServerSamplerConfig], model_dir: Path, tmp_path: Path
 ) -> None:
-    config = SamplerConfig(backend=backend, device="cpu")
+    config = kind(device="cpu")
     with pytest.raises(ModelDirectoryError, match="is not a directory"):
         open_sampler(config, tmp_path / "nowhere")
     other = tmp_path / "classifier"
@@ -222,6 +222,6 @@ def test_an_environment_without_vllm_is_told(model_dir: Path, tmp_path: Path) ->
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}" exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    config = SamplerConfig(backend="vllm", device="cpu", python=str(python))
+    config = VllmSamplerConfig(device="cpu", python=str(python))
     with pytest.raises(DeviceSetupError, match="has no package 'vllm'"):
         open_sampler(config, model_dir)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from data.config import SamplerConfig
+from data.backends import TransformersSamplerConfig
 from data.tiny.pretrain import new_model
 from data.tiny.tokenizer import CHALLENGER, END, SOLVER, build_tokenizer
 from infra.samplers import SamplingParams, open_sampler
 from infra.samplers.transformers import ModelDirectoryError, TransformersSampler
 
-CONFIG = SamplerConfig(device="cpu")
+CONFIG = TransformersSamplerConfig(device="cpu")
 PROMPTS = [CHALLENGER, f"{SOLVER}37+5\n", f"{SOLVER}37+5-8+9\n", CHALLENGER]
 
 

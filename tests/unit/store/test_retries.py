@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from infra.store.errors import PATIENCE, Retries, StoreError, patience_seconds
+from infra.retries import Retries
+from infra.store.errors import PATIENCE, StoreError, patience_seconds
 
 
 class Time:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from data.config import GrpoConfig, TrainerConfig
+from data.backends import LocalTrainerConfig
+from data.config import GrpoConfig
 from infra.trainers import (
     Checkpoints,
     Reward,
@@ -129,7 +130,7 @@ def train(checkpoints: FolderCheckpoints) -> Callable[..., TrainingResult]:
         report: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
         **config: Any,
     ) -> TrainingResult:
-        trainer = open_trainer(TrainerConfig(**{"device": "cpu", "threads": 1, **config}))
+        trainer = open_trainer(LocalTrainerConfig(**{"device": "cpu", "threads": 1, **config}))
         return trainer.train(job, reward, places, report)
 
     return run

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from data.config import GrpoConfig, SamplerConfig, TrainerConfig
+from data.backends import (
+    LocalTrainerConfig,
+    ServerSamplerConfig,
+    TransformersSamplerConfig,
+    VerlTrainerConfig,
+    VllmSamplerConfig,
+)
+from data.config import GrpoConfig
 from data.resolve import resolve
 from infra.jobs import DeviceSetupError
 from infra.machine import gpu_split as layout
@@ -24,7 +31,7 @@ def _settings(cluster: Cluster = EIGHT, preset: str = "qwen3-4b", **trainer: Any
     return verl_settings(
         "solver",
         GrpoConfig(**{name: getattr(config.solver, name) for name in GrpoConfig.model_fields}),
-        TrainerConfig(**{"backend": "verl", "dtype": "bfloat16", **trainer}),
+        VerlTrainerConfig(**{"dtype": "bfloat16", **trainer}),
         seed=2**62,
         cluster=cluster,
         paths=Paths(Path("/model"), Path("/work")),
@@ -67,12 +74,12 @@ def test_a_micro_batch_divides_the_rollouts_of_a_worker() -> None:
     config = GrpoConfig(steps=1, prompts_per_step=8, group_size=4, micro_batch_size=64, max_tokens=8)
     on_a_cpu = Cluster(1, 1, has_gpus=False)
     settings = verl_settings(
-        "solver", config, TrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
+        "solver", config, VerlTrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
     )
     assert settings[ACTOR + "ppo_micro_batch_size_per_gpu"] == 32
     config = config.model_copy(update={"micro_batch_size": 20})
     settings = verl_settings(
-        "solver", config, TrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
+        "solver", config, VerlTrainerConfig(), 0, on_a_cpu, Paths(Path("m"), Path("w")), 4, 64
     )
     assert settings[ACTOR + "ppo_micro_batch_size_per_gpu"] == 16
 
@@ -84,7 +91,14 @@ def test_seeds_fit_into_verls_integers() -> None:
 def test_a_model_with_a_short_context_gets_shorter_completions() -> None:
     config = GrpoConfig(steps=1, group_size=2, max_tokens=4096)
     settings = verl_settings(
-        "solver", config, TrainerConfig(), 0, EIGHT, Paths(Path("m"), Path("w")), 200, longest_context=2048
+        "solver",
+        config,
+        VerlTrainerConfig(),
+        0,
+        EIGHT,
+        Paths(Path("m"), Path("w")),
+        200,
+        longest_context=2048,
     )
     assert settings["data.max_response_length"] == 1848
     assert settings[ROLLOUT + "max_model_len"] == 2048
@@ -117,7 +131,7 @@ def test_what_verl_cannot_share_out_is_told_before_anything_starts(
 ) -> None:
     config = GrpoConfig(**{"steps": 1, "group_size": 2, "max_tokens": 8, **change})
     with pytest.raises(DeviceSetupError, match=message):
-        verl_settings("solver", config, TrainerConfig(), 0, cluster, Paths(Path("m"), Path("w")), 4, 64)
+        verl_settings("solver", config, VerlTrainerConfig(), 0, cluster, Paths(Path("m"), Path("w")), 4, 64)
 
 
 def test_a_prompt_that_leaves_no_room_is_told() -> None:
@@ -158,12 +172,22 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
 ) -> None:
     found = tuple(str(number) for number in range(count))
     monkeypatch.setattr(layout, "chosen_gpus", lambda *_: found)
-    trains, answers = layout.side_by_side(
-        TrainerConfig(backend="verl"), SamplerConfig(backend="vllm", dtype="bfloat16")
-    )
+    trains, answers = layout.side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"))
     assert (trains.gpus, answers.gpus) == (training, solver)
     if count == 1:
         assert trains.gpu_memory_share + answers.gpu_memory_share < 0.8
+
+
+def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layout, "chosen_gpus", lambda *_: ("0", "1"))
+    here = LocalTrainerConfig(), TransformersSamplerConfig()
+    assert layout.side_by_side(*here) == here
+    elsewhere = VerlTrainerConfig(), ServerSamplerConfig(urls=("http://host:8000/v1",))
+    assert layout.side_by_side(*elsewhere) == elsewhere
+    trains, answers = layout.side_by_side(LocalTrainerConfig(), VllmSamplerConfig())
+    assert (trains, answers.gpus) == (LocalTrainerConfig(), (1,))
 
 
 def test_no_layout_interpreter_or_endpoint_enters_an_artifacts_key() -> None:
@@ -186,7 +210,7 @@ def test_no_layout_interpreter_or_endpoint_enters_an_artifacts_key() -> None:
     assert one.trainer.key_values() == other.trainer.key_values()
 
 
-def test_settings_of_other_backends_are_not_in_the_key_of_the_local_ones() -> None:
+def test_what_decides_results_is_in_the_key_of_the_local_backends() -> None:
     assert set(resolve("a").sampler.key_values()) == {"backend", "device", "dtype", "batch_tokens", "threads"}
     assert set(resolve("a").trainer.key_values()) == {"backend", "device", "dtype", "threads"}
 
@@ -214,7 +238,7 @@ def test_settings_of_other_backends_are_not_in_the_key_of_the_local_ones() -> No
 def test_the_workers_are_the_gpus_here_or_those_asked_for(
     trainer: dict[str, Any], gpus: tuple[str, ...], expected: Cluster
 ) -> None:
-    assert cluster_of(TrainerConfig(backend="verl", **trainer), gpus) == expected
+    assert cluster_of(VerlTrainerConfig(**trainer), gpus) == expected
 
 
 @pytest.mark.parametrize(
@@ -228,4 +252,4 @@ def test_a_cluster_that_cannot_be_is_told_at_once(
     trainer: dict[str, Any], gpus: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(DeviceSetupError, match=message):
-        cluster_of(TrainerConfig(backend="verl", **trainer), gpus)
+        cluster_of(VerlTrainerConfig(**trainer), gpus)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from infra.machine.memory import OutOfMemory, free_memory, is_out_of_memory
-from infra.samplers.drawing import draw, row_keys, uniforms
-from infra.samplers.keyvalue import KeyValueCache, has_plain_attention
-from infra.samplers.protocol import SamplingParams
+from infra.samplers.decoding.drawing import draw, row_keys, uniforms
+from infra.samplers.decoding.keyvalue import KeyValueCache, has_plain_attention
+from infra.samplers.protocol import SamplingParams, check_seeds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -103,8 +103,7 @@ def _run_what_fits(
 
 
 def _check(model: PreTrainedModel, prompt_ids: Sequence[Sequence[int]], seeds: Sequence[int]) -> None:
-    if len(seeds) != len(prompt_ids):
-        raise ValueError(f"{len(prompt_ids)} prompts need as many seeds, not {len(seeds)}")
+    check_seeds(prompt_ids, seeds)
     longest = _longest_position(model)
     for index, prompt in enumerate(prompt_ids):
         if not prompt:

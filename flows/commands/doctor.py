@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import sys
 
 import click
 
-from infra.machine.doctor import abilities, examine
+from flows.commands.options import json_option, store_option
 
 
-def doctor_command(store: str | None, as_json: bool) -> int:
-    """Show what this machine can run; 1 where not even the local backends can."""
+@click.command()
+@store_option
+@json_option
+def doctor(store: str | None, as_json: bool) -> None:
+    """Tell what this machine can run, and how to mend the rest.
+
+    The exit code is 1 if not even the local backends work.
+    """
+    from dataclasses import asdict
+
+    from flows.commands.show import show_json
+    from infra.machine.doctor import abilities, examine
+
     checks = examine(store or "./rzero-store")
     can = abilities(checks)
     if as_json:
-        click.echo(json.dumps({"can_run": can, "checks": [asdict(check) for check in checks]}, indent=1))
+        show_json({"can_run": can, "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
             click.echo(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.found}")
@@ -24,5 +34,4 @@ def doctor_command(store: str | None, as_json: bool) -> int:
         click.echo("")
         for what, works in can.items():
             click.echo(f"{'yes' if works else 'no ':<4} {what}")
-    local = can["sampler transformers, trainer local"]
-    return 0 if local else 1
+    sys.exit(0 if can["sampler transformers, trainer local"] else 1)

@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-
 import click
 
-from data.experiments import load_variants
-from data.resolve import ConfigError, resolve, split_overrides
-from flows.commands.experiment_table import HARD_GREEDY, experiment_rows, hard_groups, shown_rows
-from flows.commands.show import show_table
-from flows.expected_errors import EXPECTED, quiet_expected_errors
-from flows.report.read import read_runs
-from infra.artifacts.runs import load_run
-from infra.store.store import Store
+from flows.commands.options import (
+    iterations_option,
+    json_option,
+    open_store,
+    preset_option,
+    set_option,
+    store_option,
+)
 
 
-def experiment_command(
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--experiment", "which", default="ablations", show_default=True, help="Which experiment.")
+@click.option("--variant", "chosen", multiple=True, help="Only this variant; repeatable.  [default: all]")
+@click.option(
+    "--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(0, 1, 2), show_default=True
+)
+@preset_option
+@iterations_option
+@set_option
+@click.option("--table-only", is_flag=True, help="Run nothing; the table of what is there.")
+@store_option
+@json_option
+def experiment(
     name: str,
     which: str,
-    chosen: Sequence[str],
-    seeds: Sequence[int],
+    chosen: tuple[str, ...],
+    seeds: tuple[int, ...],
     preset: str | None,
     iterations: int | None,
-    overrides: Sequence[str],
-    store: str | None,
+    overrides: tuple[str, ...],
     table_only: bool,
+    store: str | None,
     as_json: bool,
-) -> int:
-    """Run or resume the runs of an experiment, then show its table; the exit code."""
-    from flows.experiment import experiment, experiment_runs
+) -> None:
+    """Run, or resume, variants with several seeds; compare them."""
+    from data.experiments import load_variants
+    from data.resolve import ConfigError, resolve, split_overrides
+    from flows.commands.experiment_table import HARD_GREEDY, experiment_rows, hard_groups, shown_rows
+    from flows.commands.show import show_json, show_table
+    from flows.errors import resumable_work
+    from flows.experiment import experiment as run_experiment
+    from flows.experiment import experiment_runs
+    from flows.report.read import read_runs
+    from infra.artifacts.runs import run_names
 
-    variants = load_variants(which, tuple(chosen))
+    variants = load_variants(which, chosen)
     settings = split_overrides(overrides)
-    for variant in variants:
-        resolve(
-            f"{name}-{variant.name}", preset or "tiny", {**settings, **variant.overrides}, store, iterations
-        )
-    runs = experiment_runs(name, variants, seeds)
-    place = Store(resolve(name, preset or "tiny", settings, store).store)
+    configs = [
+        resolve(f"{name}-{variant.name}", preset or "tiny", settings | variant.overrides, store, iterations)
+        for variant in variants
+    ]
+    place = open_store(configs[0].store)
     if not table_only:
-        quiet_expected_errors()
-        try:
-            experiment(name, which, list(chosen), list(seeds), preset, iterations, store, settings)
-        except (*EXPECTED, OSError) as error:
-            click.echo(f"rzero: {error}", err=True)
-            click.echo("rzero: what is finished is kept; the same command goes on from there", err=True)
-            return 1
-    there = {
-        variant: read_runs(place, [run for run in members if load_run(place, run) is not None])
-        for variant, members in runs.items()
+        with resumable_work():
+            run_experiment(name, which, list(chosen), list(seeds), preset, iterations, store, settings)
+    begun = set(run_names(place))
+    runs = {
+        variant: read_runs(place, [run for run in members if run in begun])
+        for variant, members in experiment_runs(name, variants, seeds).items()
     }
-    if not any(there.values()):
+    if not any(runs.values()):
         raise ConfigError(f"experiment {name!r} has no run in {place.uri} yet")
-    hard = hard_groups(next(members for members in there.values() if members))
-    rows = experiment_rows(there, hard)
+    hard = hard_groups(next(members for members in runs.values() if members))
+    rows = experiment_rows(runs, hard)
     if as_json:
-        click.echo(json.dumps({"hard_groups": hard, "rows": rows}, indent=1))
-        return 0
-    show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds")
-    click.echo(
-        f"hard: groups {', '.join(hard) or 'none'}, where the base's greedy accuracy is ≤ {HARD_GREEDY}"
-    )
-    return 0
+        show_json({"hard_groups": hard, "rows": rows})
+        return
+    show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds", keys=2)
+    groups = ", ".join(hard) or "none"
+    click.echo(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import click
 
-from data.config import RunConfig
-from data.resolve import ConfigError
-from infra.artifacts.artifact import read_manifest
-from infra.store.store import Store
-from tasks.stage.graph import walk
+from flows.commands.options import iteration_option, name_argument, open_run, store_option
 
 
-def export_command(store: Store, config: RunConfig, iteration: int, model: str, target: str) -> str:
-    """Copy the files of a model to a new folder; what to say. Raises ConfigError."""
+@click.command()
+@name_argument
+@iteration_option
+@click.option("--model", type=click.Choice(["challenger", "solver"]), default="solver", show_default=True)
+@click.option("--to", "target", required=True, type=click.Path(), help="A folder that does not exist yet.")
+@store_option
+def export(run_name: str, iteration: int, model: str, target: str, store: str | None) -> None:
+    """Copy a trained model to a Hugging Face directory."""
+    from pathlib import Path
+
+    from data.resolve import ConfigError
+    from flows.commands.summary import finished_artifact
+
+    place, config = open_run(store, run_name)
     folder = Path(target).expanduser()
     if folder.exists():
         raise ConfigError(f"--to: {folder} exists already")
     if not 0 <= iteration <= config.iterations:
-        raise ConfigError(f"--iteration: {config.run!r} has iterations 0 to {config.iterations}")
+        raise ConfigError(f"--iteration: {run_name!r} has iterations 0 to {config.iterations}")
     stage = "prepare_base_model" if iteration == 0 else f"train_{model}"
-    steps = walk(store, config, iteration)
-    step = next(step for step in steps if step.iteration == iteration and step.stage == stage)
-    if step.location is None or step.ref is None:
-        raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
-    manifest = read_manifest(store, step.location)
-    assert manifest is not None
-    digests = {file.name: file.sha256 for file in manifest.files if "/" not in file.name}
+    ref, manifest = finished_artifact(place, config, iteration, stage)
+    files = [file for file in manifest.files if "/" not in file.name]
     partial = folder.with_name(folder.name + ".partial")
-    for name in digests:
-        store.download(f"{step.location.path}/{name}", partial / name, sha256=digests[name])
+    for file in files:
+        place.download(f"{place.path_of(ref.uri)}/{file.name}", partial / file.name, sha256=file.sha256)
     partial.rename(folder)
-    return f"{folder}: {model} of iteration {iteration}, {len(digests)} files"
+    click.echo(f"{folder}: {model} of iteration {iteration}, {len(files)} files")

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.resolve import ConfigError
-from infra.artifacts.runs import load_run, run_names
-from infra.store.store import Store
-from tasks.stage.housekeeping import Plan, Waste, plan, remove
+from flows.commands.options import json_option, open_store, store_option
+
+if TYPE_CHECKING:
+    from infra.store.store import Store
+    from tasks.stage.housekeeping import Plan, Waste
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
-def gc_command(
-    store: Store,
-    run: str | None,
+@click.command()
+@click.argument("run_name", metavar="[NAME]", required=False)
+@click.option("--keep-iterations", help="Like '3', '1-3' or '0,2-4'.  [default: all]")
+@click.option(
+    "--keep-checkpoints",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="How many to keep of each finished training.",
+)
+@click.option("--delete", is_flag=True, help="Remove it. Without this nothing is removed.")
+@store_option
+@json_option
+def gc(
+    run_name: str | None,
     keep_iterations: str | None,
     keep_checkpoints: int,
     delete: bool,
+    store: str | None,
     as_json: bool,
 ) -> None:
-    """Show what no kept iteration needs, and remove it where that was asked for. Raises ConfigError."""
-    there = run_names(store)
-    if run is not None and run not in there:
-        raise ConfigError(f"there is no run {run!r} in {store.uri}; runs there: {', '.join(there) or 'none'}")
-    configs = [config for name in ([run] if run else there) if (config := load_run(store, name))]
+    """List, or with --delete remove, what no kept iteration needs.
+
+    Of the run NAME, or of all runs in the store.
+    """
+    from flows.commands.show import show_json
+    from infra.artifacts.runs import known_run, run_names
+    from tasks.stage.housekeeping import plan, remove
+
+    place = open_store(store)
+    names = [run_name] if run_name else run_names(place)
+    configs = [known_run(place, name) for name in names]
     keep = None if keep_iterations is None else _numbers(keep_iterations)
-    found = plan(store, configs, keep, keep_checkpoints)
-    gone = [waste for waste in found.waste if remove(store, waste)] if delete else []
+    found = plan(place, configs, keep, keep_checkpoints)
+    gone = [waste for waste in found.waste if remove(place, waste)] if delete else []
     if as_json:
-        click.echo(json.dumps(_document(found, gone, delete), indent=1))
-        return
-    _show(found, gone, delete, store)
+        show_json(_document(found, gone, delete))
+    else:
+        _show(found, gone, delete, place)
 
 
 def _numbers(text: str) -> set[int]:
     """The iterations that "1,3-5" names."""
+    from data.resolve import ConfigError
+
     numbers: set[int] = set()
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
@@ -55,13 +76,8 @@ def _document(found: Plan, gone: Sequence[Waste], delete: bool) -> dict[str, Any
     removed = {waste.path for waste in gone}
     return {
         "waste": [
-            {
-                "path": waste.path,
-                "what": waste.what,
-                "why": waste.why,
-                "bytes": waste.bytes,
-                "removed": waste.path in removed,
-            }
+            {name: getattr(waste, name) for name in ("path", "what", "why", "bytes")}
+            | {"removed": waste.path in removed}
             for waste in found.waste
         ],
         "bytes": found.bytes,

@@ -2,20 +2,145 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
-import polars as pl
 
-from data.config import RunConfig
-from data.resolve import ConfigError
-from data.schemas import SCHEMAS, description
-from infra.artifacts.artifact import ArtifactRef, read_manifest, read_table, table_files
-from infra.store.store import Store
-from tasks.stage.graph import STAGES, stage_names, walk
+from flows.commands.options import json_option, name_argument, open_run, store_option
 
-_STAGE_OF_TABLE = {stage.kind: name for name, stage in STAGES.items() if stage.kind in SCHEMAS}
+if TYPE_CHECKING:
+    from data.config import RunConfig
+    from flows.commands.summary import FinishedStep
+    from infra.artifacts.artifact import ArtifactRef
+    from infra.store.store import Store
+
+_LONGEST = 40
+_KEYS = frozenset(("benchmark", "iteration", "step", "group", "problem_id", "question_id", "sample"))
+"""Columns that say which row it is."""
+
+
+@click.command()
+@name_argument
+@click.option("--iteration", type=int, help="Number of the iteration; 0 is the base model.")
+@click.option(
+    "--stage",
+    help="A stage (score_and_filter, train_solver ...) or a table (scored, curriculum ...).  "
+    "[default: a list of the tables]",
+)
+@click.option("--table", help="A side table of the stage: rollouts, metrics, probe, curriculum.")
+@click.option("--sql", help="A query over the table `self`: 'SELECT question, p_hat FROM self WHERE kept'.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show.")
+@click.option("--columns", "only_columns", is_flag=True, help="Only what the columns mean.")
+@store_option
+@json_option
+def inspect(
+    run_name: str,
+    iteration: int | None,
+    stage: str | None,
+    table: str | None,
+    sql: str | None,
+    limit: int,
+    only_columns: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Show a table of a run and where it lies, or list the tables.
+
+    Without --stage: the tables of all iterations, or of --iteration.
+    """
+    from data.resolve import ConfigError
+    from flows.commands.show import show_json
+
+    place, config = open_run(store, run_name)
+    if stage is None:
+        _list_tables(place, config, iteration, as_json)
+        return
+    if iteration is None:
+        raise ConfigError("--iteration: say of which iteration")
+    ref, name, folder = _find(place, config, iteration, stage, table)
+    if only_columns:
+        _show_columns(name)
+        return
+    frame = _read(place, ref, folder, sql)
+    if as_json:
+        show_json(frame.to_dicts())
+        return
+    _show_rows(frame.head(limit).to_dicts())
+    click.echo(f"{frame.height} rows; pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
+
+
+def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
+    from flows.commands.show import show_json, show_table
+    from flows.commands.summary import read_steps
+
+    rows = [
+        row
+        for item in read_steps(store, config)
+        if iteration in (None, item.step.iteration)
+        for row in table_rows(item)
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    if not rows:
+        click.echo(f"no table of {config.run} is finished")
+        return
+    names = ("iteration", "stage", "table", "rows", "bytes")
+    show_table([{name: row[name] for name in names} for row in rows], f"{config.run} in {store.uri}")
+    click.echo(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
+    click.echo("Where they lie: with --json, or below the rows of each.")
+
+
+def table_rows(item: FinishedStep) -> list[dict[str, Any]]:
+    """A row for each table of a step: iteration, stage, table, rows, bytes, and the URI of its files."""
+    if item.manifest is None or item.step.ref is None:
+        return []
+    from infra.artifacts.artifact import table_files, table_folders
+
+    rows = []
+    for folder in table_folders(item.manifest):
+        files = table_files(item.manifest, folder.removeprefix("/") or None)
+        rows.append(
+            {
+                "iteration": item.step.iteration,
+                "stage": item.step.stage,
+                "table": folder.removeprefix("/") or item.manifest.kind,
+                "rows": sum(file.rows or 0 for file in files),
+                "bytes": sum(file.bytes for file in files),
+                "uri": f"{item.step.ref.uri}{folder}/part-*.parquet",
+            }
+        )
+    return rows
+
+
+def _find(
+    store: Store, config: RunConfig, iteration: int, stage: str, table: str | None
+) -> tuple[ArtifactRef, str, str]:
+    """The artifact, the name of the table, and its folder in the artifact ("" for the main table)."""
+    from data.resolve import ConfigError
+    from data.schemas import SCHEMAS
+    from flows.commands.summary import finished_artifact
+    from infra.artifacts.artifact import table_folders
+    from tasks.stage.graph import STAGES
+
+    stage_of_table = {row.kind: name for name, row in STAGES.items() if row.kind in SCHEMAS} | _SIDE_TABLES
+    if stage not in STAGES and stage not in stage_of_table:
+        known = ", ".join((*STAGES, *stage_of_table))
+        raise ConfigError(f"--stage: there is no stage or table {stage!r}; there are: {known}")
+    wanted = stage_of_table.get(stage, stage)
+    ref, manifest = finished_artifact(store, config, iteration, wanted)
+    tables = {folder.removeprefix("/") or ref.kind: folder for folder in table_folders(manifest)}
+    name = table or (stage if stage in _SIDE_TABLES else ref.kind)
+    if name not in tables and table is None and "metrics" in tables:
+        name = "metrics"
+    if name not in tables:
+        there = ", ".join(sorted(tables)) or "none"
+        raise ConfigError(f"--table: {wanted} has no table {name!r}; it has: {there}")
+    return ref, name, tables[name]
+
+
 _SIDE_TABLES = {
     "curriculum": "score_and_filter",
     "overlaps": "score_and_filter",
@@ -24,68 +149,33 @@ _SIDE_TABLES = {
 }
 
 
-def inspect_command(
-    store: Store,
-    config: RunConfig,
-    iteration: int,
-    stage: str,
-    table: str | None,
-    sql: str | None,
-    limit: int,
-    only_columns: bool,
-    as_json: bool,
-) -> None:
-    """Print a table of a run. Raises ConfigError for what does not exist."""
-    ref, name = _find(store, config, iteration, stage, table)
-    side_table = None if name == ref.kind else name
-    if only_columns:
-        schema = SCHEMAS[name]
-        for column in schema.names:
-            click.echo(f"{column:24} {schema.field(column).type!s:10} {description(schema, column)}")
-        return
-    frame: Any = pl.from_arrow(read_table(store, ref, side_table))
-    if sql is not None:
-        try:
-            frame = frame.sql(sql)
-        except pl.exceptions.PolarsError as error:
-            raise ConfigError(f"--sql: {str(error).splitlines()[0]}") from None
-    if as_json:
-        click.echo(json.dumps(frame.to_dicts(), indent=1, ensure_ascii=False))
-        return
-    with pl.Config(
-        tbl_rows=limit, tbl_cols=-1, fmt_str_lengths=48, tbl_width_chars=-1, tbl_hide_dataframe_shape=True
-    ):
-        click.echo(str(frame.head(limit)))
-    folder = ref.uri if side_table is None else f"{ref.uri}/{side_table}"
-    click.echo(f"{frame.height} rows; pl.scan_parquet({folder + '/part-*.parquet'!r})")
+def _show_columns(table: str) -> None:
+    from data.schemas import SCHEMAS, description
+
+    for column in (schema := SCHEMAS[table]).names:
+        click.echo(f"{column:24} {schema.field(column).type!s:10} {description(schema, column)}")
 
 
-def _find(
-    store: Store, config: RunConfig, iteration: int, stage: str, table: str | None
-) -> tuple[ArtifactRef, str]:
-    """The artifact and the name of the table within it."""
-    wanted = _STAGE_OF_TABLE.get(stage) or _SIDE_TABLES.get(stage) or stage
-    if wanted not in STAGES:
-        known = [*STAGES, *_STAGE_OF_TABLE, *_SIDE_TABLES]
-        raise ConfigError(f"--stage: there is no stage or table {stage!r}; there are: {', '.join(known)}")
-    if iteration < 0 or wanted not in stage_names(iteration):
-        raise ConfigError(f"--iteration: there is no {wanted} in iteration {iteration}")
-    steps = walk(store, config, iteration)
-    step = next(step for step in steps if step.iteration == iteration and step.stage == wanted)
-    if step.ref is None or step.location is None:
-        raise ConfigError(f"{wanted} of iteration {iteration} of {config.run!r} is not finished")
-    manifest = read_manifest(store, step.location)
-    assert manifest is not None
-    tables = {
-        file.name.rpartition("/")[0] or step.ref.kind
-        for file in manifest.files
-        if file.name.endswith(".parquet")
-    }
-    name = table or (stage if stage in _SIDE_TABLES else step.ref.kind)
-    if name not in tables and table is None and "metrics" in tables:
-        name = "metrics"
-    if name not in tables or not table_files(manifest, None if name == step.ref.kind else name):
-        raise ConfigError(
-            f"--table: {wanted} has no table {name!r}; it has: {', '.join(sorted(tables)) or 'none'}"
-        )
-    return step.ref, name
+def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:
+    """The table as a frame of polars, or what a query makes of it."""
+    import polars as pl
+
+    from data.resolve import ConfigError
+    from infra.artifacts.artifact import read_table
+
+    frame: Any = pl.from_arrow(read_table(store, ref, folder.removeprefix("/") or None))
+    try:
+        return frame if sql is None else frame.sql(sql)
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"--sql: {str(error).splitlines()[0]}") from None
+
+
+def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows with long texts cut, and say how to see them whole."""
+    from flows.commands.show import cut, show_table
+
+    shown = [{name: cut(value, _LONGEST) for name, value in row.items()} for row in rows]
+    keys = sum(1 for _ in itertools.takewhile(_KEYS.__contains__, shown[0])) if shown else 0
+    show_table(shown, keys=max(1, keys))
+    if any(str(value).endswith("…") for row in shown for value in row.values()):
+        click.echo("… stands for the rest of a long text; --json shows all.")

@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.config import RunConfig
-from data.resolve import ConfigError
-from infra.artifacts.artifact import Location
-from infra.artifacts.lineage import Node, Source, lineage, newest_location, nodes, problems
-from infra.store.store import Store
-from tasks.stage.graph import STAGES, stage_names, walk
+from flows.commands.options import iteration_option, json_option, name_argument, open_run, store_option
+
+if TYPE_CHECKING:
+    from data.config import RunConfig
+    from infra.artifacts.artifact import Location
+    from infra.artifacts.lineage import Node, Source
+    from infra.store.store import Store
 
 
-def lineage_command(store: Store, config: RunConfig, iteration: int, stage: str, as_json: bool) -> None:
+@click.command()
+@name_argument
+@iteration_option
+@click.option("--stage", required=True, help="The stage whose artifact is asked about.")
+@store_option
+@json_option
+def lineage(run_name: str, iteration: int, stage: str, store: str | None, as_json: bool) -> None:
+    """Show all that an artifact was made from.
+
+    For each: when and where it was made, and whether it is still there.
+    """
+    show_lineage(*open_run(store, run_name), iteration, stage, as_json)
+
+
+def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as_json: bool = False) -> None:
     """Print where an artifact comes from. Raises ConfigError for what does not exist."""
+    from flows.commands.show import show_json
+    from infra.artifacts.lineage import lineage, problems
+
     root = lineage(store, _locate(store, config, iteration, stage))
     assert root is not None
     wrong = problems(root)
     if as_json:
-        click.echo(json.dumps(_document(root, wrong), indent=1))
+        show_json(_document(root, wrong))
         return
-    for line in _tree(root):
-        click.echo(line)
+    click.echo("\n".join(_tree(root)))
     for problem in wrong:
         click.echo(f"rzero: {problem}", err=True)
 
 
 def _locate(store: Store, config: RunConfig, iteration: int, stage: str) -> Location:
     """The artifact that the run reaches; the newest of the stage where an input of it is gone."""
-    if stage not in STAGES:
-        raise ConfigError(f"--stage: there is no stage {stage!r}; there are: {', '.join(STAGES)}")
-    if iteration < 0 or stage not in stage_names(iteration):
-        raise ConfigError(f"--iteration: there is no {stage} in iteration {iteration}")
-    steps = walk(store, config, iteration)
-    step = next(step for step in steps if step.iteration == iteration and step.stage == stage)
-    if step.ref is not None and step.location is not None:
-        return step.location
-    found = newest_location(store, config.run, iteration, stage)
+    from data.resolve import ConfigError
+    from flows.commands.summary import find_step
+    from infra.artifacts.lineage import newest_location
+
+    step = find_step(store, config, iteration, stage).step
+    found = step.location if step.ref else newest_location(store, config.run, iteration, stage)
     if found is None:
         raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
     return found
 
 
 def _document(root: Node, wrong: list[str]) -> dict[str, Any]:
-    """Every artifact once, with its inputs by the path of theirs."""
+    """Every artifact once, its inputs by their paths."""
+    from infra.artifacts.lineage import nodes
+
     artifacts = {}
     for node in nodes(root):
         manifest = node.manifest.model_dump(mode="json", exclude={"inputs", "config", "files", "figures"})

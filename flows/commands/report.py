@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+import click
 
-from data.resolve import ConfigError
-from infra.store.store import Store
+from flows.commands.options import open_store, store_option
 
 
-def report_command(store: Store, run_names: Sequence[str], target: Path | None = None) -> Path:
-    """Write the report of the runs as one HTML file; the path of the file.
+@click.command()
+@click.argument("run_names", metavar="NAME [NAME …]", nargs=-1, required=True)
+@click.option("--to", "target", type=click.Path(), help="The HTML file.  [default: report.html with the run]")
+@store_option
+def report(run_names: tuple[str, ...], target: str | None, store: str | None) -> None:
+    """Write a self-contained HTML report of one or several runs."""
+    from pathlib import Path
 
-    Without a `target` it lies beside the first run in a local store, else in the working folder. Raises
-    ConfigError for an unknown run, for a target that cannot be written, and where plotly is not installed.
-    """
-    try:
-        import plotly  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError:
-        raise ConfigError("a report needs plotly: pip install 'rzero[report]'") from None
-    from flows.report.read import read_runs
-    from flows.report.story import report_html
+    from flows.report.write import write_report
 
-    runs = read_runs(store, run_names)
-    if not runs:
-        raise ConfigError("a report needs the name of a run")
-    if target is None:
-        first = runs[0].name
-        in_store = Path(store.root) / "runs" / first / "report.html"
-        target = in_store if store.is_local else Path(f"rzero-report-{first}.html")
-    _write(target, report_html(store, runs, target))
-    return target
-
-
-def _write(target: Path, content: str) -> None:
-    """Write the file whole, or not at all."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.encode())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--to: {target} cannot be written: {os.strerror(error.errno or 0)}") from None
+    click.echo(write_report(open_store(store), run_names, Path(target) if target else None))

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.benchmarks import BenchmarkError, get
-from data.config import RunConfig
-from flows.commands.show import show_table
-from flows.commands.summary import FinishedStep, read_steps
-from infra.store.store import Store
+from flows.commands.options import json_option, name_argument, open_run, store_option
+
+if TYPE_CHECKING:
+    from flows.commands.summary import FinishedStep
 
 _NAMES = {"math_average": "math average", "overall_average": "overall average"}
 
 
-def results_command(store: Store, config: RunConfig, as_json: bool) -> None:
-    """Print the scores of a run; iteration 0 is the base model."""
-    rows = result_rows(read_steps(store, config))
+@click.command()
+@name_argument
+@store_option
+@json_option
+def results(run_name: str, store: str | None, as_json: bool) -> None:
+    """Show the scores by benchmark and iteration, with intervals."""
+    from flows.commands.show import show_json, show_table
+    from flows.commands.summary import read_steps
+
+    place, config = open_run(store, run_name)
+    rows = result_rows(read_steps(place, config))
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        show_json(rows)
         return
     if not rows:
-        click.echo(f"no evaluation of {config.run} is finished")
+        click.echo(f"no evaluation of {run_name} is finished")
         return
-    show_table(shown_rows(rows), f"{config.run} ({config.preset}): percent, with 95 % intervals")
+    show_table(shown_rows(rows), f"{run_name} ({config.preset}): percent, with 95 % intervals", keys=2)
     click.echo("An interval says how far a score would move with other problems of the same kind.")
     for line in partial_sets(rows):
         click.echo(line)
@@ -76,6 +82,8 @@ def partial_sets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _size(name: str) -> int | None:
+    from data.benchmarks import BenchmarkError, get
+
     try:
         return get(name).size
     except BenchmarkError:

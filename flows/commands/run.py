@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from collections.abc import Sequence
+import os
+import shlex
+from typing import TYPE_CHECKING
 
 import click
 
-from data.config import RunConfig
-from flows.commands.show import show_table
-from flows.commands.summary import gain_line, read_steps, summary_rows
-from flows.expected_errors import BAD_INPUT, EXPECTED, quiet_expected_errors
-from flows.start import begin, unfinished_steps
-from infra.artifacts.artifact import table_folders
-from infra.store.store import Store
+from flows.commands.options import iterations_option, json_option, preset_option, set_option, store_option
+
+if TYPE_CHECKING:
+    from data.config import RunConfig
 
 
-def run_command(
+@click.command()
+@click.option("--run", "run_name", required=True, help="Name of the run; an existing one is resumed.")
+@preset_option
+@iterations_option
+@set_option
+@store_option
+@json_option
+def run(
     run_name: str,
     preset: str | None,
     iterations: int | None,
-    overrides: Sequence[str],
+    overrides: tuple[str, ...],
     store: str | None,
     as_json: bool,
-) -> int:
-    """Run or resume, then show the results; the exit code."""
+) -> None:
+    """Run all iterations of a run, or resume it.
+
+    Finished work is not done again.
+    """
+    from flows.start import begin, unfinished_steps
+    from infra.store.store import Store
+
     config = begin(run_name, preset, store, overrides, iterations)
     unfinished = unfinished_steps(config)
     if unfinished:
@@ -35,48 +45,39 @@ def run_command(
             f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
             err=True,
         )
-        code = _work(config)
-        if code:
-            return code
+        _work(config)
     else:
         click.echo(f"rzero: run {config.run} is finished; no stage was executed", err=True)
-    _show(config, as_json)
-    return 0
+    _show_results(config, store, as_json)
 
 
-def _work(config: RunConfig) -> int:
+def _work(config: RunConfig) -> None:
+    from flows.errors import resumable_work
     from flows.evolve import evolve
 
-    quiet_expected_errors()
-    try:
+    with resumable_work():
         evolve(run=config.run, iterations=config.iterations, store=config.store)
-    except (*EXPECTED, OSError) as error:
-        click.echo(f"rzero: {error}", err=True)
-        click.echo("rzero: what is finished is kept; the same command goes on from there", err=True)
-        return 2 if isinstance(error, BAD_INPUT) else 1
-    return 0
 
 
-def _show(config: RunConfig, as_json: bool) -> None:
-    store = Store(config.store)
-    steps = read_steps(store, config)
-    rows = summary_rows(steps)
+def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
+    """The table of results, the gain, the report's path, and what to type next."""
+    from flows.commands.show import show_json, show_table, width
+    from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
+    from flows.report.write import HINT, can_report, write_report
+    from infra.store.store import Store
+
+    place = Store(config.store)
+    rows = summary_rows(read_steps(place, config))
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        show_json(rows)
         return
-    show_table(rows, f"{config.run} ({config.preset})")
+    show_table(shown_rows(rows))
     if gain := gain_line(rows):
-        click.echo(gain)
-    click.echo("Tables, for polars.scan_parquet:")
-    for item in steps:
-        if item.manifest and item.step.ref:
-            for folder in table_folders(item.manifest):
-                click.echo(f"  {item.step.ref.uri}{folder}/part-*.parquet")
-    if importlib.util.find_spec("plotly") is None:
-        click.echo(
-            "No report: it needs plotly, which the extra 'report' brings (pip install 'rzero[report]')"
-        )
-        return
-    from flows.commands.report import report_command
-
-    click.echo(f"Report: {report_command(store, [config.run], None)}")
+        click.echo(click.wrap_text(gain, width()))
+    click.echo(f"Report: {write_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+    is_named = store and store != os.environ.get("RZERO_STORE")
+    ending = f" --store {shlex.quote(store)}" if store and is_named else ""
+    last = f"--iteration {config.iterations}"
+    click.echo(f"Next: rzero status {config.run}{ending}")
+    click.echo(f"      rzero inspect {config.run} {last}{ending}")
+    click.echo(f"      rzero export {config.run} {last} --to {config.run}-solver{ending}")

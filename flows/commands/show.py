@@ -1,27 +1,135 @@
-"""Tables on a terminal."""
+"""Tables and JSON on a terminal, in a pipe or in a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import click
+from rich.cells import cell_len, set_cell_size
+
+from flows.text import visible
+
 _WIDTH = 100
-"""At least so many characters, so that a table in a file or a pipe is not squeezed."""
+"""Where neither a terminal nor $COLUMNS gives one."""
 
 
-def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Print rows as a table; floats with three digits, None as a dash."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+def width() -> int:
+    """How many characters a line may have."""
+    return shutil.get_terminal_size((_WIDTH, 24)).columns
 
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
-    for name in rows[0] if rows else ():
-        numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        table.add_column(name.replace("_", "\n"), justify="right" if numeric else "left", vertical="bottom")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    Console(markup=False, highlight=False, width=max(Console().width, _WIDTH)).print(table)
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys: int = 1) -> None:
+    """Print rows as a table that fits the width; None as a dash.
+
+    Words are never cut. Columns that do not fit beside each other follow in further tables, each of which
+    begins with the first `keys` columns.
+    """
+    columns = [_Column.of(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
+    if title:
+        click.echo(f"{title}\n")
+    for lines in _tables(columns, keys):
+        for line in lines:
+            click.echo(line)
+        click.echo("")
+
+
+def cut(value: Any, length: int) -> Any:
+    """A number as it is; anything else as one line of at most `length`, cut ones ending in an ellipsis."""
+    if value is None or isinstance(value, int | float):
+        return value
+    text = visible(" ".join(str(value).split()))
+    return text if cell_len(text) <= length else set_cell_size(text, length - 1).rstrip() + "…"
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    cells: tuple[str, ...]
+    is_numeric: bool
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[Any]) -> _Column:
+        is_numeric = all(isinstance(value, int | float | None) for value in values)
+        return cls(name, tuple(_text(value) for value in values), is_numeric)
+
+    @property
+    def least(self) -> int:
+        """The width of the longest word."""
+        return max(cell_len(word) for text in (self.name, *self.cells) for word in text.split() or [""])
+
+    @property
+    def natural(self) -> int:
+        """The width at which no cell is wrapped; the header may be."""
+        return max(self.least, *(cell_len(cell) for cell in self.cells))
+
+    def lines(self, text: str, width: int) -> list[str]:
+        """A cell or the header in lines of exactly `width`."""
+        side = str.rjust if self.is_numeric else _left
+        lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        return [side(line, width) for line in lines or [""]]
+
+
+def _tables(columns: Sequence[_Column], keys: int) -> Iterator[list[str]]:
+    """The lines of each table that the columns need."""
+    head, rest = list(columns[:keys]), list(columns[keys:])
+    if _widths(columns):
+        yield _lines(columns)
+        return
+    while rest:
+        count = len(rest)
+        while count > 1 and sum(column.natural + 2 for column in (*head, *rest[:count])) - 2 > width():
+            count -= 1
+        yield _lines([*head, *rest[:count]])
+        rest = rest[count:]
+
+
+def _widths(columns: Sequence[_Column]) -> tuple[str, list[int]] | None:
+    """The gap between columns and the width of each; None where they do not fit beside each other.
+
+    The widest column that has a space to break at gives way first.
+    """
+    for gap in ("  ", " "):
+        room = width() - len(gap) * (len(columns) - 1)
+        widths = [column.natural for column in columns]
+        while sum(widths) > room:
+            spare = [i for i, column in enumerate(columns) if widths[i] > column.least]
+            if not spare:
+                break
+            widths[max(spare, key=lambda i: widths[i])] -= 1
+        else:
+            return gap, widths
+    return None
+
+
+def _lines(columns: Sequence[_Column]) -> list[str]:
+    gap, widths = _widths(columns) or ("  ", [column.least for column in columns])
+
+    def beside(texts: Sequence[str], bottom: bool = False) -> list[str]:
+        cells = [column.lines(text, w) for column, text, w in zip(columns, texts, widths, strict=True)]
+        height = max(len(cell) for cell in cells)
+        blank = [[" " * w] * (height - len(cell)) for w, cell in zip(widths, cells, strict=True)]
+        whole = [b + c if bottom else c + b for b, c in zip(blank, cells, strict=True)]
+        return [gap.join(line).rstrip() for line in zip(*whole, strict=True)]
+
+    rows = zip(*(column.cells for column in columns), strict=True)
+    header = beside([column.name for column in columns], bottom=True)
+    rule = "─" * (sum(widths) + len(gap) * (len(widths) - 1))
+    return [*header, rule, *itertools.chain.from_iterable(beside(row) for row in rows)]
+
+
+def _left(text: str, width: int) -> str:
+    return set_cell_size(text, max(width, cell_len(text)))
 
 
 def _text(value: Any) -> str:
@@ -30,7 +138,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+        digits = ".2g" if 0 < abs(value) < 0.001 else ".3f" if abs(value) < 10 else ".1f"
+        return f"{value:{digits}}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+        return ", ".join(f"{key}={_text(item)}" for key, item in value.items())
     return str(value)

@@ -1,4 +1,4 @@
-"""What a run has come to: the tables of `rzero run` and `rzero status`, from the store alone."""
+"""Where a run stands: its steps with their manifests, and tables of them, from the store alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.config import RunConfig
-from infra.artifacts.artifact import Manifest, read_manifest
+from data.resolve import ConfigError
+from infra.artifacts.artifact import ArtifactRef, Manifest, read_manifest
 from infra.store.store import Store
-from tasks.stage.graph import Step, walk
+from tasks.stage.graph import STAGES, Step, stage_names, walk
 
 KEY_FIGURES = {
     "prepare_base_model": (),
@@ -37,6 +38,26 @@ def read_steps(store: Store, config: RunConfig, iterations: int | None = None) -
         FinishedStep(step, read_manifest(store, step.location) if step.ref and step.location else None)
         for step in steps
     ]
+
+
+def find_step(store: Store, config: RunConfig, iteration: int, stage: str) -> FinishedStep:
+    """One step of a run, finished or not; ConfigError for a stage or an iteration that does not exist."""
+    if stage not in STAGES:
+        raise ConfigError(f"--stage: there is no stage {stage!r}; there are: {', '.join(STAGES)}")
+    if iteration < 0 or stage not in stage_names(iteration):
+        raise ConfigError(f"--iteration: there is no {stage} in iteration {iteration}")
+    steps = read_steps(store, config, iteration)
+    return next(item for item in steps if (item.step.iteration, item.step.stage) == (iteration, stage))
+
+
+def finished_artifact(
+    store: Store, config: RunConfig, iteration: int, stage: str
+) -> tuple[ArtifactRef, Manifest]:
+    """A finished artifact of a run with its manifest; ConfigError where there is none."""
+    item = find_step(store, config, iteration, stage)
+    if item.step.ref is None or item.manifest is None:
+        raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
+    return item.step.ref, item.manifest
 
 
 def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
@@ -89,6 +110,11 @@ def _summary_row(iteration: int, manifests: Mapping[str, Manifest]) -> dict[str,
         "greedy": figure("evaluate", "greedy"),
         "seconds": round(sum(manifest.seconds for manifest in manifests.values()), 1),
     }
+
+
+def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `summary_rows` for a person: short headers."""
+    return [{name.removeprefix("challenger_").replace("_", " "): row[name] for name in row} for row in rows]
 
 
 def gain_line(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 import polars as pl
 
 from flows.report import theme
-from flows.report.markup import percent
+from flows.text import percent
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from flows.report.charts import (
     spread_words,
     whole_axis,
 )
-from flows.report.markup import percent
 from flows.report.read import Line
+from flows.text import percent
 
 _FEWEST = 5
 

@@ -22,8 +22,8 @@ from flows.report.charts import (
     spread_words,
     whole_axis,
 )
-from flows.report.markup import number, percent
 from flows.report.read import Line
+from flows.text import number, percent
 
 _NORMAL = "95\u00a0% interval of the mean"
 _TRAININGS = "trainings of the Challenger"

@@ -23,8 +23,8 @@ from flows.report.charts import (
     spread_words,
     whole_axis,
 )
-from flows.report.markup import duration
 from flows.report.read import Line, Run
+from flows.text import duration
 
 STAGE_ORDER = (
     "prepare_base_model",

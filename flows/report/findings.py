@@ -9,8 +9,9 @@ import polars as pl
 from flows.report import accuracy as acc
 from flows.report import questions as q
 from flows.report.charts_results import measure_names
-from flows.report.markup import Html, duration, element, percent, points
+from flows.report.markup import Html, element
 from flows.report.read import Line
+from flows.text import duration, percent, points
 
 _LOW_LABELS, _LOW_DOMAIN, _LOW_FORMAT, _LOW_KEPT = 0.7, 0.95, 0.9, 0.1
 

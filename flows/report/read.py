@@ -11,10 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from data.config import RunConfig
-from data.resolve import ConfigError
 from flows.commands.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, table_files
-from infra.artifacts.runs import load_run, run_names
+from infra.artifacts.runs import known_run
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table
 
@@ -98,10 +97,7 @@ def read_runs(store: Store, names: Sequence[str]) -> list[Run]:
     """The runs of these names, each once; ConfigError for a name that the store does not have."""
     runs = []
     for name in dict.fromkeys(names):
-        config = load_run(store, name)
-        if config is None:
-            there = ", ".join(run_names(store)) or "none yet"
-            raise ConfigError(f"there is no run {name!r} in {store.uri}; runs there: {there}")
+        config = known_run(store, name)
         begun = [
             int(entry.removeprefix("iteration="))
             for entry in store.names(f"runs/{name}")

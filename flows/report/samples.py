@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.report.markup import Html, element, join, text, visible
+from flows.report.markup import Html, element, join, text
 from flows.report.read import Run
+from flows.text import visible
 
 _KEPT, _DROPPED, _BADLY_FORMED = 10, 8, 2
 _SHOWN_ANSWERS = 5

@@ -17,10 +17,11 @@ from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
 from flows.report import findings
 from flows.report import questions as q
-from flows.report.markup import Html, element, join, number, percent, size, table, visible
+from flows.report.markup import Html, element, join, table
 from flows.report.page import Section, render
 from flows.report.read import Line, Run, collect, config_differences, lines_of
 from flows.report.samples import sample_section
+from flows.text import number, percent, size, visible
 from infra.store.store import Store
 
 _CONFIG_WIDTH = 110

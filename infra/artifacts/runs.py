@@ -42,6 +42,15 @@ def load_run(store: Store, run: str) -> RunConfig | None:
         raise StoreError(f"{store.uri_of(path)} cannot be read by this version of rzero: {error}") from None
 
 
+def known_run(store: Store, run: str) -> RunConfig:
+    """The run's configuration; ConfigError, naming the runs that there are, where there is no such run."""
+    config = load_run(store, run)
+    if config is None:
+        there = ", ".join(run_names(store)) or "none yet"
+        raise ConfigError(f"there is no run {run!r} in {store.uri}; runs there: {there}")
+    return config
+
+
 def freeze_run(store: Store, config: RunConfig) -> None:
     """Save the configuration of a new run; ConfigError where the run exists with another one.
 

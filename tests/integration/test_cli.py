@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from flows.cli import COMMANDS
 from tests.support.small_run import SMALL_RUN
 
 RZERO = [sys.executable, "-m", "flows.cli"]
@@ -29,17 +31,21 @@ def rzero(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = "import sys; from flows.cli import main; sys.argv = ['rzero', '--help']\n"
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    code = f"import sys; from flows.cli import main; sys.argv = ['rzero', *{arguments}, '--help']\n"
     code += "try: main()\nexcept SystemExit: pass\n"
-    code += "heavy = {'torch', 'transformers', 'prefect', 'polars', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+    code += "heavy = {'torch', 'transformers', 'prefect', 'polars', 'pyarrow', 'numpy', 'pydantic'}\n"
+    code += "heavy &= set(sys.modules)\n"
     code += "assert not heavy, heavy"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "run" in done.stdout
-    assert "inspect" in done.stdout
+    assert "--help" in done.stdout
+    if not arguments:
+        assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+        assert "..." not in done.stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,32 @@ def test_a_finished_run_executes_no_stage_and_says_so(small_store: Path) -> None
     assert [row["iteration"] for row in json.loads(done.stdout)] == [0, 1]
 
 
+def test_a_run_ends_with_its_results_its_report_and_what_to_type_next(small_store: Path) -> None:
+    done = rzero("run", "--run", "small", "--store", str(small_store), cwd=small_store)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 12
+    assert ".parquet" not in done.stdout
+    report = next(line.removeprefix("Report: ") for line in lines if line.startswith("Report: "))
+    assert Path(report).is_file()
+    told = [line.removeprefix("Next:").strip() for line in lines if " rzero " in line]
+    assert len(told) == 3
+    for command in told[:2]:
+        assert rzero(*command.split()[1:], cwd=small_store).returncode == 0
+
+
+def test_inspect_without_a_stage_lists_the_tables_and_with_json_where_they_lie(small_store: Path) -> None:
+    where = ("inspect", "small", "--store", str(small_store))
+    rows = json.loads(rzero(*where, "--json", cwd=small_store).stdout)
+    tables = {(row["iteration"], row["stage"], row["table"]): row for row in rows}
+    assert {(0, "evaluate", "evaluation"), (1, "train_solver", "rollouts")} <= set(tables)
+    scored = tables[1, "score_and_filter", "scored"]
+    assert pl.scan_parquet(scored["uri"]).collect().height == scored["rows"]
+    shown = rzero(*where, "--iteration", "1", cwd=small_store)
+    assert "curriculum" in shown.stdout
+    assert "prepare_base_model" not in shown.stdout
+
+
 def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
     status = rzero("status", "small", "--store", str(small_store), "--json", cwd=small_store)
     assert status.returncode == 0, status.stderr
@@ -109,6 +141,7 @@ def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
             ["inspect", "small", "--iteration", "1", "--stage", "dreams"],
             "there is no stage or table 'dreams'",
         ),
+        (["inspect", "small", "--stage", "scored"], "--iteration: say of which iteration"),
         (["inspect", "small", "--iteration", "0", "--stage", "scored"], "there is no score_and_filter"),
         (["inspect", "small", "--iteration", "1", "--stage", "scored", "--table", "x"], "has no table 'x'"),
         (["inspect", "small", "--iteration", "1", "--stage", "scored", "--sql", "SELEC"], "--sql:"),

@@ -6,14 +6,14 @@ import json
 import re
 from pathlib import Path
 
-from flows.commands.report import report_command
+from flows.report.write import write_report
 from infra.store.store import Store
 
 
 def test_the_report_of_a_real_run_shows_the_figures_of_its_manifests(
     small_store: Path, tmp_path: Path
 ) -> None:
-    path = report_command(Store(str(small_store)), ["small"], tmp_path / "report.html")
+    path = write_report(Store(str(small_store)), ["small"], tmp_path / "report.html")
     content = path.read_text(encoding="utf-8")
     assert "1 of 1 iterations finished" in content
     found = re.search(r'id="charts">(.*?)</script>', content)

@@ -6,18 +6,8 @@ import json
 
 import pytest
 
-from flows.report.markup import (
-    Html,
-    duration,
-    element,
-    join,
-    json_block,
-    percent,
-    points,
-    size,
-    text,
-    visible,
-)
+from flows.report.markup import Html, element, join, json_block, text
+from flows.text import duration, percent, points, size, visible
 
 
 def test_children_and_attributes_are_escaped_unless_they_are_markup_already() -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError
-from flows.commands.report import report_command
 from flows.report import theme
 from flows.report.read import lines_of, read_runs
+from flows.report.write import write_report
 from infra.store.store import Store
 
 Fabricate = Callable[..., RunConfig]
@@ -68,7 +68,7 @@ def finished(fabricate: Fabricate, tmp_path_factory: pytest.TempPathFactory) -> 
     """The report of a finished run, in its default place. Read only."""
     store = Store(str(tmp_path_factory.mktemp("finished") / "store"))
     fabricate(store)
-    return report_command(store, ["made"])
+    return write_report(store, ["made"])
 
 
 def store_of(report: Path) -> Store:
@@ -124,7 +124,7 @@ def test_what_models_write_stays_text(
     store: Store, fabricate: Fabricate, finished: Path, tmp_path: Path
 ) -> None:
     fabricate(store, iterations=1, hostile=True)
-    plain, hostile = page_of(finished), page_of(report_command(store, ["made"], tmp_path / "report.html"))
+    plain, hostile = page_of(finished), page_of(write_report(store, ["made"], tmp_path / "report.html"))
     assert {tag for tag, _ in hostile.tags} == {tag for tag, _ in plain.tags}
     assert len(hostile.scripts) == len(plain.scripts) == 4
     assert not any("onerror" in attributes for _, attributes in hostile.tags)
@@ -135,7 +135,7 @@ def test_what_models_write_stays_text(
 
 
 def test_the_same_store_gives_the_same_bytes(finished: Path) -> None:
-    again = report_command(store_of(finished), ["made"], finished.parent / "again.html")
+    again = write_report(store_of(finished), ["made"], finished.parent / "again.html")
     assert again.read_bytes() == finished.read_bytes()
 
 
@@ -158,7 +158,7 @@ def test_an_unfinished_run_gives_a_report_of_what_there_is(
     missing: set[str],
 ) -> None:
     fabricate(store, stop_before=stop_before)
-    page = page_of(report_command(store, ["made"], tmp_path / "report.html"))
+    page = page_of(write_report(store, ["made"], tmp_path / "report.html"))
     assert there <= set(page.charts)
     assert not missing & set(page.charts)
     assert f"unfinished from {stop_before[1]} of iteration {stop_before[0]} on" in page.text
@@ -170,9 +170,7 @@ def test_runs_that_differ_only_in_their_seed_are_one_line_with_a_range(
     fabricate(store, "main-s0", 1, seed=0)
     fabricate(store, "main-s1", 1, seed=1)
     fabricate(store, "strict", 1, overrides=["filter.delta=0.1"])
-    page = page_of(
-        report_command(store, ["main-s0", "strict", "main-s1", "strict"], tmp_path / "report.html")
-    )
+    page = page_of(write_report(store, ["main-s0", "strict", "main-s1", "strict"], tmp_path / "report.html"))
     names = [trace.get("name") for trace in page.charts["accuracy-0"]["data"] if trace.get("name")]
     assert names == ["main (2 runs)", "strict"]
     assert "filter.delta" in page.text
@@ -202,7 +200,7 @@ def test_links_lead_to_every_parquet_file(finished: Path, tmp_path: Path) -> Non
     written = {path.resolve() for path in Path(store.root).rglob("*.parquet")}
     relative = [unquote(href) for href in parquet_links(finished)]
     assert {(finished.parent / href).resolve() for href in relative} == written
-    outside = report_command(store, ["made"], tmp_path / "elsewhere.html")
+    outside = write_report(store, ["made"], tmp_path / "elsewhere.html")
     assert {Path(unquote(urlparse(href).path)) for href in parquet_links(outside)} == written
     assert all(href.startswith("file:///") for href in parquet_links(outside))
 
@@ -223,7 +221,7 @@ def test_a_report_of_a_store_that_is_not_local_lies_in_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fabricate(store, iterations=1)
-    path = report_command(store, ["made"])
+    path = write_report(store, ["made"])
     assert path == Path("rzero-report-made.html")
     assert "memory://" in page_of(path).text
 
@@ -233,9 +231,9 @@ def test_an_unknown_run_and_a_target_in_the_way_are_one_clear_line(
 ) -> None:
     fabricate(store, stop_before=(0, "evaluate"))
     with pytest.raises(ConfigError, match=r"there is no run 'nobody' in .*; runs there: made"):
-        report_command(store, ["made", "nobody"])
+        write_report(store, ["made", "nobody"])
     with pytest.raises(ConfigError, match=r"--to: .* cannot be written: Is a directory"):
-        report_command(store, ["made"], tmp_path)
+        write_report(store, ["made"], tmp_path)
     assert not list(tmp_path.parent.glob(".tmp-*"))
 
 
@@ -245,7 +243,7 @@ def test_a_damaged_table_is_left_out_and_named(
     fabricate(local_store, iterations=1)
     damaged = next(Path(local_store.root).rglob("score_and_filter/*/part-00000.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    page = page_of(report_command(local_store, ["made"], tmp_path / "report.html"))
+    page = page_of(write_report(local_store, ["made"], tmp_path / "report.html"))
     assert "kept" not in page.charts
     assert "accuracy" in page.charts
     assert f"left out as damaged, to be made again by the next run: {damaged}" in page.text

@@ -11,7 +11,7 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
-from flows.commands.lineage import lineage_command
+from flows.commands.lineage import show_lineage
 from infra.artifacts.artifact import MANIFEST, ArtifactWriter, DamagedArtifact, FileRecord, Location
 from infra.artifacts.lineage import Node, lineage, nodes, problems
 from infra.artifacts.runs import freeze_run
@@ -104,7 +104,7 @@ def test_the_command_shows_a_tree_in_which_each_artifact_is_unfolded_once(
     store: Store, config: RunConfig, finish: Finish, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish(config, 2, 14)
-    lineage_command(store, config, 2, "train_solver", as_json=False)
+    show_lineage(store, config, 2, "train_solver", as_json=False)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("train_solver, iteration 2: model ")
     assert sum("/prepare_base_model/" in line for line in shown) == 1
@@ -116,13 +116,13 @@ def test_the_command_finds_an_artifact_whose_input_is_gone_and_says_what_is(
 ) -> None:
     made = finish(config, 1, 8)
     store.remove(made[4].path)
-    lineage_command(store, config, 1, "train_solver", as_json=True)
+    show_lineage(store, config, 1, "train_solver", as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["artifact"] == made[6].path
     assert told["artifacts"][made[5].path]["inputs"]["answers"]["state"] == "gone"
     assert told["artifacts"][made[5].path]["inputs"]["questions"]["state"] == "there"
     assert len(told["problems"]) == 1
-    lineage_command(store, config, 1, "train_solver", as_json=False)
+    show_lineage(store, config, 1, "train_solver", as_json=False)
     assert "answers = GONE:" in capsys.readouterr().out
 
 
@@ -134,4 +134,4 @@ def test_what_does_not_exist_has_no_lineage(store: Store, config: RunConfig, fin
         (1, "train_solver", "is not finished"),
     ):
         with pytest.raises(ConfigError, match=told):
-            lineage_command(store, config, iteration, stage, as_json=False)
+            show_lineage(store, config, iteration, stage, as_json=False)

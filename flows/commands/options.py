@@ -1,0 +1,44 @@
+"""Arguments and options that several commands share, and what they name: a store, a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from data.config import RunConfig
+    from infra.store.store import Store
+
+name_argument = click.argument("run_name", metavar="NAME")
+iteration_option = click.option(
+    "--iteration", type=int, required=True, help="Number of the iteration; 0 is the base model."
+)
+preset_option = click.option("--preset", help="Preset of a new run.  [default: tiny]")
+iterations_option = click.option(
+    "--iterations", type=int, help="How many iterations.  [default: the preset's]"
+)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; repeatable."
+)
+store_option = click.option(
+    "--store",
+    envvar="RZERO_STORE",
+    help="Folder or URI of the store.  [default: $RZERO_STORE, ./rzero-store]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+def open_store(store: str | None) -> Store:
+    """The store that `--store` names."""
+    from infra.store.store import Store
+
+    return Store(store or "./rzero-store")
+
+
+def open_run(store: str | None, run_name: str) -> tuple[Store, RunConfig]:
+    """The store and the frozen configuration of a run in it; ConfigError where there is no such run."""
+    from infra.artifacts.runs import known_run
+
+    place = open_store(store)
+    return place, known_run(place, run_name)

@@ -1,0 +1,42 @@
+"""Errors that a person can mend: one line on the terminal, no traceback in the log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from data.resolve import ConfigError
+from infra.artifacts.model_check import ModelDirectoryError
+from infra.jobs.errors import DeviceError, DeviceSetupError
+from infra.store.store import StoreError
+from infra.trainers.errors import TrainingError
+from tasks.stage.errors import StageError
+
+MENDABLE = (ConfigError, DeviceError, ModelDirectoryError, StageError, StoreError, TrainingError)
+"""Their messages say what to do."""
+BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
+"""No machine can do what was asked for."""
+
+
+class _WithoutTraceback(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], MENDABLE):
+            record.exc_info = None
+        return True
+
+
+@contextmanager
+def resumable_work() -> Iterator[None]:
+    """Run flows in this block: a mendable error ends the command, with exit code 2 for bad input, else 1."""
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.task_engine", "prefect.flow_engine"):
+        logging.getLogger(name).addFilter(_WithoutTraceback())
+    try:
+        yield
+    except (*MENDABLE, OSError) as error:
+        click.echo(f"rzero: {error}", err=True)
+        click.echo("rzero: finished work is kept; run the same command again to go on from there", err=True)
+        sys.exit(2 if isinstance(error, BAD_INPUT) else 1)

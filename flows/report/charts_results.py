@@ -268,7 +268,7 @@ def _curves(lines: Sequence[Line], frame: pl.DataFrame, column: str, starts: dic
     return series
 
 
-def time_chart(runs: Sequence[Run]) -> Chart | None:
+def time_charts(runs: Sequence[Run]) -> list[Chart]:
     """Time by stage, one bar an iteration of each run."""
     rows: list[tuple[str, str, float]] = []
     for run in runs:
@@ -277,7 +277,7 @@ def time_chart(runs: Sequence[Run]) -> Chart | None:
                 where = f"{run.name}, {item.step.iteration}" if len(runs) > 1 else f"{item.step.iteration}"
                 rows.append((where, item.step.stage, item.manifest.seconds))
     if not rows:
-        return None
+        return []
     bars = list(dict.fromkeys(where for where, _, _ in rows))
     largest = max(sum(seconds for at, _, seconds in rows if at == where) for where in bars)
     unit, divisor = ("minutes", 60) if largest >= 180 else ("seconds", 1)
@@ -303,4 +303,5 @@ def time_chart(runs: Sequence[Run]) -> Chart | None:
         "before it, and the waits between stages, are not in it."
     )
     table = [[where, stage, duration(seconds)] for where, stage, seconds in rows]
-    return Chart("time", "Time by stage", caption, figure, ("iteration", "stage", "time"), table, wide=True)
+    headers = ("iteration", "stage", "time")
+    return [Chart("time", "Time by stage", caption, figure, headers, table, wide=True)]

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from flows.report import accuracy as acc
 from flows.report import questions as q
 from flows.report.charts_results import measure_names
-from flows.report.markup import Html, element
 from flows.report.read import Line
 from flows.text import duration, percent, points
 
 _LOW_LABELS, _LOW_DOMAIN, _LOW_FORMAT, _LOW_KEPT = 0.7, 0.95, 0.9, 0.1
 
 
-def tiles(lines: Sequence[Line], evaluation: pl.DataFrame, scored: pl.DataFrame) -> list[Html]:
-    """For each line: accuracy of the base and of the last iteration, kept share, labels, time."""
+@dataclass(frozen=True)
+class Card:
+    """A figure that matters."""
+
+    title: str
+    value: str | None
+    note: str
+
+
+def tiles(
+    lines: Sequence[Line], evaluation: pl.DataFrame, scored: pl.DataFrame
+) -> list[tuple[str, list[Card]]]:
+    """Each line's accuracy of the base and of the last iteration, kept share, labels, time."""
     made = []
     for line in lines:
         cards = _accuracy_cards(line, evaluation)
@@ -26,20 +37,19 @@ def tiles(lines: Sequence[Line], evaluation: pl.DataFrame, scored: pl.DataFrame)
             last = mine.filter(pl.col("iteration") == mine["iteration"].max())
             where = f"iteration {last['iteration'][0]}"
             right = q.mean_of(last.filter("kept")["label_is_right"])
-            cards.append(_card("kept share", percent(q.mean_of(last["kept"])), where))
+            cards.append(Card("kept share", percent(q.mean_of(last["kept"])), where))
             if right is not None:
-                cards.append(_card("pseudo-labels that are true", percent(right), f"{where}, kept questions"))
+                cards.append(Card("pseudo-labels that are true", percent(right), f"{where}, kept questions"))
         seconds = sum(item.manifest.seconds for run in line.runs for item in run.steps if item.manifest)
         if seconds:
             over = f"over {len(line.runs)} runs" if len(line.runs) > 1 else "all finished stages"
-            cards.append(_card("time", duration(seconds), over))
+            cards.append(Card("time", duration(seconds), over))
         if cards:
-            heading = element("h3", line.label) if len(lines) > 1 else None
-            made.append(element("div", heading, element("div", cards, class_="tiles")))
+            made.append((line.label, cards))
     return made
 
 
-def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Html]:
+def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Card]:
     if evaluation.is_empty():
         return []
     names = measure_names(evaluation)
@@ -58,7 +68,7 @@ def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Html]:
             continue
         before_mean, after_mean = sum(befores) / len(befores), sum(afters) / len(afters)
         if lasts == {0}:
-            cards.append(_card(names[measure], percent(after_mean), "base model"))
+            cards.append(Card(names[measure], percent(after_mean), "base model"))
             continue
         found = gains[0]
         if len(gains) == 1 and found:
@@ -70,7 +80,7 @@ def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Html]:
             )
         until = "iteration " + "/".join(str(number) for number in sorted(lasts))
         value = f"{percent(before_mean)} → {percent(after_mean)}"
-        cards.append(_card(names[measure], value, f"base → {until}: {spread}"))
+        cards.append(Card(names[measure], value, f"base → {until}: {spread}"))
     return cards
 
 
@@ -193,13 +203,3 @@ def _size(difference: float) -> str:
 
 def _sentence(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _card(title: str, value: str | None, note: str) -> Html:
-    return element(
-        "div",
-        element("div", title, class_="tile-title"),
-        element("div", value or "–", class_="tile-value"),
-        element("div", note, class_="tile-note"),
-        class_="tile",
-    )

@@ -1,14 +1,16 @@
-"""What the report tells, section by section, and where each number comes from."""
+"""What the report tells: the figures, charts and tables that its template puts in order."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import polars as pl
 import yaml
+from markupsafe import Markup
 
 from flows.commands.summary import summary_rows
 from flows.report import accuracy as acc
@@ -17,50 +19,60 @@ from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
 from flows.report import findings
 from flows.report import questions as q
-from flows.report.markup import Html, element, join, table
-from flows.report.page import Section, render
-from flows.report.read import Line, Run, collect, config_differences, lines_of
-from flows.report.samples import sample_section
+from flows.report.page import render
+from flows.report.read import Run, collect, config_differences, lines_of
+from flows.report.samples import samples
 from flows.text import number, percent, size, visible
 from infra.store.store import Store
 
 _CONFIG_WIDTH = 110
+_SHARES = ("kept_share", "unique_share", "label_accuracy", "pass@1", "greedy")
 
 
 def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -> str:
     """The report of these runs as one HTML text. Links are relative where `target` lies in the store.
 
-    Reads every table once, in memory: evaluation, scored, probe, metrics and the answers' final values.
+    Reads each table once and holds it in memory: evaluation, scored, probe, metrics, the final answers.
     """
     lines = lines_of(runs)
     evaluation = collect(lines, "evaluate", columns=acc.COLUMNS)
     scored = q.with_known_labels(collect(lines, "score_and_filter"))
     probe = collect(lines, "train_challenger", "probe")
     metrics = {stage: collect(lines, stage, "metrics") for stage in ("train_challenger", "train_solver")}
-    top = _top(lines, evaluation, probe, scored)
-    sections = [
-        *_result_sections(lines, evaluation),
-        *_question_sections(lines, probe, scored),
-        Section(
-            "training",
-            "Training",
-            "One point a step; dotted lines part the iterations.",
-            cr.training_charts(lines, metrics),
-        ),
-        _samples(runs),
-        _time(runs),
-        _config(runs),
-        _files(store, runs, target),
-    ]
-    names = ", ".join(run.name for run in runs)
-    return render(f"rzero report: {names}", [_state(run) for run in runs], top, sections)
+    in_lines = [run for line in lines for run in line.runs]
+    return render(
+        title=f"rzero report: {', '.join(run.name for run in runs)}",
+        runs=runs,
+        lines=lines,
+        states=[_state(run) for run in runs],
+        tiles=findings.tiles(lines, evaluation, scored),
+        cautions=findings.cautions(lines, evaluation, probe, scored),
+        charts={
+            "accuracy": cr.accuracy_charts(lines, evaluation),
+            "groups": cr.group_charts(lines, evaluation),
+            "challenger": [*cq.reward_charts(lines, probe, scored), *cq.p_hat_charts(lines, probe, scored)],
+            "filter": cl.kept_charts(lines, scored),
+            "labels": cl.label_charts(lines, scored),
+            "questions": cq.shape_charts(lines, probe, scored),
+            "diversity": cq.diversity_charts(lines, probe, scored),
+            "training": cr.training_charts(lines, metrics),
+            "time": cr.time_charts(runs),
+        },
+        summaries=[] if evaluation.is_empty() else [(run.name, *_summary(run)) for run in in_lines],
+        clusters=_clusters(scored),
+        asked_before=_asked_before(scored),
+        samples=[(run.name, samples(run)) for run in runs],
+        hosts=sorted({item.manifest.host for run in runs for item in run.steps if item.manifest}),
+        differences=[[name, *map(str, values)] for name, values in config_differences(runs)],
+        configurations=[(run.name, _settings(run)) for run in runs],
+        files=[(run.name, _files(store, run, target)) for run in runs],
+    )
 
 
 def _state(run: Run) -> str:
     config = run.config
     done = max(0, run.last_iteration)
-    goal = run.steps[-1].step.iteration
-    state = f"{done} of {goal} iterations finished"
+    state = f"{done} of {run.steps[-1].step.iteration} iterations finished"
     if run.first_unfinished:
         iteration, stage = run.first_unfinished
         state += f"; unfinished from {stage} of iteration {iteration} on, this report shows what there is"
@@ -71,210 +83,67 @@ def _state(run: Run) -> str:
     return f"{run.name}: preset {config.preset}, base model {base}, seed {config.seed}; {state}."
 
 
-def _top(lines: Sequence[Line], evaluation: pl.DataFrame, probe: pl.DataFrame, scored: pl.DataFrame) -> Html:
-    cards = findings.tiles(lines, evaluation, scored)
-    told = findings.cautions(lines, evaluation, probe, scored)
-    care = None
-    if told:
-        items = element("ul", [element("li", sentence) for sentence in told])
-        care = element("div", element("b", "Read with care"), items, class_="care")
-    return join(cards or element("p", "Nothing of this is finished yet.", class_="quiet"), care)
+def _summary(run: Run) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows of the table that `rzero run` prints, without what no iteration has."""
 
-
-def _result_sections(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Section]:
-    results = [
-        join(element("h3", run.name) if sum(len(line.runs) for line in lines) > 1 else None, _summary(run))
-        for line in lines
-        for run in line.runs
-    ]
-    return [
-        Section(
-            "accuracy",
-            "Accuracy",
-            "Measured on held-out problems that no training has seen, with the same problems and the same "
-            "dice in "
-            "each iteration.",
-            cr.accuracy_charts(lines, evaluation),
-            join(results) if not evaluation.is_empty() else None,
-        ),
-        Section(
-            "groups",
-            "Accuracy by group",
-            "The held-out set in its parts, from easy to hard where they are numbered.",
-            cr.group_charts(lines, evaluation),
-            nothing="Nothing to show: no evaluation is finished, or its benchmarks have one part only.",
-        ),
-    ]
-
-
-def _summary(run: Run) -> Html:
-    """The table that `rzero run` prints."""
-    rows = [row for row in summary_rows(run.steps) if any(v for k, v in row.items() if k != "iteration")]
-    known = dict.fromkeys(key for row in rows for key in row if key != "seconds")
-    headers = [key for key in known if any(row.get(key) is not None for row in rows)] + ["seconds"]
-    shares = {"kept_share", "unique_share", "label_accuracy", "pass@1", "greedy"}
-
-    def cell(name: str, value: object) -> object:
-        if not isinstance(value, int | float):
-            return None if value is None else str(value)
-        if name in shares or name.startswith("maj@"):
+    def cell(name: str, value: Any) -> object:
+        if name in _SHARES or name.startswith("maj@"):
             return percent(value)
         return value if name == "iteration" else number(value, 1 if name == "seconds" else 3)
 
-    shown = [[cell(name, row.get(name)) for name in headers] for row in rows]
-    return table([header.replace("_", " ") for header in headers], shown)
+    rows = [row for row in summary_rows(run.steps) if any(v for k, v in row.items() if k != "iteration")]
+    known = dict.fromkeys(name for row in rows for name in row if name != "seconds")
+    names = [name for name in known if any(row.get(name) is not None for row in rows)] + ["seconds"]
+    shown = [[cell(name, row.get(name)) for name in names] for row in rows]
+    return [name.replace("_", " ") for name in names], shown
 
 
-def _question_sections(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Section]:
-    labels = cl.label_charts(lines, scored)
-    clusters = q.largest_clusters(scored) if not scored.is_empty() else []
-    rows = [
-        [run, iteration, size_, count, element("bdi", visible(example, 300), class_="model")]
-        for run, iteration, size_, count, example in clusters
-    ]
-    headers = ("run", "iteration", "questions in it", "clusters of this size", "a question of one")
-    return [
-        Section(
-            "challenger",
-            "The Challenger's edge",
-            "Before: fresh questions of the Challenger as the iteration found it (table probe). After: "
-            "the candidates "
-            "of the trained one (table scored). p̂ is the share of the answers that agree with the "
-            "majority; questions "
-            "without any answer are left out here.",
-            [*cq.reward_charts(lines, probe, scored), *cq.p_hat_charts(lines, probe, scored)],
-        ),
-        Section(
-            "filter",
-            "What is kept",
-            "Only questions on which the Solver is torn become its training set.",
-            cl.kept_charts(lines, scored),
-        ),
-        Section(
-            "labels",
-            "Pseudo-labels",
-            "How often the majority, which the Solver trains on, is right.",
-            labels,
-            nothing="Nothing to show: no iteration has come this far, or the true answers cannot be "
-            "computed.",
-        ),
-        Section(
-            "questions",
-            "The questions",
-            "How long they are, whether they are well formed and within what the base has seen. At 0: the "
-            "untrained Challenger (the probe of iteration 1).",
-            cq.shape_charts(lines, probe, scored),
-        ),
-        Section(
-            "diversity",
-            "Diversity",
-            "Whether the Challenger keeps asking different things. At 0: the untrained Challenger.",
-            cq.diversity_charts(lines, probe, scored),
-            join(
-                join(element("h3", "Largest clusters"), table(headers, rows)) if rows else None,
-                _asked_before(scored),
-            ),
-        ),
-    ]
-
-
-def _asked_before(scored: pl.DataFrame) -> Html | None:
-    """How many questions an earlier iteration of the run has asked already, or nearly so."""
+def _clusters(scored: pl.DataFrame) -> list[list[object]]:
+    """The largest clusters of each run and iteration, with a question of each."""
     if scored.is_empty():
-        return None
-    found = q.diversity(scored)
-    if found.is_empty() or found["earlier_share"].null_count() == found.height:
-        return None
-    rows = [
-        [run, iteration, percent(share)]
-        for run, iteration, share in found.select("run", "iteration", "earlier_share").iter_rows()
-        if share is not None
-    ]
-    headers = ("run", "iteration", "near-duplicates of earlier iterations (same text, or BLEU of 0.5)")
-    return join(element("h3", "Asked before"), table(headers, rows))
+        return []
+    model = Markup('<bdi class="model">{}</bdi>')
+    return [[*row, model.format(visible(question, 300))] for *row, question in q.largest_clusters(scored)]
 
 
-def _samples(runs: Sequence[Run]) -> Section:
-    found = [sample_section(run, run.name if len(runs) > 1 else None) for run in runs]
-    intro = (
-        "Chosen by number, evenly spaced, not by hand: some kept, some dropped, a few badly formed. "
-        "Answers as "
-        "written counts the final answers letter by letter; the vote joins those that are equivalent."
-    )
-    return Section("samples", "Sample questions", intro, content=join(found) if any(found) else None)
+def _asked_before(scored: pl.DataFrame) -> list[list[object]]:
+    """How many questions an earlier iteration of the run has asked already, or nearly so."""
+    found = q.diversity(scored) if not scored.is_empty() else scored
+    if found.is_empty():
+        return []
+    shares = found.select("run", "iteration", "earlier_share").drop_nulls()
+    return [[run, iteration, percent(share)] for run, iteration, share in shares.iter_rows()]
 
 
-def _time(runs: Sequence[Run]) -> Section:
-    chart = cr.time_chart(runs)
-    hosts = sorted({item.manifest.host for run in runs for item in run.steps if item.manifest})
-    intro = f"Wall-clock time, from the manifests. Hosts: {', '.join(hosts)}." if hosts else ""
-    return Section("time", "Time", intro, [chart] if chart else [])
+def _settings(run: Run) -> str:
+    settings = run.config.model_dump(mode="json")
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=_CONFIG_WIDTH)
 
 
-def _config(runs: Sequence[Run]) -> Section:
-    parts: list[object] = []
-    if len(runs) > 1:
-        rows = [[name, *map(str, values)] for name, values in config_differences(runs)]
-        parts.append(element("h3", "In what the runs differ"))
-        parts.append(
-            table(("setting", *(run.name for run in runs)), rows) if rows else element("p", "In nothing.")
-        )
-    for run in runs:
-        content = yaml.safe_dump(
-            run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=_CONFIG_WIDTH
-        )
-        parts.append(
-            element(
-                "details",
-                element("summary", f"{run.name}: every setting"),
-                element("pre", content),
-                open=len(runs) == 1,
-            )
-        )
-    return Section("config", "Configuration", "Frozen when the run began.", content=join(parts))
+def _files(store: Store, run: Run, target: Path | None) -> list[list[object]]:
+    """A row for each Parquet file and each model: iteration, stage, table, rows, size, link."""
+    rows: list[list[object]] = []
+    for item in run.steps:
+        if not item.manifest or not item.step.ref:
+            continue
+        where, uri = (item.step.iteration, item.step.stage), item.step.ref.uri
+        for file in item.manifest.files:
+            if file.name.endswith(".parquet"):
+                table = file.name.rpartition("/")[0] or item.manifest.kind
+                link = _link(store, f"{uri}/{file.name}", target)
+                rows.append([*where, table, file.rows, size(file.bytes), link])
+        if item.manifest.kind == "model":
+            rows.append([*where, "model", None, size(item.manifest.bytes), _link(store, uri, target)])
+    return rows
 
 
-def _files(store: Store, runs: Sequence[Run], target: Path | None) -> Section:
-    parts = []
-    for run in runs:
-        rows: list[list[object]] = []
-        for item in run.steps:
-            if not item.manifest or not item.step.ref:
-                continue
-            for file in item.manifest.files:
-                if file.name.endswith(".parquet"):
-                    name = file.name.rpartition("/")[0] or item.manifest.kind
-                    uri = f"{item.step.ref.uri}/{file.name}"
-                    where = (item.step.iteration, item.step.stage, name)
-                    rows.append([*where, file.rows, size(file.bytes), _link(store, uri, target)])
-            if item.manifest.kind == "model":
-                where = (item.step.iteration, item.step.stage, "model")
-                link = _link(store, item.step.ref.uri, target)
-                rows.append([*where, None, size(item.manifest.bytes), link])
-        headers = ("iteration", "stage", "table", "rows", "size", "file")
-        shown = table(headers, rows)
-        parts.append(
-            element(
-                "details", element("summary", f"{run.name}: {len(rows)} files"), shown, open=len(runs) == 1
-            )
-        )
-    intro = (
-        "Each number above comes from these. Open one with polars.read_parquet; `rzero inspect RUN "
-        "--iteration K "
-        "--stage TABLE` shows it on a terminal."
-    )
-    return Section("files", "Tables and models", intro, content=join(parts))
-
-
-def _link(store: Store, uri: str, target: Path | None) -> Html:
+def _link(store: Store, uri: str, target: Path | None) -> Markup:
     """A link from the report to a local file, the URI as text for any other."""
     if not store.is_local:
-        return element("code", uri)
-    root = Path(store.root).resolve()
+        return Markup("<code>{}</code>").format(uri)
     path = Path(uri)
-    shown = os.path.relpath(uri, store.root)
-    if target is not None and target.resolve().is_relative_to(root):
+    if target is not None and target.resolve().is_relative_to(Path(store.root).resolve()):
         href = quote(os.path.relpath(path, target.resolve().parent))
     else:
         href = path.absolute().as_uri()
-    return element("a", element("code", shown), href=href)
+    return Markup('<a href="{}"><code>{}</code></a>').format(href, os.path.relpath(uri, store.root))

@@ -11,20 +11,19 @@ from pathlib import Path
 from data.resolve import ConfigError
 from infra.store.store import Store
 
-NEEDS = ("plotly", "jinja2")
-HINT = "a report needs plotly and Jinja2: pip install 'rzero[report]'"
+HINT = "a report needs plotly: pip install 'rzero[report]'"
 
 
 def can_report() -> bool:
-    """Whether the packages that a report needs are installed."""
-    return all(importlib.util.find_spec(name) for name in NEEDS)
+    """Whether plotly is installed."""
+    return importlib.util.find_spec("plotly") is not None
 
 
 def write_report(store: Store, run_names: Sequence[str], target: Path | None = None) -> Path:
     """Write the report of the runs as one HTML file; the path of the file.
 
     Without a `target` it lies beside the first run in a local store, else in the working folder. Raises
-    ConfigError for an unknown run, a target that cannot be written, and a package that is missing.
+    ConfigError for an unknown run, a target that cannot be written, and where plotly is not installed.
     """
     if not can_report():
         raise ConfigError(HINT)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, kept in the store beside the artifact that it will become."""
+"""Checkpoints of a training, kept in the store inside the artifact that it will become."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from infra.artifacts.artifact import FileRecord, Location
 from infra.store.store import DigestMismatch, Progress, Store
 
-_FOLDER = re.compile(r"step-(\d{6})")
 _KEEP = 2
 CHECKPOINTS = "_checkpoints"
 LISTING = "_checkpoint.json"
+_LISTED = re.compile(rf"step-(\d{{6}})/{LISTING}")
 _RECORDS = TypeAdapter(list[FileRecord])
 
 log = logging.getLogger("rzero.store")
@@ -33,10 +33,10 @@ class StoreCheckpoints:
         self._progress = progress
 
     def newest(self) -> tuple[int, Path] | None:
-        """The newest complete checkpoint as a local folder; one that is damaged is passed over.
+        """The newest complete checkpoint as a local folder, skipping damaged ones.
 
-        The folder lives as long as this object. A store that does not answer is StoreUnavailable: no
-        checkpoint is passed over because of that.
+        The folder lives as long as this object. A store that does not answer raises StoreUnavailable; no
+        checkpoint is skipped because of that.
         """
         for step in reversed(self._steps()):
             folder = Path(tempfile.mkdtemp(prefix="rzero-checkpoint-"))
@@ -48,7 +48,7 @@ class StoreCheckpoints:
         return None
 
     def save(self, step: int, folder: Path) -> None:
-        """Publish a folder as the checkpoint of a step, then drop all but the newest two."""
+        """Publish a folder as the checkpoint of a step and drop all but the newest two."""
         path = self._step_path(step)
         self._store.remove(f"{path}/{LISTING}")
         records = []
@@ -61,7 +61,7 @@ class StoreCheckpoints:
             self._store.remove(self._step_path(old))
 
     def remove(self) -> None:
-        """Drop all of them: the artifact is finished."""
+        """Drop all of them, once the artifact is finished."""
         self._store.remove(self._path)
 
     def _step_path(self, step: int) -> str:
@@ -69,12 +69,11 @@ class StoreCheckpoints:
 
     def _steps(self) -> list[int]:
         """The steps that have a listing, in order."""
-        listed = (name.split("/") for name in self._store.sizes(self._path))
-        found = (_FOLDER.fullmatch(parts[0]) for parts in listed if parts[1:] == [LISTING])
-        return sorted(int(match.group(1)) for match in found if match)
+        names = (_LISTED.fullmatch(name) for name in self._store.sizes(self._path))
+        return sorted(int(match[1]) for match in names if match)
 
     def _fetch(self, step: int, folder: Path) -> str | None:
-        """Copy a checkpoint to a folder; what is wrong with it, or None."""
+        """Copy a checkpoint to a folder; what is wrong with it, if anything."""
         path = self._step_path(step)
         try:
             records = _RECORDS.validate_json(self._store.get(f"{path}/{LISTING}") or b"")

@@ -1,10 +1,10 @@
-"""What is damaged is set aside, never deleted, so that the next run makes it again.
+"""Damaged artifacts are set aside, never deleted, so that the next run makes them again.
 
-Setting aside moves files to `<artifact>.damaged-<n>/`, each with `.damaged` behind its name so that no
-search for tables or manifests meets it, beside `_damage.json`, which says what came from where.
-Sound parts of a sharded artifact stay where they are: their work is not done twice. Two processes that
-set aside the same artifact take different numbers; one that comes late sees that the manifest is no
-longer the one it found damaged, and leaves alone what was made since.
+Setting aside moves files to `<artifact>.damaged-<n>/`, beside a `_damage.json` that says where they came
+from. Each gets the suffix `.damaged`, so no search for tables or manifests finds it. Sound parts of a
+sharded artifact stay where they are, so their work is not done twice. Two processes that set aside the same
+artifact take different numbers; the later one sees that the manifest has changed since it found the damage,
+and leaves alone what was made since.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger("rzero.store")
 
 
 def find_or_set_aside(store: Store, location: Location) -> ArtifactRef | None:
-    """The artifact; None where it does not exist, or was damaged and is set aside by this call."""
+    """The artifact; None if it does not exist, or was damaged and has been set aside by this call."""
     try:
         return find(store, location)
     except DamagedArtifact as damage:
@@ -47,22 +47,19 @@ def find_or_set_aside(store: Store, location: Location) -> ArtifactRef | None:
 def set_aside(store: Store, artifact: Location | str) -> str:
     """Move an artifact (or the folder that DamagedArtifact names) away; the URI of where it lies now.
 
-    From then on it does not exist. Whatever its manifest lists, or lies in its folder, is moved, except
-    parts that have a record with their sha256, and checkpoints.
+    It then no longer exists. Everything in its folder is moved, except parts that match their records, and
+    checkpoints.
     """
     path = artifact if isinstance(artifact, str) else artifact.path
-    manifest = f"{path}/{MANIFEST}"
-    found_damaged = store.get(manifest)
+    damaged = store.get(f"{path}/{MANIFEST}")
     files = store.sizes(path)
-    sound = _sound_parts(store, path, files)
-    moved = [
-        name for name in files if name not in sound and name != MANIFEST and not name.startswith(_LEFT_ALONE)
-    ]
-    target = _reserve(store, path, [MANIFEST, *moved] if found_damaged is not None else moved)
-    if store.get(manifest) != found_damaged:
-        return store.uri_of(target)
-    for name in (MANIFEST, *moved):
-        store.move(f"{path}/{name}", f"{target}/{name}{_SUFFIX}")
+    left = _sound_parts(store, path, files) | {MANIFEST}
+    moved = [name for name in files if name not in left and not name.startswith(_LEFT_ALONE)]
+    if damaged is not None:
+        moved.insert(0, MANIFEST)
+    target = _reserve(store, path, moved)
+    if store.get(f"{path}/{MANIFEST}") == damaged:
+        _move(store, path, target, moved)
     return store.uri_of(target)
 
 
@@ -72,12 +69,12 @@ def part_record_path(location: Location, part: int) -> str:
 
 
 def find_part_record(store: Store, location: Location, part: int) -> FileRecord | None:
-    """The record of a finished part; None where it does not exist, or was damaged and is set aside."""
+    """The record of a finished part; None if there is none, or the part was damaged and is set aside."""
     path = part_record_path(location, part)
     content = store.get(path)
     if content is None:
         return None
-    record = _record(content)
+    record = parse_record(content)
     name = part_name(part) if record is None else record.name
     size = store.size(f"{location.path}/{name}")
     if record is not None and size == record.bytes:
@@ -85,26 +82,21 @@ def find_part_record(store: Store, location: Location, part: int) -> FileRecord 
     reason = "has no readable record" if record is None else f"is {size} bytes long, not {record.bytes}"
     if size is None:
         reason = "is missing"
-    target = _reserve(store, location.path, [path.removeprefix(f"{location.path}/"), name])
-    for moved in (path.removeprefix(f"{location.path}/"), name):
-        store.move(f"{location.path}/{moved}", f"{target}/{moved}{_SUFFIX}")
-    log.warning(
-        "%s/%s %s; set aside at %s, to be made again",
-        store.uri_of(location.path),
-        name,
-        reason,
-        store.uri_of(target),
-    )
+    moved = [path.removeprefix(f"{location.path}/"), name]
+    target = _reserve(store, location.path, moved)
+    _move(store, location.path, target, moved)
+    what, where = store.uri_of(f"{location.path}/{name}"), store.uri_of(target)
+    log.warning("%s %s; set aside at %s, to be made again", what, reason, where)
     return None
 
 
 def _sound_parts(store: Store, path: str, files: dict[str, int]) -> set[str]:
-    """Names of the parts that are what their records say, and of those records."""
+    """Names of the parts that match their records, and of those records."""
     sound: set[str] = set()
     for name in files:
         if not name.startswith(f"{PARTS}/"):
             continue
-        record = _record(store.get(f"{path}/{name}") or b"")
+        record = parse_record(store.get(f"{path}/{name}"))
         if (
             record is not None
             and files.get(record.name) == record.bytes
@@ -114,15 +106,21 @@ def _sound_parts(store: Store, path: str, files: dict[str, int]) -> set[str]:
     return sound
 
 
-def _record(content: bytes) -> FileRecord | None:
+def parse_record(content: bytes | None) -> FileRecord | None:
+    """The record of a part, from its bytes; None if it cannot be read."""
     try:
-        return FileRecord.model_validate_json(content)
+        return FileRecord.model_validate_json(content or b"")
     except ValidationError:
         return None
 
 
+def _move(store: Store, path: str, target: str, names: list[str]) -> None:
+    for name in names:
+        store.move(f"{path}/{name}", f"{target}/{name}{_SUFFIX}")
+
+
 def _reserve(store: Store, path: str, moved: list[str]) -> str:
-    """A folder `<path>.damaged-<n>` that is this call's alone."""
+    """A folder `<path>.damaged-<n>` that belongs to this call alone."""
     note = {
         "set_aside_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),

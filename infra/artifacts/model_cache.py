@@ -1,11 +1,11 @@
-"""Local copies of models, kept by digest within a bound, safe for several processes on one machine.
+"""Local copies of models by digest, limited in size, safe for several processes on one machine.
 
     <root>/<digest>/            a whole, verified model
-    <root>/.partial-<digest>/   one that is being fetched; a killed fetch is taken up again
-    <root>/.lock-<digest>       held while fetching (alone) or in use (shared); the kernel frees it at death
+    <root>/.partial-<digest>/   one being fetched; a killed fetch is resumed
+    <root>/.lock-<digest>       held alone while fetching, shared while in use; the kernel frees it at death
 
-A process keeps its last few models in use, so that none is dropped between being asked for and loaded.
-What is least recently used goes first; a model in use, by whichever process, is never dropped.
+A process keeps its last few models in use, so that none is dropped between being asked for and loaded. The
+least recently used model goes first; one in use by any process is never dropped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _held_lock = threading.Lock()
 
 
 class ModelCache:
-    """A folder with models by digest; the process keeps the last few that it asked for in use."""
+    """A folder with models by digest; each process keeps the last `in_use` that it asked for in use."""
 
     def __init__(self, root: Path, limit_bytes: int, in_use: int = 4) -> None:
         self.root = root
@@ -42,7 +42,7 @@ class ModelCache:
 
     @classmethod
     def from_environment(cls) -> ModelCache:
-        """The cache of `$RZERO_CACHE`, bounded by `$RZERO_CACHE_GIB`."""
+        """The cache at `$RZERO_CACHE`, of at most `$RZERO_CACHE_GIB`."""
         given = os.environ.get(LIMIT, "")
         try:
             gib = float(given) if given else _DEFAULT_GIB
@@ -52,7 +52,7 @@ class ModelCache:
         return cls(root, int(gib * 1024**3))
 
     def folder(self, digest: str, size_bytes: int, fetch: Callable[[Path], None]) -> Path:
-        """The folder of a model, filled by `fetch` if it is not there; of several processes one fetches."""
+        """The folder of a model, filled by `fetch` if it is new; of several processes only one fetches."""
         final = self.root / digest
         with _held_lock:
             if final in _held:
@@ -85,7 +85,7 @@ class ModelCache:
         return final
 
     def make_room(self, size_bytes: int) -> None:
-        """Drop what was least recently used until so many bytes fit, as far as models are not in use."""
+        """Drop the least recently used models that nobody uses until this many bytes fit."""
         entries = []
         for path in self.root.iterdir():
             if path.name.startswith(_LOCK) or not path.is_dir():
@@ -100,7 +100,7 @@ class ModelCache:
                 used -= size
 
     def _drop(self, path: Path) -> bool:
-        """Remove a model that no process uses; whether it is gone."""
+        """Remove a model unless a process uses it; whether it is gone."""
         digest = path.name.removeprefix(_PARTIAL)
         handle = os.open(self.root / f"{_LOCK}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -117,7 +117,7 @@ class ModelCache:
 
 
 def _release(final: Path) -> None:
-    """This process uses the model no more."""
+    """Stop using the model in this process."""
     handle = _held.pop(final, None)
     if handle is not None:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""Whether a directory holds a causal language model, from its small files alone: no torch."""
+"""Whether a directory holds a causal language model, judged by its small files without torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 class ModelDirectoryError(ValueError):
-    """A directory that does not hold a causal language model with its tokenizer."""
+    """A directory that holds no causal language model with its tokenizer."""
 
 
 def check_model_directory(model_dir: Path) -> dict[str, Any]:
-    """The model's config.json; ModelDirectoryError, in one line, where it is none that engines can load."""
+    """The model's config.json; ModelDirectoryError, in one line, if engines cannot load the directory."""
     config_file = model_dir / "config.json"
     if not config_file.is_file():
         problem = "has no config.json" if model_dir.is_dir() else "is not a directory"
@@ -33,6 +33,6 @@ def check_model_directory(model_dir: Path) -> dict[str, Any]:
 
 
 def longest_context(config: dict[str, Any]) -> int | None:
-    """Tokens of prompt and completion that the model was made for; None where it does not say."""
+    """Tokens of prompt and completion that the model was made for; None if it does not say."""
     value = config.get("max_position_embeddings")
     return value if isinstance(value, int) and value > 0 else None

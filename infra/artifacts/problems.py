@@ -1,7 +1,7 @@
 """Problems of benchmarks, frozen in the store when a run begins.
 
-`<store>/benchmarks/<name>/<sha256>.parquet`: every worker and every later day reads the very problems that
-the run began with, without a hub. The digest stands in the run's configuration, so it is part of every key
+`<store>/benchmarks/<name>/<sha256>.parquet`: every worker reads exactly the problems that the run began
+with, at any later time and without a hub. The digest is part of the run's configuration, and so of every key
 that depends on the data.
 """
 
@@ -24,12 +24,12 @@ from infra.store.tables import parquet_bytes, parquet_table, table_of
 
 
 def digest_of(problems: Sequence[Problem]) -> str:
-    """sha256 of the problems' content, whatever the file they came from."""
+    """sha256 of the problems' content, whatever file they came from."""
     return sha256(canonical_json([asdict(problem) for problem in problems]).encode())
 
 
 def freeze(store: Store, name: str, problems: Sequence[Problem]) -> str:
-    """Put the problems into the store, unless they are there; their digest."""
+    """Put the problems into the store unless they are there; their digest."""
     digest = digest_of(problems)
     rows = [asdict(problem) | {"accepted": list(problem.accepted)} for problem in problems]
     store.create(_path(name, digest), parquet_bytes(table_of(rows, PROBLEMS)))
@@ -42,10 +42,9 @@ def is_frozen(store: Store, name: str, digest: str) -> bool:
 
 
 def problems_of(store: Store, config: RunConfig, name: str) -> list[Problem]:
-    """The problems of a benchmark as the run began with them.
+    """The problems of a benchmark that the run began with; generated ones are made anew.
 
-    Generated ones are made anew. StoreError where the frozen file is not what the configuration says, and
-    where it is gone and the source has other data now.
+    StoreError if the frozen file is damaged, or if it is gone and the source has different data now.
     """
     digest = config.evaluation.data.get(name)
     if digest is None:
@@ -56,8 +55,8 @@ def problems_of(store: Store, config: RunConfig, name: str) -> list[Problem]:
         problems = benchmarks.load(name, config.base_model)
         if digest_of(problems) != digest:
             raise StoreError(
-                f"{store.uri_of(path)} is gone, and the data of benchmark {name!r} are others now: bring "
-                "back the data that the run began with"
+                f"{store.uri_of(path)} is gone, and benchmark {name!r} has different data now: bring back "
+                "the data that the run began with"
             )
         freeze(store, name, problems)
         _frozen.cache_clear()
@@ -67,27 +66,27 @@ def problems_of(store: Store, config: RunConfig, name: str) -> list[Problem]:
 
 @functools.lru_cache(maxsize=32)
 def _frozen(uri: str, name: str, digest: str) -> tuple[Problem, ...] | None:
-    """The frozen problems, read once a process; None where there are none."""
+    """The frozen problems, read once per process; None if there are none."""
     store, path = Store(uri), _path(name, digest)
     content = store.get(path)
     if content is None:
         return None
-    found = _parse(content)
-    if found is None or digest_of(found) != digest:
+    problems = _parse(content)
+    if problems is None or digest_of(problems) != digest:
         raise StoreError(
             f"{store.uri_of(path)} is damaged: remove it, and start the same command again with the data of "
             f"benchmark {name!r} at hand"
         )
-    return tuple(found)
+    return tuple(problems)
 
 
 def pinned_data(store: Store, config: RunConfig, known: Mapping[str, str]) -> dict[str, list[Problem]]:
-    """The problems to freeze, by benchmark: those from files that `known` digests do not cover already.
+    """The problems to freeze, by benchmark: those from files whose digest is not in `known` already.
 
-    BenchmarkError, in one line, for an unknown benchmark, missing data, data of another shape, or a digest in
-    the configuration that the data do not have.
+    BenchmarkError, in one line, for an unknown benchmark, missing or misshapen data, or data whose digest is
+    not the configured one.
     """
-    found = {}
+    pinned = {}
     for name in dict.fromkeys(config.evaluation.benchmarks):
         benchmark = benchmarks.get(name)
         benchmark.modes(config.evaluation)
@@ -101,8 +100,8 @@ def pinned_data(store: Store, config: RunConfig, known: Mapping[str, str]) -> di
             raise BenchmarkError(
                 f"the data of {name!r} have sha256 {digest_of(problems)}, evaluation.data wants {wanted}"
             )
-        found[name] = problems
-    return found
+        pinned[name] = problems
+    return pinned
 
 
 def _path(name: str, digest: str) -> str:

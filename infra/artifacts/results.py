@@ -1,4 +1,4 @@
-"""Where Prefect keeps the results of tasks: small JSON references, in the same store as the artifacts."""
+"""Where Prefect keeps the results of tasks: small JSON references in the same store as the artifacts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def results_path() -> str:
 
 
 def result_storage(store: Store) -> Any:
-    """Prefect's storage block for this store, saved with the API that is in use."""
+    """Prefect's storage block for this store, saved to the API in use."""
     from prefect.settings import get_current_settings
 
     return _saved_block(store.uri, store.is_local, str(get_current_settings().api.url))
@@ -23,7 +23,7 @@ def result_storage(store: Store) -> Any:
 
 @functools.cache
 def _saved_block(uri: str, is_local: bool, api_url: str) -> Any:
-    """Prefect only takes storage that its API knows; the name tells stores apart."""
+    """Prefect only accepts storage that its API knows; each store has a block of its own name."""
     from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 
     base = f"{uri}/{results_path()}"

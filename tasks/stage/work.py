@@ -16,18 +16,11 @@ from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
 from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
-from infra.artifacts.artifact import (
-    ArtifactRef,
-    ArtifactWriter,
-    DamagedArtifact,
-    FileRecord,
-    Location,
-    read_table,
-    sha256,
-)
+from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, FileRecord, Location, read_table, sha256
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import find_part_record, part_record_path, set_aside
 from infra.artifacts.models import model_folder
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table, table_of
 from tasks.stage.graph import STAGES, stage_seed

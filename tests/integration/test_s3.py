@@ -10,18 +10,11 @@ from typing import Any
 import pytest
 
 from data.schemas import SCHEMAS
-from infra.artifacts.artifact import (
-    MANIFEST,
-    ArtifactWriter,
-    DamagedArtifact,
-    Location,
-    find,
-    read_table,
-    verify,
-)
+from infra.artifacts.artifact import MANIFEST, DamagedArtifact, Location, find, read_table, verify
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import find_or_set_aside
 from infra.artifacts.models import model_folder
+from infra.artifacts.writer import ArtifactWriter
 from infra.store import s3_errors
 from infra.store.lease import SKEW_SECONDS, acquire
 from infra.store.s3_settings import S3Settings

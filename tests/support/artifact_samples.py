@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data.schemas import SCHEMAS
-from infra.artifacts.artifact import ArtifactRef, ArtifactWriter, Location
+from infra.artifacts.artifact import ArtifactRef, Location
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
 

@@ -11,7 +11,8 @@ from data.benchmark import Problem
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from flows.start import begin
-from infra.artifacts.artifact import ArtifactRef, ArtifactWriter, Location, manifest_of
+from infra.artifacts.artifact import ArtifactRef, Location, manifest_of
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
 from tasks.curriculum.contamination import find_overlaps, words

@@ -13,8 +13,9 @@ from data.config import RunConfig
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from data.tiny import arithmetic
-from infra.artifacts.artifact import ArtifactRef, ArtifactWriter
+from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.runs import freeze_run
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
 from tasks.stage.graph import Outcome, outcome_of, stage_names, walk_iteration

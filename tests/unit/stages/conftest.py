@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.config import RunConfig
-from infra.artifacts.artifact import ArtifactRef, ArtifactWriter, Location
+from infra.artifacts.artifact import ArtifactRef, Location
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from tasks.stage.graph import STAGES, Step, walk
 

@@ -6,7 +6,8 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import resolve
-from infra.artifacts.artifact import ArtifactRef, ArtifactWriter
+from infra.artifacts.artifact import ArtifactRef
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from tasks.stage.graph import ITERATION_STAGES, STAGES, locate, outcome_of, stage_seed, walk, walk_iteration
 

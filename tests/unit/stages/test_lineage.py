@@ -12,9 +12,10 @@ import pytest
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
 from flows.commands.lineage import show_lineage
-from infra.artifacts.artifact import MANIFEST, ArtifactWriter, DamagedArtifact, FileRecord, Location
+from infra.artifacts.artifact import MANIFEST, DamagedArtifact, FileRecord, Location
 from infra.artifacts.lineage import Node, lineage, nodes, problems
 from infra.artifacts.runs import freeze_run
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 
 Finish = Callable[..., list[Location]]

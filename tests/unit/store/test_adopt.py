@@ -6,8 +6,9 @@ import pytest
 
 from data.schemas import SCHEMAS
 from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
-from infra.artifacts.artifact import ArtifactWriter, FileRecord, Location, find
+from infra.artifacts.artifact import FileRecord, Location, find
 from infra.artifacts.damage import part_record_path
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
 from tests.support.artifact_samples import curriculum_rows

@@ -1,6 +1,5 @@
 """Keys, manifests, and what makes an artifact exist."""
 
-import uuid
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from data.schemas import SCHEMAS, description
 from infra.artifacts.artifact import (
     ArtifactRef,
-    ArtifactWriter,
     Location,
     artifact_key,
     canonical_json,
@@ -20,6 +18,7 @@ from infra.artifacts.artifact import (
     read_table,
     verify,
 )
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_bytes, table_of
 from tests.support.artifact_samples import curriculum_rows
@@ -33,11 +32,6 @@ def _location() -> Location:
 
 def _commit(writer: ArtifactWriter) -> ArtifactRef:
     return writer.commit(kind="curriculum", stage_version=1, seed=3, inputs={}, figures={"n": 5}, config={})
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid.uuid4().hex}")
 
 
 def test_nothing_exists_before_the_manifest(store: Store) -> None:

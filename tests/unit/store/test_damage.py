@@ -3,23 +3,15 @@
 import json
 import logging
 import pickle
-import uuid
 from pathlib import Path
 
 import pytest
 
 from data.schemas import SCHEMAS
-from infra.artifacts.artifact import (
-    MANIFEST,
-    ArtifactWriter,
-    DamagedArtifact,
-    find,
-    read_manifest,
-    read_table,
-    verify,
-)
+from infra.artifacts.artifact import MANIFEST, DamagedArtifact, find, read_manifest, read_table, verify
 from infra.artifacts.damage import find_or_set_aside, find_part_record, part_record_path, set_aside
 from infra.artifacts.models import model_folder
+from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store, StoreError
 from infra.store.tables import table_of
 from tests.support.artifact_samples import (
@@ -34,11 +26,6 @@ from tests.support.artifact_samples import (
 from tests.support.stores import InterruptedStore
 
 PART = f"{TABLE.path}/part-00000.parquet"
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid.uuid4().hex}")
 
 
 def _add_part(store: Store, part: int, rows: int) -> ArtifactWriter:

@@ -2,17 +2,11 @@
 
 import os
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
 
 from infra.store.store import Store, StoreError
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid.uuid4().hex}")
 
 
 def test_what_is_put_is_read(store: Store) -> None:

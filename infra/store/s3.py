@@ -9,8 +9,10 @@ import hashlib
 import logging
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,7 @@ _MOST_PARTS = 10_000
 _FIRST_CONTACT_SECONDS = 5.0
 _MARK = "rzero-call"
 
+K = TypeVar("K")
 T = TypeVar("T")
 log = logging.getLogger("rzero.store")
 _reached: set[tuple[str, str]] = set()
@@ -195,42 +198,25 @@ class S3Backend(Backend):
     def _send_parts(
         self, full: str, source: Path, size: int, upload: dict[str, str], progress: Progress | None
     ) -> tuple[dict[int, str], FileDigest]:
-        """Read in order, send in parallel; at most as many parts in memory as there are workers."""
+        """Read in order, send in parallel; hardly more parts in memory than there are workers."""
         part_bytes = max(self._settings.part_bytes, math.ceil(size / _MOST_PARTS))
-        etags: dict[int, str] = {}
-        sha256, read, sent = hashlib.sha256(), 0, 0
-        pending: dict[Future[Any], tuple[int, int]] = {}
+        sha256, etags = hashlib.sha256(), dict[int, str]()
+        read = sent = 0
 
-        def collect(most: int) -> None:
-            nonlocal sent
-            while len(pending) > most:
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    number, count = pending.pop(future)
-                    etags[number] = future.result()["ETag"]
-                    sent += count
-                    if progress:
-                        progress(sent, size)
-
-        with (
-            ThreadPoolExecutor(WORKERS, thread_name_prefix="rzero-upload") as pool,
-            source.open("rb") as file,
-        ):
-            try:
-                number = 0
-                while chunk := file.read(part_bytes):
-                    number += 1
+        def parts() -> Iterator[tuple[tuple[int, int], Callable[[], Any]]]:
+            nonlocal read
+            with source.open("rb") as file:
+                for number, chunk in enumerate(iter(lambda: file.read(part_bytes), b""), 1):
                     sha256.update(chunk)
                     read += len(chunk)
                     options: dict[str, Any] = {"PartNumber": number, "Body": chunk, **upload}
-                    future = pool.submit(self._ask_object, "upload_part", full, **options)
-                    pending[future] = (number, len(chunk))
-                    del chunk, options
-                    collect(most=WORKERS - 1)
-                collect(most=0)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                    yield (number, len(chunk)), partial(self._ask_object, "upload_part", full, **options)
+
+        for (number, count), answer in _in_parallel(parts()):
+            etags[number] = answer["ETag"]
+            sent += count
+            if progress:
+                progress(sent, size)
         return etags, FileDigest(sha256.hexdigest(), read)
 
     def _complete(self, full: str, upload: dict[str, str], parts: dict[str, Any], size: int) -> None:
@@ -254,25 +240,11 @@ class S3Backend(Backend):
 
     def _pieces(self, full: str, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         """The bytes from `begin` to `end` as pieces with their offsets, in the order of their arrival."""
-        part_bytes = self._settings.part_bytes
-        starts = iter(range(begin, end, part_bytes))
-        pending: dict[Future[Any], int] = {}
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="rzero-download") as pool:
-            try:
-                while True:
-                    for start in starts:
-                        stop = min(start + part_bytes, end)
-                        pending[pool.submit(self._whole_range, full, start, stop)] = start
-                        if len(pending) == WORKERS:
-                            break
-                    if not pending:
-                        return
-                    finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        yield pending.pop(future), future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        step = self._settings.part_bytes
+        return _in_parallel(
+            (start, partial(self._whole_range, full, start, min(start + step, end)))
+            for start in range(begin, end, step)
+        )
 
     def _whole_range(self, full: str, start: int, stop: int) -> bytes:
         piece = self._range(full, start, stop)
@@ -332,6 +304,26 @@ class S3Backend(Backend):
             raise explain(error, full, bucket, place[0]) from None
         _reached.add(place)
         return answer
+
+
+def _in_parallel(jobs: Iterable[tuple[K, Callable[[], T]]]) -> Iterator[tuple[K, T]]:
+    """The results of named jobs as they come in; a job is drawn only when a worker is free for it."""
+    pending: dict[Future[T], K] = {}
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="rzero-s3") as pool:
+        try:
+            for job in chain(jobs, repeat(None)):
+                if job is not None:
+                    pending[pool.submit(job[1])] = job[0]
+                    if len(pending) < WORKERS:
+                        continue
+                if not pending:
+                    return
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield pending.pop(future), future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _is_of_the_libraries(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""What an S3 server's errors mean: absent, refused, passing, or to be mended by a person."""
+"""What an S3 server's errors mean: absent, refused, transient, or for a person to fix."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
 def server_code(error: BaseException) -> str:
-    """The code that the server gave; '' where it gave none."""
+    """The code that the server gave; '' if it gave none."""
     return str(_response(error).get("Error", {}).get("Code", ""))
 
 
 def is_absent(error: OSError) -> bool:
-    """Whether there is no such object, in a bucket that exists as far as one can tell."""
+    """Whether there is no such object, in a bucket that exists as far as we can tell."""
     return isinstance(error, FileNotFoundError) and server_code(error) in ("", *_ABSENT)
 
 
 def is_refused_condition(error: OSError) -> bool:
     """Whether the server refused `If-None-Match: *`.
 
-    s3fs makes that a FileExistsError where the server names the condition, else an OSError of EINVAL.
+    s3fs turns that into a FileExistsError if the server names the condition, else into an OSError of EINVAL.
     """
     return isinstance(error, FileExistsError) or server_code(error) in _REFUSED
 
@@ -148,5 +148,5 @@ def _without_secrets(text: str) -> str:
 
 def _response(error: BaseException) -> dict[str, Any]:
     """The server's answer within an error of botocore, or of s3fs, which wraps those."""
-    found = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    return found if isinstance(found, dict) else {}
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return response if isinstance(response, dict) else {}

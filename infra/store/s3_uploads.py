@@ -1,4 +1,4 @@
-"""Uploads in parts that were begun and neither completed nor aborted: unseen, but they take room."""
+"""Uploads in parts that were neither completed nor aborted: invisible, but they take room."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Ask = Callable[..., Any]
 
 
 def unfinished_uploads(ask: Ask, bucket: str, key: str, age_seconds: float) -> list[Leftover]:
-    """The uploads under a folder that were begun so long ago, with the bytes of their parts."""
-    found = []
+    """The uploads under a folder begun at least this long ago, with the bytes of their parts."""
+    uploads = []
     options: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
     while True:
         page = ask("list_multipart_uploads", f"{bucket}/{key}", **options)
@@ -25,14 +25,14 @@ def unfinished_uploads(ask: Ask, bucket: str, key: str, age_seconds: float) -> l
             full, number = f"{bucket}/{upload['Key']}", upload["UploadId"]
             parts = ask("list_parts", full, Bucket=bucket, Key=upload["Key"], UploadId=number)
             size = sum(int(part["Size"]) for part in parts.get("Parts") or [])
-            found.append(Leftover(full, size, number))
+            uploads.append(Leftover(full, size, number))
         if not page.get("IsTruncated"):
-            return found
+            return uploads
         options |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
 def abort_upload(ask: Ask, bucket: str, key: str, leftover: Leftover) -> None:
-    """Abort an upload; one that is gone meanwhile is no error."""
+    """Abort an upload; it is no error if it is already gone."""
     try:
         ask("abort_multipart_upload", leftover.full, Bucket=bucket, Key=key, UploadId=leftover.upload)
     except StoreError:

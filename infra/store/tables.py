@@ -13,7 +13,7 @@ _ROWS_PER_GROUP = 64 * 1024
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of the contract's schema; ValueError for a column that it does not know."""
+    """Rows as a table with this schema; ValueError for a column it does not have."""
     known = set(schema.names)
     for row in rows:
         if not known.issuperset(row):
@@ -24,7 +24,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """The table as Parquet; compression, row groups and statistics fixed, nothing of the clock in it."""
+    """The table as Parquet, with fixed compression and row groups and no timestamps."""
     for field, column in zip(table.schema, table.columns, strict=True):
         if not field.nullable and column.null_count:
             raise ValueError(f"column {field.name!r} has {column.null_count} nulls, its schema allows none")
@@ -42,10 +42,10 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def parquet_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table that these bytes are; of its columns all, or those named.
+    """The table in these bytes, with all columns or those named.
 
-    Read by this thread alone: where one of Arrow's still holds Python's bytes as the interpreter ends, the
-    process is aborted (apache/arrow issue 34314).
+    Read by this thread alone: if one of Arrow's threads still holds Python's bytes when the interpreter ends,
+    the process is aborted (apache/arrow issue 34314).
     """
     file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
     return file.read(columns=columns and list(columns), use_threads=False)

@@ -1,7 +1,7 @@
 r"""Reading and grading the answers of a benchmark: by value, by letter, or by BBEH's rules on strings.
 
-An answer that cannot be found is wrong. It is never guessed, and the gold answer is never looked at while an
-answer is read.
+An answer that cannot be found is wrong. It is never guessed, and reading an answer never looks at the gold
+answer.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SAYS_TEXT = re.compile(r"\bthe\s+(?:final\s+)?answer\s+is\s*:?[ \t]*(\S[^\n]*)"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a completion answers; `answer` is None and `reason` says why where it does not."""
+class ExtractedAnswer:
+    """The answer of a completion; if it has none, `answer` is None and `reason` says why."""
 
     answer: str | None
     reason: str | None
@@ -39,40 +39,40 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The verdict on one answer; `correct` is None where the grader gave up, which counts as wrong."""
+    """The verdict on one answer; `correct` is None if the grader gave up, which counts as wrong."""
 
     correct: bool | None
     reason: str | None
 
 
-def read_answer(benchmark: Benchmark, completion: str, read: ReadAnswer = solver_answer) -> Reading:
+def read_answer(benchmark: Benchmark, completion: str, read: ReadAnswer = solver_answer) -> ExtractedAnswer:
     r"""The answer of a completion: what the last `\boxed{}` holds, or what the domain's own `read` finds.
 
-    For a choice it is the one letter in there, and without a box that of "the answer is (C)"; for a text what
-    follows "the answer is" where there is no box. Reasons are those of `solver_answer`, and `no_letter`.
+    For a choice it is the one letter in the box or, without a box, that of "the answer is (C)". For a text
+    without a box it is what follows "the answer is". Reasons are those of `solver_answer`, and `no_letter`.
     """
     answer, reason = read(completion)
     if benchmark.grading == "choice":
         if answer is not None:
             letter = letter_of(answer)
-            return Reading(letter, None if letter else "no_letter")
+            return ExtractedAnswer(letter, None if letter else "no_letter")
         said = _SAYS_LETTER.findall(completion) if reason == "no_box" else []
-        return Reading(said[-1].upper(), None) if said else Reading(None, reason)
+        return ExtractedAnswer(said[-1].upper(), None) if said else ExtractedAnswer(None, reason)
     if benchmark.grading == "text" and reason == "no_box":
         texts = _SAYS_TEXT.findall(completion)
         text = texts[-1].strip() if texts else ""
-        return Reading(text, None) if plain_text(text) else Reading(None, reason)
-    return Reading(answer, reason)
+        return ExtractedAnswer(text, None) if plain_text(text) else ExtractedAnswer(None, reason)
+    return ExtractedAnswer(answer, reason)
 
 
 def letter_of(answer: str) -> str | None:
-    """The one option that an answer names: C, (c), C., "C. 5 apples"; None for none or several."""
+    """The one option that an answer names: C, (c), C., "C. 5 apples"; None if it names none or several."""
     text = _unwrapped(answer)
     match = _LETTER.fullmatch(text)
     if match is None:
         return None
     letter = next(group for group in match.groups() if group).upper()
-    others = {group.upper() for found in _OTHER_OPTION.findall(text) for group in found if group}
+    others = {group.upper() for groups in _OTHER_OPTION.findall(text) for group in groups if group}
     return letter if others <= {letter} else None
 
 
@@ -83,7 +83,7 @@ def plain_text(answer: str) -> str:
 
 
 def same_text(answer: str, gold: str) -> bool:
-    """Whether two short answers are the same by the rules of BBEH's evaluator."""
+    """Whether two short answers are equal by the rules of BBEH's evaluator."""
     a, b = plain_text(answer), plain_text(gold)
     if not a or not b:
         return False
@@ -113,7 +113,7 @@ def _unwrapped(answer: str) -> str:
 
 
 def grade(benchmark: Benchmark, pairs: Sequence[tuple[str | None, Problem]], grader: Grader) -> list[Grade]:
-    """The verdict on each answer: right where it equals the gold answer or another accepted one."""
+    """The verdict on each answer: right if it equals the gold answer or another accepted one."""
     asked = [
         (answer, gold)
         for answer, problem in pairs
@@ -126,22 +126,22 @@ def grade(benchmark: Benchmark, pairs: Sequence[tuple[str | None, Problem]], gra
         if answer is None:
             grades.append(Grade(False, None))
             continue
-        found = [next(verdicts) for _ in (problem.gold, *problem.accepted)]
-        right = True in found or _is_near(answer, problem)
-        unsure = not right and None in found
+        equal = [next(verdicts) for _ in (problem.gold, *problem.accepted)]
+        right = True in equal or _is_near(answer, problem)
+        unsure = not right and None in equal
         grades.append(Grade(None if unsure else right, "timeout" if unsure else None))
     return grades
 
 
 def vote(benchmark: Benchmark, groups: Sequence[Sequence[str | None]], grader: Grader) -> list[str | None]:
-    """The majority answer of each problem's samples; None where none answered."""
+    """The majority answer of each problem's samples; None if none answered."""
     if benchmark.grading in ("math", "domain"):
-        return [found.answer for found in majority(groups, grader)]
+        return [voted.answer for voted in majority(groups, grader)]
     return [_most_frequent([answer for answer in group if answer is not None]) for group in groups]
 
 
 def _most_frequent(answers: Sequence[str]) -> str | None:
-    """The spelling that stands first in the alphabet of the answers that are most often the same."""
+    """The alphabetically first spelling of the most frequent answer."""
     counts = Counter(_loose(plain_text(answer)) for answer in answers)
     if not counts:
         return None

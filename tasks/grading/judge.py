@@ -1,9 +1,9 @@
-"""A second opinion by a model: on grades, and on pseudo-labels of questions whose truth is not known.
+"""A second opinion from a model: on grades, and on pseudo-labels of questions whose truth is unknown.
 
-Off unless `evaluation.judge` is set. Of a grade it is shown the problem, the gold answer as the gold answer
-and the answer as the answer, and says whether the two are the same. All failures are rechecked, and a sample
-of the passes, so that it can turn grades both ways. An answer that could not be extracted is wrong and is not
-shown to it. Verdicts are kept in the store by content: `<store>/judge/<sha256>.json`.
+Off unless `evaluation.judge` is set. For a grade the judge sees the problem, the gold answer and the given
+answer, each labelled as such, and says whether the two are the same. It rechecks all failures and a sample of
+the passes, so grades can change both ways. An answer that could not be extracted is wrong and is not shown.
+Verdicts are stored by content: `<store>/judge/<sha256>.json`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
 
 def messages_of(case: Case) -> Messages:
-    """The judge's prompt, gold and answer each in its own place."""
+    """The judge's prompt, with the gold answer and the given answer clearly apart."""
     user = (
         f"<problem>\n{case.problem}\n</problem>\n<gold_answer>\n{case.gold}\n</gold_answer>\n"
         f"<given_answer>\n{case.answer}\n</given_answer>"
@@ -58,24 +58,24 @@ def messages_of(case: Case) -> Messages:
 
 
 def label_messages_of(question: str, label: str) -> Messages:
-    """The judge's prompt on a pseudo-label: there is no gold answer to compare it with."""
+    """The judge's prompt for a pseudo-label, which has no gold answer to compare with."""
     user = f"<problem>\n{question}\n</problem>\n<proposed_answer>\n{label}\n</proposed_answer>"
     return [{"role": "system", "content": LABEL_SYSTEM}, {"role": "user", "content": user}]
 
 
 def verdict_of(text: str, yes: str = "SAME", no: str = "DIFFERENT") -> bool | None:
-    """The verdict that a reply ends with; None where it has none."""
-    found = re.findall(rf"VERDICT\W{{0,8}}({yes}|{no})", text.rpartition("</think>")[2], re.IGNORECASE)
-    return found[-1].upper() == yes if found else None
+    """The verdict that a reply ends with; None if it has none."""
+    verdicts = re.findall(rf"VERDICT\W{{0,8}}({yes}|{no})", text.rpartition("</think>")[2], re.IGNORECASE)
+    return verdicts[-1].upper() == yes if verdicts else None
 
 
 def recheck(
     store: Store, config: JudgeConfig, seed: int, rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Rows of the `evaluation` table with the judge's verdicts, and `correct` as it then stands.
+    """Rows of the `evaluation` table with the judge's verdicts, and `correct` updated by them.
 
-    The seed decides which passes are rechecked. OSError where the endpoint does not answer (it can be tried
-    again), StageError where it refuses.
+    The seed decides which passes are rechecked. OSError if the endpoint does not answer, so that the task is
+    tried again; StageError if it refuses.
     """
     asked = {
         number: Case(row["problem"], row["gold"], row["answer"])
@@ -83,8 +83,8 @@ def recheck(
         if row["answer"] is not None and (not row["rule_correct"] or _is_sampled(config, seed, row))
     }
     cases = list(dict.fromkeys(asked.values()))
-    found = _replies(store, config, [messages_of(case) for case in cases])
-    replies = dict(zip(cases, found, strict=True))
+    prompts = [messages_of(case) for case in cases]
+    replies = dict(zip(cases, _replies(store, config, prompts), strict=True))
     judged = []
     for number, row in enumerate(rows):
         changed = dict(row)
@@ -100,10 +100,10 @@ def recheck(
 def judge_labels(
     store: Store, config: JudgeConfig, seed: int, kept: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[int, bool | None], dict[str, Any]]:
-    """The judge's verdict on pseudo-labels whose truth cannot be computed, by question_id, and its figures.
+    """The judge's verdicts on pseudo-labels whose truth cannot be computed, by question_id, and its figures.
 
-    `kept` has the columns question_id, question, majority_answer and true_answer; of those without a true
-    answer at most `config.labels` are asked, which ones the seed decides. Raises as `recheck`.
+    `kept` has the columns question_id, question, majority_answer and true_answer. At most `config.labels` of
+    the rows without a true answer are judged, chosen by the seed. Raises the errors of `recheck`.
     """
     unknown = [row for row in kept if row["true_answer"] is None]
     asked = sorted(unknown, key=lambda row: derive_seed(seed, row["question_id"]))[: config.labels]
@@ -121,7 +121,7 @@ def judge_labels(
 
 
 def judge_figures(rows: pl.DataFrame) -> dict[str, Any]:
-    """What the judge was asked, where it disagreed with the rules, and what it cost in tokens."""
+    """How much the judge was asked, how often it disagreed with the rules, and its cost in tokens."""
     asked = rows.filter(pl.col("judge_tokens").is_not_null()).cast({"judge_correct": pl.Boolean})
     judged = asked.filter(pl.col("judge_correct").is_not_null())
     passes, failures = judged.filter("rule_correct"), judged.filter(~pl.col("rule_correct"))
@@ -138,13 +138,13 @@ def judge_figures(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def _is_sampled(config: JudgeConfig, seed: int, row: Mapping[str, Any]) -> bool:
-    """Whether a pass is rechecked: decided for the answer, so that equal answers keep equal grades."""
+    """Whether a pass is rechecked; decided per answer, so equal answers keep equal grades."""
     dice = derive_seed(seed, row["benchmark"], row["problem_id"], row["answer"])
     return dice < config.recheck_passes_share * 2**63
 
 
 def _with_majorities(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The majority of a problem is right where the samples that spell it so are."""
+    """The majority answer of a problem is right if the samples with its spelling are."""
     right = {
         (row["benchmark"], row["problem_id"], row["mode"], row["answer"]): row["correct"] for row in rows
     }
@@ -169,7 +169,7 @@ def _replies(store: Store, config: JudgeConfig, prompts: Sequence[Messages]) -> 
 
 
 def _reply(store: Store, config: JudgeConfig, endpoint: JudgeEndpoint, messages: Messages) -> Reply:
-    """The reply to a prompt, from the store where it is there."""
+    """The reply to a prompt, from the store if it is there."""
     question = {
         "model": config.model,
         "temperature": config.temperature,
@@ -182,7 +182,7 @@ def _reply(store: Store, config: JudgeConfig, endpoint: JudgeEndpoint, messages:
         reply = endpoint.ask(messages)
         kept = question | {"reply": reply.text, "tokens": reply.tokens}
         store.create(path, json.dumps(kept, indent=1, ensure_ascii=False).encode())
-        # Of two that asked at once, the first verdict is the one that stands.
+        # If two asked at once, the first verdict counts.
         content = store.read(path)
     kept = json.loads(content)
     return Reply(kept["reply"], int(kept["tokens"]))

@@ -11,9 +11,9 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from prefect.context import FlowRunContext
 
 from infra.artifacts.artifact import ArtifactRef, Manifest, manifest_of, table_files, table_folders
+from tasks.publish.markdown import escaped, sample_of_questions
 from tasks.publish.plots import draw_stage, image_uri
 from tasks.publish.progress import artifact_key
-from tasks.publish.samples import escaped, sample_of_questions
 from tasks.stage.work import Work
 
 

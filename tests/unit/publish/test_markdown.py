@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tasks.publish.samples import escaped, sample_of_questions
+from tasks.publish.markdown import escaped, sample_of_questions
 
 HOSTILE = [
     "<script>alert(1)</script>",

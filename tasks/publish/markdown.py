@@ -1,4 +1,4 @@
-"""Tables in markdown of what models wrote. That is hostile text: it is shown as it is and does nothing."""
+"""Markdown tables of what models wrote: hostile text, shown as it is, with no effect."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LINKS = re.compile(r"(://|www\.|@)", re.IGNORECASE)
 
 
 def escaped(text: str | None) -> str:
-    """Text as one line of markdown in which nothing is markup: no HTML, link, image, code or table cell.
+    """Text as one line of markdown without any markup: no HTML, link, image, code or table cell.
 
-    Control and direction characters become a visible replacement; what is very long is cut.
+    Control and direction characters become a visible replacement; very long text is cut.
     """
     if text is None:
         return "–"
@@ -24,7 +24,7 @@ def escaped(text: str | None) -> str:
     if len(line) > _LONGEST:
         line = line[: _LONGEST - 1] + "…"
     visible = "".join("\N{REPLACEMENT CHARACTER}" if _is_invisible(c) else c for c in line)
-    # Renderers link bare addresses even where their punctuation is escaped; a word joiner prevents that.
+    # Renderers link bare addresses even with escaped punctuation; a word joiner prevents that.
     inert = _LINKS.sub("\\1\N{WORD JOINER}", visible)
     return _PUNCTUATION.sub(r"\\\1", inert) or "–"
 
@@ -34,7 +34,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def sample_of_questions(scored: pl.DataFrame) -> str:
-    """Kept questions, evenly taken, and dropped ones, of each reason some; from a table `scored`."""
+    """An even sample of the kept questions of a table `scored`, and some dropped ones of each reason."""
     kept = scored.filter("kept")
     dropped = scored.filter(~pl.col("kept"))
     taken = dropped.with_columns(pl.int_range(pl.len()).over("drop_reason").alias("turn"))

@@ -22,8 +22,21 @@ class ConfigError(ValueError):
 
 def preset_names() -> list[str]:
     """Names of the presets that come with rzero, sorted."""
-    folder = resources.files("data.presets")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return yaml_names("data.presets")
+
+
+def yaml_names(folder: str) -> list[str]:
+    """Names of the YAML files in a package of ours, sorted."""
+    files = (item.name for item in resources.files(folder).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+
+
+def read_yaml(folder: str, noun: str, name: str) -> dict[str, Any]:
+    """The mapping in a YAML file of ours; ConfigError where there is none of this name."""
+    if name not in yaml_names(folder):
+        raise ConfigError(f"there is no {noun} {name!r}; there are: {', '.join(yaml_names(folder))}")
+    values: dict[str, Any] = yaml.safe_load(resources.files(folder).joinpath(f"{name}.yaml").read_bytes())
+    return values
 
 
 def resolve(
@@ -70,31 +83,12 @@ def first_difference(old: RunConfig, new: RunConfig, ignore: Sequence[str] = ())
     return _first_difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "", frozenset(ignore))
 
 
-def overlay_names() -> list[str]:
-    """Names of the overlays that may be laid over a preset, sorted."""
-    folder = resources.files("data.presets.overlays")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-
-
 def _read_preset(preset: str) -> dict[str, Any]:
     """The values of "preset" or "preset+overlay"."""
     name, *overlays = preset.split("+")
-    if name not in preset_names():
-        raise ConfigError(f"preset: there is no preset {name!r}; there are: {', '.join(preset_names())}")
-    values = _read_yaml("data.presets", name)
+    values = read_yaml("data.presets", "preset", name)
     for overlay in overlays:
-        if overlay not in overlay_names():
-            there = ", ".join(overlay_names())
-            raise ConfigError(f"preset: there is no overlay {overlay!r}; there are: {there}")
-        _lay_over(values, _read_yaml("data.presets.overlays", overlay))
-    return values
-
-
-def _read_yaml(folder: str, name: str) -> dict[str, Any]:
-    text = resources.files(folder).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
-    if not isinstance(values, dict):
-        raise ConfigError(f"preset: {name}.yaml is not a mapping")
+        _lay_over(values, read_yaml("data.presets.overlays", "overlay", overlay))
     return values
 
 

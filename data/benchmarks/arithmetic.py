@@ -17,7 +17,7 @@ def problems(base_model: BaseModelConfig) -> list[Problem]:
     recipe = base_model.tiny or TinyModelConfig()
     chains = arithmetic.held_out(recipe.solver_terms, recipe.held_out_per_length)
     return [
-        Problem(index, f"{1 + len(chain.steps):02d}", chain.question, str(chain.partial_values[-1]))
+        Problem(index, f"{chain.terms:02d}", chain.question, str(chain.value))
         for index, chain in enumerate(chains)
     ]
 

@@ -21,8 +21,8 @@ def solver(question: str, style: PromptStyle) -> str:
 
 def truth(question: str) -> Truth:
     """Everything; whatever is not a chain lies outside the domain."""
-    in_range = arithmetic.in_range(question) or False
-    return Truth(arithmetic.truth(question), in_range, arithmetic.terms(question))
+    chain = arithmetic.parse(question)
+    return Truth(in_range=False) if chain is None else Truth(str(chain.value), chain.in_range, chain.terms)
 
 
 def key(problem: str) -> Hashable:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-import yaml
-
-from data.resolve import ConfigError
+from data.resolve import ConfigError, read_yaml, yaml_names
 
 
 @dataclass(frozen=True)
@@ -22,20 +19,14 @@ class Variant:
 
 def experiment_names() -> list[str]:
     """Names of the experiments that come with rzero, sorted."""
-    files = (item.name for item in resources.files("data.experiments").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+    return yaml_names("data.experiments")
 
 
 def load_variants(experiment: str, chosen: tuple[str, ...] = ()) -> list[Variant]:
     """The variants of an experiment in its order, or those of them that are chosen; ConfigError else."""
-    if experiment not in experiment_names():
-        raise ConfigError(
-            f"there is no experiment {experiment!r}; there are: {', '.join(experiment_names())}"
-        )
-    text = resources.files("data.experiments").joinpath(f"{experiment}.yaml").read_text(encoding="utf-8")
     variants = [
         Variant(name, entry["question"], entry.get("overrides") or {})
-        for name, entry in yaml.safe_load(text).items()
+        for name, entry in read_yaml("data.experiments", "experiment", experiment).items()
     ]
     names = [variant.name for variant in variants]
     for name in chosen:

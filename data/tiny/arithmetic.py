@@ -2,7 +2,7 @@
 
 A *chain* is a start followed by signed steps; its *terms* are the start and the steps together. The
 model's own domain is a start of 35 to 64, steps of 1 to 9 and every partial value in 0 to 99, but
-`truth`, `terms` and `in_range` read any chain of whole numbers, since a Challenger may leave the domain.
+`parse` reads any chain of whole numbers, since a Challenger may leave the domain.
 
 Everything here is pure: no torch, no files, no clock; randomness comes from the generator passed in.
 """
@@ -53,6 +53,21 @@ class Chain:
             values.append(values[-1] + step)
         return values
 
+    @property
+    def value(self) -> int:
+        """What the chain comes to."""
+        return self.partial_values[-1]
+
+    @property
+    def terms(self) -> int:
+        """How many numbers it has, its start included."""
+        return 1 + len(self.steps)
+
+    @property
+    def in_range(self) -> bool:
+        """Whether every partial value lies in 0 to 99."""
+        return all(LOWEST <= value <= HIGHEST for value in self.partial_values)
+
 
 def parse(question: str) -> Chain | None:
     """The chain that a question spells; None where it is anything else.
@@ -64,24 +79,6 @@ def parse(question: str) -> Chain | None:
         return None
     start, *steps = (int(part) for part in _PART.findall(question))
     return Chain(start, tuple(steps))
-
-
-def truth(question: str) -> str | None:
-    """The true value of a chain, in decimal; None where the question is not a chain."""
-    chain = parse(question)
-    return None if chain is None else str(chain.partial_values[-1])
-
-
-def terms(question: str) -> int | None:
-    """How many numbers a chain has, its start included; None where the question is not a chain."""
-    chain = parse(question)
-    return None if chain is None else 1 + len(chain.steps)
-
-
-def in_range(question: str) -> bool | None:
-    """Whether every partial value lies in 0 to 99; None where the question is not a chain."""
-    chain = parse(question)
-    return None if chain is None else all(LOWEST <= value <= HIGHEST for value in chain.partial_values)
 
 
 def random_chain(rng: random.Random, length: int) -> Chain:
@@ -104,7 +101,7 @@ def straying_chain(rng: random.Random, length: int) -> Chain:
         upwards = rng.random()
         signs = [1 if rng.random() < upwards else -1 for _ in range(length - 1)]
         chain = Chain(int(rng.random() * 100), tuple(sign * (1 + int(rng.random() * 9)) for sign in signs))
-        if not all(LOWEST <= value <= HIGHEST for value in chain.partial_values):
+        if not chain.in_range:
             return chain
 
 
@@ -116,7 +113,8 @@ def malformed_question(rng: random.Random, chain: Chain) -> str:
         skipped = int(rng.random() * 3) - 1
         without_start = question.lstrip("0123456789")
         text = without_start if skipped < 0 else question[:place] + amiss + question[place + skipped :]
-        if not in_range(text):
+        read = parse(text)
+        if read is None or not read.in_range:
             return text
 
 

@@ -62,8 +62,7 @@ class Texts:
         self._drawn += 1
         if rng.random() < config.challenger_share:
             chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
-            value = chain.partial_values[-1]
-            return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{value}}}{END}"
+            return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{chain.value}}}{END}"
         chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded)
         if rng.random() < MALFORMED_SHARE:
             return f"{SOLVER}{arithmetic.malformed_question(rng, chain)}\n", f"{arithmetic.NO_ANSWER}{END}"

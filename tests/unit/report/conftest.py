@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from data import domains
 from data.config import RunConfig
 from data.resolve import resolve
 from data.schemas import SCHEMAS
@@ -187,14 +188,14 @@ def scored_rows(iteration: int, rng: random.Random, hostile: bool) -> list[dict[
         votes = rng.randint(2, 10) if valid else 0
         p_hat = votes / 10
         kept = valid and 0.25 <= p_hat <= 0.75
-        truth = arithmetic.truth(question) if question else None
+        truth = domains.get("arithmetic").truth_of(question)
         reason = "too_easy" if p_hat > 0.75 else "too_hard" if valid else "bad_format:no_question"
         rows.append(
             {
                 "question_id": index,
                 "question": question,
                 "challenger_answer": None,
-                "majority_answer": (HOSTILE if hostile and index % 3 == 0 else truth or "1")
+                "majority_answer": (HOSTILE if hostile and index % 3 == 0 else truth.answer or "1")
                 if valid
                 else None,
                 "p_hat": p_hat,
@@ -209,11 +210,11 @@ def scored_rows(iteration: int, rng: random.Random, hostile: bool) -> list[dict[
                 "reward": 0.3 + 0.05 * iteration if valid else 0.0,
                 "kept": kept,
                 "drop_reason": None if kept else reason,
-                "true_answer": truth,
-                "label_is_right": rng.random() < p_hat if truth else None,
+                "true_answer": truth.answer,
+                "label_is_right": rng.random() < p_hat if truth.answer else None,
                 "label_is_right_by_judge": None,
-                "in_range": arithmetic.in_range(question) if question else None,
-                "terms": arithmetic.terms(question) if question else None,
+                "in_range": truth.in_range,
+                "terms": truth.terms,
             }
         )
     return rows

@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 
 from data import domains
 from data.domain import Truth
+from data.domains.arithmetic import truth
 from data.tiny import arithmetic
 from data.tiny.arithmetic import (
     Chain,
     held_out,
-    in_range,
     parse,
     random_chain,
     solution,
     straying_chain,
-    terms,
-    truth,
 )
 
 NUMBERS = st.integers(0, 999_999)
@@ -47,7 +45,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
 def test_a_chain_has_its_true_value_its_terms_and_its_range(
     question: str, value: str, length: int, inside: bool
 ) -> None:
-    assert (truth(question), terms(question), in_range(question)) == (value, length, inside)
+    assert truth(question) == Truth(value, inside, length)
 
 
 @pytest.mark.parametrize(
@@ -77,19 +75,19 @@ def test_a_chain_has_its_true_value_its_terms_and_its_range(
     ],
 )
 def test_anything_but_a_plain_chain_has_no_truth(question: str) -> None:
-    assert (truth(question), terms(question), in_range(question)) == (None, None, None)
+    assert truth(question) == Truth(None, False, None)
 
 
 @given(NUMBERS, STEPS)
 def test_the_truth_is_the_sum_of_the_signed_numbers(start: int, steps: list[tuple[str, int]]) -> None:
     question = str(start) + "".join(f"{sign}{number}" for sign, number in steps)
-    assert truth(question) == str(start + sum(n if sign == "+" else -n for sign, n in steps))
-    assert terms(question) == 1 + len(steps)
+    assert truth(question).answer == str(start + sum(n if sign == "+" else -n for sign, n in steps))
+    assert truth(question).terms == 1 + len(steps)
 
 
 @given(st.text())
 def test_no_text_makes_the_parser_fail(text: str) -> None:
-    value = truth(text)
+    value = truth(text).answer
     assert value is None or re.fullmatch("-?[0-9]+", value)
 
 
@@ -97,8 +95,7 @@ def test_no_text_makes_the_parser_fail(text: str) -> None:
 def test_a_random_chain_lies_in_the_domain_and_is_read_back(seed: int, length: int) -> None:
     chain = random_chain(random.Random(seed), length)
     assert parse(chain.question) == chain
-    assert terms(chain.question) == length
-    assert in_range(chain.question)
+    assert truth(chain.question) == Truth(str(chain.value), True, length)
     assert 35 <= chain.start <= 64
     assert all(1 <= abs(step) <= 9 for step in chain.steps)
 
@@ -117,7 +114,7 @@ def test_a_solution_without_noise_is_the_running_sum_and_boxes_the_truth(seed: i
     running = str(chain.start)
     for step, value in zip(chain.steps, chain.partial_values[1:], strict=True):
         running += f"{step:+d}={value}"
-    assert solution(chain, rng, 0.0) == f"{running}\n\\boxed{{{truth(chain.question)}}}"
+    assert solution(chain, rng, 0.0) == f"{running}\n\\boxed{{{truth(chain.question).answer}}}"
 
 
 def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
@@ -147,12 +144,11 @@ def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
 def test_a_straying_chain_leaves_the_range_and_its_solution_gives_up_there(seed: int, length: int) -> None:
     rng = random.Random(seed)
     chain = straying_chain(rng, length)
-    assert in_range(chain.question) is False
-    assert terms(chain.question) == length
+    assert truth(chain.question) == Truth(str(chain.value), False, length)
     written = solution(chain, rng, 0.0)
     assert "\\boxed" not in written
     assert written.endswith("=?")
-    assert in_range(re.sub("=[0-9?]+", "", written)) is False
+    assert truth(re.sub("=[0-9?]+", "", written)).in_range is False
 
 
 def test_the_held_out_set_has_distinct_chains_and_longer_sets_begin_with_shorter_ones() -> None:
@@ -196,7 +192,7 @@ def test_short_lengths_fall_from_two_terms_on_and_keep_a_share_for_each_long_one
 def test_a_malformed_question_is_no_chain_in_the_range() -> None:
     rng = random.Random(3)
     texts = [arithmetic.malformed_question(rng, Chain(37, (5, -8))) for _ in range(500)]
-    assert not any(arithmetic.in_range(text) for text in texts)
+    assert not any(truth(text).in_range for text in texts)
     assert "+5-8" in texts
     assert len(set(texts)) > 50
 

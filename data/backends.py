@@ -3,7 +3,7 @@
 `backend` tells the members of `SamplerConfig` and `TrainerConfig` apart. To add a backend X, write its class
 here, put it into its union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`.
 
-Fields marked NEVER say where and how fast, not what: they are in no artifact's key, and a run may be resumed
+Unkeyed fields say where and how fast, not what: they are in no artifact's key, and a run may be resumed
 with others.
 """
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from data.section import NEVER, Count, Probability, Section
+from data.section import Count, Probability, Section, Unkeyed
 
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 
@@ -38,40 +38,31 @@ class EngineConfig(BackendConfig):
         description="Longest prompt and completion together. Empty: a sampler takes what the model was made "
         "for, a trainer what its prompts and max_tokens need.",
     )
-    python: str | None = Field(
+    python: Unkeyed[str | None] = Field(
         None,
         description="Python of the environment that has vLLM and verl; empty: $RZERO_COMPUTE_PYTHON, else "
         "this one.",
-        json_schema_extra=NEVER,
     )
-    gpus: tuple[int, ...] = Field(
-        (),
-        description="GPUs of this machine to use, by number; empty: all that are found.",
-        json_schema_extra=NEVER,
+    gpus: Unkeyed[tuple[int, ...]] = Field(
+        (), description="GPUs of this machine to use, by number; empty: all that are found."
     )
-    tensor_parallel: Count = Field(
-        1, description="GPUs that share one copy of the model while it draws.", json_schema_extra=NEVER
+    tensor_parallel: Unkeyed[Count] = Field(
+        1, description="GPUs that share one copy of the model while it draws."
     )
-    gpu_memory_share: Probability = Field(
-        0.9, gt=0.0, description="Share of a GPU's memory that vLLM takes.", json_schema_extra=NEVER
+    gpu_memory_share: Unkeyed[Probability] = Field(
+        0.9, gt=0.0, description="Share of a GPU's memory that vLLM takes."
     )
-    eager: bool = Field(
-        False, description="Start faster and draw slower, nothing compiled.", json_schema_extra=NEVER
-    )
+    eager: Unkeyed[bool] = Field(False, description="Start faster and draw slower, nothing compiled.")
 
 
 class EngineSamplerConfig(EngineConfig):
     """What both samplers have that run vLLM."""
 
-    replicas: int = Field(
-        0, ge=0, description="Copies of the model; 0: as many as the GPUs hold.", json_schema_extra=NEVER
+    replicas: Unkeyed[int] = Field(0, ge=0, description="Copies of the model; 0: as many as the GPUs hold.")
+    request_timeout_seconds: Unkeyed[float] = Field(
+        600.0, gt=0.0, description="Longest wait without one finished prompt."
     )
-    request_timeout_seconds: float = Field(
-        600.0, gt=0.0, description="Longest wait without one finished prompt.", json_schema_extra=NEVER
-    )
-    start_timeout_seconds: float = Field(
-        900.0, gt=0.0, description="Longest start of an engine.", json_schema_extra=NEVER
-    )
+    start_timeout_seconds: Unkeyed[float] = Field(900.0, gt=0.0, description="Longest start of an engine.")
 
 
 class TransformersSamplerConfig(BackendConfig):
@@ -96,25 +87,18 @@ class ServerSamplerConfig(EngineSamplerConfig):
         "server",
         description="OpenAI-compatible endpoints: those of `urls`, or servers that the stage starts.",
     )
-    urls: tuple[str, ...] = Field(
+    urls: Unkeyed[tuple[str, ...]] = Field(
         (),
         description="Endpoints such as http://host:8000/v1, which must serve the very model that the stage "
         "samples from; empty: the stage starts vLLM servers of its own on this machine.",
-        json_schema_extra=NEVER,
     )
-    served_model: str | None = Field(
-        None, description="Name of the model at `urls`; empty: its one model.", json_schema_extra=NEVER
+    served_model: Unkeyed[str | None] = Field(
+        None, description="Name of the model at `urls`; empty: its one model."
     )
-    port: int = Field(
-        0,
-        ge=0,
-        le=65535,
-        description="First port of the servers that the stage starts; 0: any.",
-        json_schema_extra=NEVER,
+    port: Unkeyed[int] = Field(
+        0, ge=0, le=65535, description="First port of the servers that the stage starts; 0: any."
     )
-    requests_at_once: Count = Field(
-        256, description="Most requests under way at each endpoint.", json_schema_extra=NEVER
-    )
+    requests_at_once: Unkeyed[Count] = Field(256, description="Most requests under way at each endpoint.")
 
     @field_validator("urls")
     @classmethod
@@ -130,12 +114,11 @@ class ServerSamplerConfig(EngineSamplerConfig):
 class TrainerBase(BackendConfig):
     """What every trainer has: it may share its machine with the Solver that the Challenger's reward asks."""
 
-    solver_gpus: int | None = Field(
+    solver_gpus: Unkeyed[int | None] = Field(
         None,
         ge=0,
         description="GPUs that the frozen Solver takes while the Challenger trains; 0: it shares "
         "those of the training; empty: half of them, or shared where there is one.",
-        json_schema_extra=NEVER,
     )
 
 
@@ -149,40 +132,35 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
     """verl on Ray: many GPUs, many nodes."""
 
     backend: Literal["verl"] = Field("verl", description="verl on Ray: many GPUs, many nodes.")
-    gpu_memory_share: Probability = Field(
-        0.5, gt=0.0, description="Share of a GPU's memory that rollouts take.", json_schema_extra=NEVER
+    gpu_memory_share: Unkeyed[Probability] = Field(
+        0.5, gt=0.0, description="Share of a GPU's memory that rollouts take."
     )
     lora_rank: int = Field(0, ge=0, description="Rank of LoRA adapters; 0: all weights.")
     lora_alpha: Count = Field(32, description="Scale of the LoRA adapters.")
-    nodes: Count = Field(1, description="Machines of the Ray cluster to use.", json_schema_extra=NEVER)
-    gpus_per_node: int = Field(
+    nodes: Unkeyed[Count] = Field(1, description="Machines of the Ray cluster to use.")
+    gpus_per_node: Unkeyed[int] = Field(
         0,
         ge=0,
         description="GPUs to use of each node, or processes on a CPU; 0: as many GPUs as here, one process.",
-        json_schema_extra=NEVER,
     )
-    ray_address: str | None = Field(
-        None,
-        description="A Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped.",
-        json_schema_extra=NEVER,
+    ray_address: Unkeyed[str | None] = Field(
+        None, description="A Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped."
     )
-    work_folder: str | None = Field(
+    work_folder: Unkeyed[str | None] = Field(
         None,
         description="Where checkpoints lie until they are in the store; with several nodes a folder "
         "that all of them share; empty: a temporary one.",
-        json_schema_extra=NEVER,
     )
-    offload: bool | None = Field(
+    offload: Unkeyed[bool | None] = Field(
         None,
         description="Keep weights and optimiser in the host's memory between steps; empty: where there are "
         "fewer than four GPUs.",
-        json_schema_extra=NEVER,
     )
-    reward_timeout_seconds: float = Field(
-        3600.0, gt=0.0, description="Longest wait for the next rollout of a batch.", json_schema_extra=NEVER
+    reward_timeout_seconds: Unkeyed[float] = Field(
+        3600.0, gt=0.0, description="Longest wait for the next rollout of a batch."
     )
-    stall_timeout_seconds: float = Field(
-        3600.0, gt=0.0, description="Longest silence of a training.", json_schema_extra=NEVER
+    stall_timeout_seconds: Unkeyed[float] = Field(
+        3600.0, gt=0.0, description="Longest silence of a training."
     )
 
     @model_validator(mode="after")

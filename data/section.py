@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +10,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
 NEVER: dict[str, Any] = {"in_key": False}
-"""Marks a field that says where or how fast something is computed, not what: it is in no artifact's key."""
+T = TypeVar("T")
+Unkeyed = Annotated[T, Field(json_schema_extra=NEVER)]
+"""A field that says where or how fast something is computed, not what: it is in no artifact's key."""
 
 
 class Section(BaseModel):

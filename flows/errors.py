@@ -12,11 +12,20 @@ import click
 from data.resolve import ConfigError
 from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.errors import DeviceError, DeviceSetupError
+from infra.machine.memory import OutOfMemory
 from infra.store.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.stage.errors import StageError
 
-MENDABLE = (ConfigError, DeviceError, ModelDirectoryError, StageError, StoreError, TrainingError)
+MENDABLE = (
+    ConfigError,
+    DeviceError,
+    ModelDirectoryError,
+    OutOfMemory,
+    StageError,
+    StoreError,
+    TrainingError,
+)
 """Their messages say what to do."""
 BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
 """No machine can do what was asked for."""

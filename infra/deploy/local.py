@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+
+import httpx
 
 from infra.deploy.processes import NotReady, Processes
 from infra.deploy.setup import POOL
@@ -25,7 +25,7 @@ FOLDER = ".rzero-server"
 WORKER = "rzero-local"
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 600.0
-"""A busy machine takes minutes for what takes seconds; a process that ends is noticed at once."""
+"""A busy machine takes minutes instead of seconds; a process that ends is noticed at once."""
 
 
 class CannotStart(Exception):
@@ -98,28 +98,17 @@ class LocalServer:
         return f"{WORKER}, polls the pool {POOL}"
 
     def _answers(self) -> bool:
-        with contextlib.suppress(URLError, OSError), urlopen(f"{self.url}/api/health", timeout=5) as answer:
-            return bool(answer.status == 200)
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/api/health").is_success
         return False
 
     def _worker_is_online(self, began: float) -> bool:
         """Whether the worker has been heard of since it was started."""
-        from datetime import datetime
-
-        request = Request(
-            f"{self.url}/api/work_pools/{POOL}/workers/filter",
-            data=b"{}",
-            headers={"Content-Type": "application/json"},
-        )
-        with contextlib.suppress(URLError, OSError), urlopen(request, timeout=5) as answer:
-            beats = [
-                worker["last_heartbeat_time"] for worker in json.load(answer) if worker["name"] == WORKER
-            ]
-            return any(
-                datetime.fromisoformat(beat.replace("Z", "+00:00")).timestamp() >= began
-                for beat in beats
-                if beat
-            )
+        url = f"{self.url}/api/work_pools/{POOL}/workers/filter"
+        with contextlib.suppress(httpx.HTTPError):
+            workers = httpx.post(url, json={}).raise_for_status().json()
+            beats = [one["last_heartbeat_time"] for one in workers if one["name"] == WORKER]
+            return any(datetime.fromisoformat(beat).timestamp() >= began for beat in beats if beat)
         return False
 
     def _prefect(self, *command: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them: by name, with their ids and logs in one folder."""
+"""Processes that outlive the command that started them, by name, with their ids and logs in one folder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-Victims = Literal["all", "itself", "started"]
-"""Of a process and what it has started: both, or one of the two."""
+from typing import Any
 
 _POLL_SECONDS = 0.25
 _KILL_SECONDS = 10.0
 
 
 class NotReady(Exception):
-    """A process ended, or was not ready in time; the message says which, and what its log says last."""
+    """A process ended, or was not ready in time; the message has the end of its log."""
 
 
 class Processes:
@@ -41,11 +38,11 @@ class Processes:
         return _started(known["pid"]) == known["started"]
 
     def log(self, name: str) -> Path:
-        """The file of what the process writes."""
+        """The file with the output of the process."""
         return self.folder / f"{name}.log"
 
     def detail(self, name: str, key: str) -> Any:
-        """What was noted of the process when it was started; None where nothing was."""
+        """A detail that was given to `start`; None where there is none."""
         return self._known().get(name, {}).get(key)
 
     def start(
@@ -83,24 +80,12 @@ class Processes:
         known = self._known()
         entry = known.pop(name, None)
         if running and entry is not None:
-            begun = _with_descendants(entry["pid"])
+            begun = with_descendants(entry["pid"])
             os.kill(entry["pid"], signal.SIGTERM)
             _wait_for_end({entry["pid"]: entry["started"]}, timeout_seconds)
-            _kill(begun)
+            kill_and_wait(begun)
         self._save(known)
         return running
-
-    def kill(self, name: str, what: Victims = "all") -> None:
-        """kill -9 of it and of all that it has started, as if the machine had gone; or of one of the two."""
-        if not self.is_running(name):
-            return
-        pid = self._known()[name]["pid"]
-        found = _with_descendants(pid)
-        if what == "itself":
-            found = {pid: found[pid]}
-        elif what == "started":
-            del found[pid]
-        _kill(found)
 
     def _last_lines(self, name: str) -> str:
         path = self.log(name)
@@ -120,7 +105,7 @@ class Processes:
         scratch.replace(self._file)
 
 
-def _with_descendants(pid: int) -> dict[int, str | None]:
+def with_descendants(pid: int) -> dict[int, str | None]:
     """A process and all that it has started, in whatever session, each with the time of its start."""
     shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
     pairs = (line.split() for line in shown.stdout.splitlines())
@@ -131,8 +116,8 @@ def _with_descendants(pid: int) -> dict[int, str | None]:
     return {each: _started(each) for each in found}
 
 
-def _kill(processes: Mapping[int, str | None]) -> None:
-    """kill -9 of those that still run, waited for, since a killed process needs a moment to be gone."""
+def kill_and_wait(processes: Mapping[int, str | None]) -> None:
+    """kill -9 those that still run and wait until they are gone."""
     left = _living(processes)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
@@ -147,7 +132,7 @@ def _wait_for_end(processes: Mapping[int, str | None], timeout_seconds: float) -
 
 
 def _living(processes: Mapping[int, str | None]) -> dict[int, str | None]:
-    """Those that still run; a later process with the same id is not taken for one."""
+    """Those that still run; a later process with the same id does not count."""
     return {
         pid: started for pid, started in processes.items() if started is not None and _started(pid) == started
     }

@@ -1,4 +1,4 @@
-"""Device jobs: work that owns a GPU or all cores runs in a process of its own, maybe of another Python."""
+"""Device jobs: work that owns a GPU or all cores, in a process of its own and perhaps another Python."""
 
 from infra.jobs.errors import DeviceCrash, DeviceError, DeviceHang, DeviceOutOfMemory, DeviceSetupError
 from infra.jobs.group import JobGroup

@@ -1,4 +1,4 @@
-"""What a device job's process says to the stage that started it, and is asked by it."""
+"""The line between a device job's process and the stage that started it, seen from the process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BadInput(Exception):
 
 
 class Channel:
-    """What the job says to its parent and is asked by it."""
+    """Tells the parent what happens, and receives its requests."""
 
     def __init__(self, requests_fd: int, messages_fd: int, folder: Path) -> None:
         self._messages = messages_fd
@@ -41,7 +41,7 @@ class Channel:
                 line = line[os.write(self._messages, line) :]
 
     def requests(self) -> Iterator[dict[str, Any]]:
-        """What the parent asks, one by one, until it has no more."""
+        """The parent's requests, one by one, until it has no more."""
         while (request := self._queue.get()) is not None:
             yield request
 
@@ -55,7 +55,7 @@ class Channel:
                 continue
             chunk = os.read(fd, 65536)
             if not chunk:
-                # An orderly parent ends the job before it closes the pipe.
+                # The parent is gone: it would have ended the job before closing the pipe.
                 self._end_all()
             buffer += chunk
             *lines, buffer = buffer.split(b"\n")

@@ -1,9 +1,9 @@
 """The device job's own process: `python -m infra.jobs.child JOB.json`.
 
 The job file names an entry, "package.module:function", and its specification. The function is called
-with the specification and a `Channel`; what it returns is said as "done". Standard output and error are
-the job's log. The channel is a pair of pipes: requests come in as JSON lines, messages go out as JSON
-lines. Where the parent is gone, everything of the job is ended at once.
+with the specification and a `Channel`; what it returns goes to the parent as "done". Standard output and
+error are the job's log. The channel is a pair of pipes with JSON lines: requests in, messages out. When the
+parent is gone, all processes of the job are ended at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(job_file: str) -> int:
     """Run the job; the exit code."""
     requests_fd = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
-    # What the job starts must not read the requests.
+    # The job's own children must not read the requests.
     os.dup2(null, 0)
     messages_fd = int(os.environ.pop(FD_VARIABLE))
     os.set_inheritable(messages_fd, False)
@@ -49,7 +49,7 @@ def main(job_file: str) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    """The message; of one with a traceback in it (Ray's are so) the last line, which says what happened."""
+    """The message, or its last line if it contains a traceback, as Ray's do."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return " ".join(" ".join(lines if len(lines) < 4 else lines[-1:]).split())[:600]
 
@@ -58,7 +58,7 @@ if __name__ == "__main__":
     code = main(sys.argv[1])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Engines leave threads and children that would keep the interpreter; the parent ends the latter.
+    # Engines leave threads and children that would keep the interpreter alive; the parent ends the children.
     with contextlib.suppress(OSError):
         os.close(1)
     os._exit(code)

@@ -1,10 +1,10 @@
-"""What can go wrong with a device job, by what the caller should do about it."""
+"""What can go wrong with a device job."""
 
 from __future__ import annotations
 
 
 class DeviceError(RuntimeError):
-    """A device job that did not do its work; nothing of it is left running."""
+    """A device job failed; none of its processes is left."""
 
     retryable = False
 
@@ -14,17 +14,17 @@ class DeviceSetupError(DeviceError):
 
 
 class DeviceCrash(DeviceError):
-    """The process died, or its engine did: the same may succeed in a new one."""
+    """The process or its engine died; a new one may succeed."""
 
     retryable = True
 
 
 class DeviceOutOfMemory(DeviceCrash):
-    """The memory of the device or of the machine was not enough; it may be on an emptier one."""
+    """The device or the machine ran out of memory; an emptier one may succeed."""
 
 
 class DeviceHang(DeviceCrash):
-    """The process was silent for too long and was ended."""
+    """The process was silent for too long."""
 
 
 _MEMORY_SIGNS = (

@@ -1,4 +1,4 @@
-"""The parent's side of a device job: start it, talk to it, hear its log, end all of it."""
+"""The parent's side of a device job: start it, talk to it, follow its log, end all of its processes."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ QUIET = {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "true",
     "PYTHONUNBUFFERED": "1",
-    # Titles of processes would be written over the environment that a job's processes are known by.
+    # A process title would overwrite the environment by which a job's processes are recognised.
     "SPT_NOENV": "1",
 }
-"""Variables of every process of a job: nothing calls home."""
+"""Variables of every process of a job; with them nothing calls home."""
 _ENDING_SECONDS = 20.0
 _PATIENCE_SECONDS = 5.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -55,13 +55,13 @@ _BAR = re.compile(r"\d+%\|")
 
 
 def interpreter(configured: str | None, setting: str) -> str:
-    """The Python of the device environment; DeviceSetupError, naming `setting`, where it is none."""
+    """The Python of the device environment; DeviceSetupError, naming `setting`, if there is none."""
     chosen = configured or os.environ.get(PYTHON_VARIABLE) or sys.executable
     named = setting if configured else f"${PYTHON_VARIABLE}"
     found = shutil.which(os.path.expanduser(chosen))
     if found is None:
         raise DeviceSetupError(f"{named}: {chosen} is no interpreter; `rzero doctor` says how to make one")
-    # A virtual environment is known by the path of its interpreter: links are not followed.
+    # Links are not followed: a virtual environment is found by the path of its interpreter.
     return os.path.abspath(found)
 
 
@@ -77,8 +77,8 @@ class DeviceJob:
     """One running job; a context manager that leaves nothing running.
 
     `entry` ("package.module:function") runs in the interpreter `python` with `spec`, which is JSON, and
-    with the variables of `environment` besides this process's own. Its messages come in `messages`, which
-    others may put theirs into; its output goes, line by line, to the log of the stage that started it.
+    with the variables of `environment` besides this process's own. Its messages arrive in `messages`, which
+    other threads may use too; its output goes, line by line, to the log of the stage that started it.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DeviceJob:
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         job_file = self.folder / "job.json"
         job_file.write_text(json.dumps({"entry": entry, "spec": spec}, indent=1))
-        # Nothing but these packages: the rest of this environment must not shadow the other one.
+        # Only these packages: the rest of this environment must not shadow the other one.
         packages = self.folder / "packages"
         packages.mkdir()
         for package in _PACKAGES:
@@ -142,11 +142,11 @@ class DeviceJob:
         return self._process.poll() is None
 
     def silent_seconds(self) -> float:
-        """How long nothing has been heard of it, neither a message nor a line of its log."""
+        """The time since its last message or line of log."""
         return time.monotonic() - self._heard
 
     def heard(self) -> None:
-        """Count its silence from now on."""
+        """Count its silence from now."""
         self._heard = time.monotonic()
 
     def ask(self, **values: Any) -> None:
@@ -160,9 +160,9 @@ class DeviceJob:
             raise self.error_of(Message("ended")) from None
 
     def wait_for(self, kind: str, timeout_seconds: float, doing: str) -> Mapping[str, Any]:
-        """The values of the next message of this kind; others are passed over.
+        """The values of the next message of this kind; other messages are skipped.
 
-        DeviceError where the job fails first; DeviceHang where it says nothing for `timeout_seconds`.
+        DeviceError if the job fails first; DeviceHang if it says nothing for `timeout_seconds`.
         """
         while True:
             try:
@@ -185,7 +185,7 @@ class DeviceJob:
             text = str(message.values["message"])
             if message.values["problem"] == "setup":
                 return DeviceSetupError(f"{self.name}: {text}")
-            # An engine's own message says little; why it died is in its log.
+            # An engine's own message says little; its log says why it died.
             if is_memory(text) or any(is_memory(line) for line in self.tail):
                 return DeviceOutOfMemory(f"{self.name}: not enough memory ({self._memory_line(text)})")
             return DeviceCrash(f"{self.name}: {text}")
@@ -199,7 +199,7 @@ class DeviceJob:
         return DeviceCrash(f"{self.name}: the process ended with {how}{last}")
 
     def close(self) -> None:
-        """Let the job finish what it does, then end all of it; the device is free afterwards."""
+        """Let the job finish its work, then end all of its processes; the device is free afterwards."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(OSError, ValueError):
@@ -210,8 +210,8 @@ class DeviceJob:
         self.kill()
 
     def kill(self) -> None:
-        """End all of it now."""
-        # Engines asked to end give back shared memory, which nobody else would.
+        """End all of its processes now."""
+        # Asked to end, engines release their shared memory, which nobody else would.
         end_processes(self._id, _PATIENCE_SECONDS)
         with contextlib.suppress(OSError):
             self._process.kill()
@@ -256,7 +256,7 @@ class DeviceJob:
 
     def _watch(self) -> None:
         self._process.wait()
-        # What it started may hold the pipes open; what it said itself has been read by then.
+        # Its children may hold the pipes open; its own words have been read by then.
         for thread in self._threads:
             thread.join(timeout=2.0)
         self.messages.put(Message("ended"))

@@ -1,7 +1,7 @@
-"""Ends every process of a job, and none other: no process is chosen by its name.
+"""Ends every process of a job and no other; no process is chosen by its name.
 
 A job's processes carry its id in their environment, however deep they are nested and whatever session
-they put themselves in (Ray and vLLM start such). Only the standard library: both sides use it.
+they put themselves in (Ray and vLLM start such). Standard library only: both sides use it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK_EVERY_SECONDS = 0.1
 
 
 def processes_of(job_id: str) -> list[int]:
-    """The living processes that carry the job's id, but this one; empty where there is no /proc."""
+    """The living processes with the job's id, except this one; empty where there is no /proc."""
     mark = f"{JOB_VARIABLE}={job_id}".encode()
     found = []
     for entry in _PROC.glob("[0-9]*"):
@@ -35,9 +35,9 @@ def processes_of(job_id: str) -> list[int]:
 
 
 def end_processes(job_id: str, patience_seconds: float = 0.0) -> None:
-    """SIGTERM to all of them, SIGKILL to those that are left after `patience_seconds`; waits for the end.
+    """SIGTERM to all of them, SIGKILL to those left after `patience_seconds`; waits until they are gone.
 
-    What they shared in memory is given back.
+    Their shared memory is released.
     """
     shared = shared_memory_of(job_id)
     _end(job_id, patience_seconds)
@@ -45,9 +45,9 @@ def end_processes(job_id: str, patience_seconds: float = 0.0) -> None:
 
 
 def shared_memory_of(job_id: str) -> set[Path]:
-    """The named memory segments that the job's processes have mapped, those of Python's `shared_memory`.
+    """The segments of Python's `shared_memory` that the job's processes have mapped.
 
-    An engine that is killed leaves its own behind: nothing but a restart of the machine would free them.
+    A killed engine leaves its segments behind, and only a restart of the machine would free them.
     """
     found = set()
     for pid in processes_of(job_id):
@@ -71,7 +71,7 @@ def _end(job_id: str, patience_seconds: float) -> None:
         deadline = time.monotonic() + patience_seconds
         while processes_of(job_id) and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_SECONDS)
-    # One that is being killed may still have started another: look again until there is none.
+    # A process may start another while it is killed: look again until none is left.
     for _ in range(round(_KILL_SECONDS / _LOOK_EVERY_SECONDS)):
         left = processes_of(job_id)
         if not left:

@@ -1,4 +1,4 @@
-"""How a Challenger's training and the frozen Solver that it asks share one machine.
+"""How the Challenger's training and the frozen Solver that it asks share one machine.
 
 | GPUs | training (verl)                    | frozen Solver (vllm or server) |
 |------|------------------------------------|--------------------------------|
@@ -17,7 +17,7 @@ from infra.machine.gpus import chosen_gpus, share_gpus
 
 _SHARED_SOLVER_MEMORY = 0.3
 _SHARED_ROLLOUT_MEMORY = 0.4
-"""Shares of a GPU's memory where rollouts and the Solver's engine are both on it: what is left trains."""
+"""Shares of a GPU's memory where rollouts and the Solver's engine both use it; the rest is for training."""
 
 B = TypeVar("B", bound=BackendConfig)
 
@@ -35,12 +35,9 @@ def side_by_side(trainer: TrainerConfig, sampler: SamplerConfig) -> tuple[Traine
     found = chosen_gpus("trainer", numbers, trainer.device)
     if not found:
         return trainer, sampler
-    shared = share_gpus(numbers or range(len(found)), trainer.solver_gpus)
-    on_one = not shared.is_split
-    return (
-        _placed(trainer, shared.training, _SHARED_ROLLOUT_MEMORY if on_one else 1.0),
-        _placed(sampler, shared.solver, _SHARED_SOLVER_MEMORY if on_one else 1.0),
-    )
+    training, solver = share_gpus(numbers or range(len(found)), trainer.solver_gpus)
+    memory = (_SHARED_ROLLOUT_MEMORY, _SHARED_SOLVER_MEMORY) if training == solver else (1.0, 1.0)
+    return _placed(trainer, training, memory[0]), _placed(sampler, solver, memory[1])
 
 
 def _placed(config: B, gpus: tuple[int, ...], most_memory: float) -> B:

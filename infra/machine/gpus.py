@@ -1,4 +1,4 @@
-"""Which GPUs this machine has and how they are shared out: no torch, so it answers at once."""
+"""Which GPUs this machine has and how they are shared; without torch, so it answers at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from infra.jobs.errors import DeviceSetupError
 
@@ -88,30 +87,18 @@ def replica_gpus(
     return [tuple(gpus[n * tensor_parallel : (n + 1) * tensor_parallel]) for n in range(count)]
 
 
-class Shared(NamedTuple):
-    """GPU numbers for the training and for the frozen Solver that it asks; equal where they share them."""
+def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of these GPUs those of the Challenger's training, and those of the frozen Solver that it asks.
 
-    training: tuple[int, ...]
-    solver: tuple[int, ...]
-
-    @property
-    def is_split(self) -> bool:
-        """Whether each has GPUs of its own."""
-        return bool(self.solver) and self.training != self.solver
-
-
-def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> Shared:
-    """How the Challenger's training and the frozen Solver share these GPUs.
-
-    `solver_gpus` None: half each, as the paper's authors do, or all shared where there is one.
-    DeviceSetupError where nothing would be left for the training.
+    The two are equal where they share all GPUs. With `solver_gpus` None each gets half, as in the paper's
+    code, or they share the only one. DeviceSetupError where nothing would be left for the training.
     """
     count = len(numbers)
     wanted = count // 2 if solver_gpus is None else solver_gpus
     if wanted == 0:
-        return Shared(tuple(numbers), tuple(numbers))
+        return tuple(numbers), tuple(numbers)
     if wanted >= count:
         raise DeviceSetupError(
             f"trainer.solver_gpus: {wanted} of {count} GPUs for the frozen Solver leave none to train on"
         )
-    return Shared(tuple(numbers[: count - wanted]), tuple(numbers[count - wanted :]))
+    return tuple(numbers[: count - wanted]), tuple(numbers[count - wanted :])

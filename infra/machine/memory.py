@@ -1,23 +1,23 @@
-"""Running out of memory: how it is known, whatever the device, and as what it is raised."""
+"""Running out of memory, on any device: how to tell, and what to raise."""
 
 from __future__ import annotations
 
 
 class OutOfMemory(MemoryError):
-    """Not even the smallest batch fits; the message says what to try. On an emptier device it may."""
+    """The device ran out of memory; the message says what to try. An emptier device may have enough."""
 
     retryable = True
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch, or of Python, says that a device's memory did not suffice."""
-    # torch's class is told by its name, so that torch is not imported; its CPU allocator has none.
+    """Whether an error of torch or of Python says that memory ran out."""
+    # By name, so that torch is not imported; torch's CPU allocator has no class of its own.
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, MemoryError) or "OutOfMemoryError" in names or "allocate memory" in str(error)
 
 
 def free_memory() -> None:
-    """Give back what dropped tensors held; for after an error, once its traceback is gone."""
+    """Free what dropped tensors held; call it after an error, once its traceback is gone."""
     import gc
     import sys
 

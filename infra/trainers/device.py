@@ -1,4 +1,4 @@
-"""The device that trains: which one, how it is set, and what its running out of memory means."""
+"""The device that trains: which one it is, its threads and determinism, and running out of its memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from infra.machine.memory import is_out_of_memory
-from infra.trainers.errors import OutOfMemoryError
+from infra.machine.memory import OutOfMemory, is_out_of_memory
 
 _settings: Any = torch.utils.deterministic
 
@@ -23,24 +22,24 @@ def training_device(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def device_work(device: torch.device, threads: int, where: str, micro_batch_size: int) -> Iterator[None]:
-    """Work on the device with the configured threads, put back afterwards: the reward function has its own.
+    """Use the configured threads within, and the process's own outside, as the reward function does.
 
-    On a CPU only deterministic operations are allowed. Raises OutOfMemoryError, saying `where` it was and
-    what to try, where the device's memory does not suffice.
+    On a CPU only deterministic operations are allowed. Raises OutOfMemory, which says `where` it happened
+    and what to try.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fill = _settings.fill_uninitialized_memory
     torch.set_num_threads(threads)
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
-        # Filling every fresh tensor guards against reading it unset; it costs time and decides nothing.
+        # Filling fresh tensors guards against reading them before they are set; here it only costs time.
         _settings.fill_uninitialized_memory = False
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(
+        raise OutOfMemory(
             f"{where}: out of memory on {device} ({str(error).splitlines()[0]}); try a micro_batch_size "
             f"below {micro_batch_size}, a smaller max_tokens, or dtype bfloat16"
         ) from error

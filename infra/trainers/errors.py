@@ -1,10 +1,10 @@
-"""What can go wrong in a training, by what the caller should do about it."""
+"""What can go wrong in a training."""
 
 from __future__ import annotations
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; trying the same again would fail again."""
+    """A training that cannot go on; another attempt would fail too."""
 
     retryable = False
 
@@ -14,14 +14,8 @@ class NonFiniteError(TrainingError):
 
 
 class RewardError(TrainingError):
-    """The reward function returned something that is not one finite reward a rollout."""
+    """The reward function did not return one finite reward for each rollout."""
 
 
 class CheckpointError(TrainingError):
     """A checkpoint that does not belong to this job or cannot be read."""
-
-
-class OutOfMemoryError(TrainingError):
-    """The device's memory was not enough: the same may succeed on an emptier or larger device."""
-
-    retryable = True

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.deploy.processes import Victims
 from tests.faults.kills import Unchanged, finished_files, manifests
 from tests.support.deployed import Deployed
+from tests.support.killing import Victims, kill
 
 VICTIMS: dict[str, Victims] = {"worker": "itself", "run": "started", "both": "all"}
 _ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")
@@ -46,7 +46,7 @@ class Nodes:
             self._work_until(
                 begun[-1], store, run, self.dice.randint(min(len(unchanged), files - 1), files - 1)
             )
-            self.deployed.server.processes.kill("worker", VICTIMS[victim])
+            kill(self.deployed.server.processes, "worker", VICTIMS[victim])
             unchanged = self._check(store, run, unchanged)
             print(f"{run}: {victim} killed at {len(unchanged)} of {files} finished files", flush=True)
             list(self.deployed.server.up())

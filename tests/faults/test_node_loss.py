@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.artifacts.artifact import Manifest
 from tests.support.deployed import Deployed
+from tests.support.killing import kill
 
 
 def _manifests(store: Path) -> dict[str, Manifest]:
@@ -22,7 +23,7 @@ def test_a_run_of_a_lost_node_becomes_crashed_and_the_next_one_resumes(
     store, processes = tmp_path / "store", deployed.server.processes
     lost = deployed.flow_run(deployed.start_run("lost", store))
     deployed.wait_until(lambda: len(_manifests(store)) >= 3, "three finished stages")
-    processes.kill("worker")
+    kill(processes, "worker")
     finished = _manifests(store)
     assert "iteration=1/evaluate" not in finished
     assert deployed.ask(f"flow_runs/{lost['id']}")["state_type"] == "RUNNING"

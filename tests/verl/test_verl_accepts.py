@@ -23,7 +23,7 @@ def _settings(preset: str, role: str, gpus: int, **trainer: Any) -> dict[str, An
     config = resolve("a", preset, overrides)
     assert isinstance(config.trainer, VerlTrainerConfig)
     section = getattr(config, role)
-    used = len(share_gpus(range(gpus), None).training) if role == "challenger" and gpus else gpus
+    used = len(share_gpus(range(gpus), None)[0]) if role == "challenger" and gpus else gpus
     return verl_settings(
         role,
         GrpoConfig(**{name: getattr(section, name) for name in GrpoConfig.model_fields}),

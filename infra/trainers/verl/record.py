@@ -11,14 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
+from data.schemas import ENGINE_METRICS, METRICS, SCHEMAS
 from infra.samplers.protocol import Completion
 from infra.store.tables import table_of
 from infra.trainers.errors import NonFiniteError, TrainingError
 from infra.trainers.job import fingerprint
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob
 from infra.trainers.rollouts import joined, rollout_seed, rollout_table, scored, step_metrics
-from infra.trainers.verl.state import Tables, pack, unpack
+from infra.trainers.verl.state import pack, unpack
 
 _STD_EPSILON = 1e-6
 _COLUMNS = {
@@ -49,7 +49,7 @@ class Record:
             return 0
         step, tables = unpack(newest[1], folder, fingerprint(self._job), self._workers)
         for name in self._tables:
-            self._tables[name][0] = getattr(tables, name)
+            self._tables[name][0] = tables[name]
         self._last_step = step
         return step
 
@@ -63,7 +63,7 @@ class Record:
             raise TrainingError(f"{self._job.role}, step {step}: verl drew {len(rollouts)} rollouts")
         scores = scored(reward, rollouts, self._job.role, step)
         rewards = [float(score.reward) for score in scores]
-        advantages = group_advantages(rewards, config.group_size, config.divide_by_std)
+        advantages = advantages_within_groups(rewards, config.group_size, config.divide_by_std)
         self._tables["rollouts"][step] = rollout_table(
             rollouts, scores, advantages, config.group_size, self._job.role
         )
@@ -131,7 +131,7 @@ class Record:
         config = self._job.config
         if step % config.checkpoint_every_steps or step == config.steps:
             return
-        tables = Tables(self.table(ROLLOUTS), self.table(METRICS), self.table(ENGINE_METRICS))
+        tables = {name: self.table(SCHEMAS[name]) for name in self._tables}
         with tempfile.TemporaryDirectory(prefix=".packed-", dir=folder) as packed:
             pack(folder, step, Path(packed), fingerprint(self._job), self._workers, tables)
             checkpoints.save(step, Path(packed))
@@ -149,8 +149,8 @@ class Record:
         return joined([steps[step] for step in sorted(steps)], schema)
 
 
-def group_advantages(rewards: Sequence[float], group_size: int, divide_by_std: bool) -> list[float]:
-    """What verl computes, for the table: (r - mean) / (sample std + epsilon) within each group."""
+def advantages_within_groups(rewards: Sequence[float], group_size: int, divide_by_std: bool) -> list[float]:
+    """What verl computes, for the table, without torch: (r - mean) / (sample std + epsilon) in each group."""
     advantages: list[float] = []
     for first in range(0, len(rewards), group_size):
         group = rewards[first : first + group_size]

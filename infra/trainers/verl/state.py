@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,16 +20,11 @@ from infra.store.tables import parquet_bytes
 from infra.trainers.errors import CheckpointError
 
 _FORMAT = 1
+Tables = Mapping[str, pa.Table]
+"""The rows of all steps so far, by the name of their table."""
+
+_TABLES = ("rollouts", "metrics", "engine_metrics")
 _NEWEST = "latest_checkpointed_iteration.txt"
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The rows of all steps so far."""
-
-    rollouts: pa.Table
-    metrics: pa.Table
-    engine_metrics: pa.Table
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
@@ -47,8 +42,8 @@ def pack(checkpoints: Path, step: int, folder: Path, fingerprint: str, workers: 
         _link(file, folder / name)
     if not paths:
         raise CheckpointError(f"{source}: verl saved no checkpoint of step {step}")
-    for name in ("rollouts", "metrics", "engine_metrics"):
-        (folder / f"{name}.parquet").write_bytes(parquet_bytes(getattr(tables, name)))
+    for name in _TABLES:
+        (folder / f"{name}.parquet").write_bytes(parquet_bytes(tables[name]))
     content = {
         "format": _FORMAT,
         "step": step,
@@ -83,9 +78,7 @@ def unpack(folder: Path, checkpoints: Path, fingerprint: str, workers: int) -> t
                 raise CheckpointError(f"{folder}: {path} points out of the checkpoint")
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(folder / name, place)
-        tables = Tables(
-            *(pq.read_table(folder / f"{name}.parquet") for name in ("rollouts", "metrics", "engine_metrics"))
-        )
+        tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES}
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CheckpointError(f"{folder}: the checkpoint cannot be read: {error!r}") from error
     (checkpoints / _NEWEST).write_text(str(step))

@@ -14,7 +14,7 @@ from data.resolve import ConfigError, resolve
 from infra.artifacts.artifact import read_manifest
 from infra.machine.memory import OutOfMemory
 from infra.store.store import Store, StoreError, StoreUnavailable
-from infra.trainers.errors import CheckpointError, NonFiniteError, OutOfMemoryError, RewardError
+from infra.trainers.errors import CheckpointError, NonFiniteError, RewardError
 from tasks.stage.errors import StageError
 from tasks.stage.graph import locate
 from tasks.stage.retries import HALVINGS, can_pass, halved, with_smaller_batches
@@ -31,7 +31,7 @@ NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you trie
         TimeoutError(),
         OSError(errno.EIO, "input/output error"),
         OSError(errno.ESTALE, "stale file handle"),
-        OutOfMemoryError("solver, step 1: out of memory"),
+        OutOfMemory("solver, step 1: out of memory"),
         OutOfMemory("not one completion fits"),
     ],
     ids=repr,
@@ -94,10 +94,8 @@ def test_out_of_memory_begins_again_with_half_the_batch_and_says_so(work: Work) 
 
 def test_after_a_few_halvings_the_error_comes_through(work: Work) -> None:
     seen: list[RunConfig] = []
-    with pytest.raises(OutOfMemoryError, match="try a micro_batch_size"):
-        with_smaller_batches(_fails(99, OutOfMemoryError("out of memory; try a micro_batch_size"), seen))(
-            work
-        )
+    with pytest.raises(OutOfMemory, match="try a micro_batch_size"):
+        with_smaller_batches(_fails(99, OutOfMemory("out of memory; try a micro_batch_size"), seen))(work)
     assert len(seen) == HALVINGS + 1
 
 

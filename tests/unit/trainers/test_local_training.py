@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from data.schemas import METRICS, ROLLOUTS
+from infra.machine.memory import OutOfMemory
 from infra.store.tables import parquet_bytes
 from infra.trainers import Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers import update as update_module
@@ -23,7 +24,6 @@ from infra.trainers.checkpoint import fingerprint
 from infra.trainers.errors import (
     CheckpointError,
     NonFiniteError,
-    OutOfMemoryError,
     RewardError,
     TrainingError,
 )
@@ -267,7 +267,7 @@ def test_running_out_of_memory_is_an_error_to_retry_that_says_what_to_try(
 
     monkeypatch.setattr(update_module.Policy, "statistics", too_much)
     with pytest.raises(
-        OutOfMemoryError, match=r"solver, step 1: out of memory.*micro_batch_size below 6"
+        OutOfMemory, match=r"solver, step 1: out of memory.*micro_batch_size below 6"
     ) as caught:
         train(make_job())
     assert caught.value.retryable

@@ -15,7 +15,7 @@ from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.rollouts import rollout_seed
 from infra.trainers.verl.prompts import write_prompts
-from infra.trainers.verl.record import Record, group_advantages
+from infra.trainers.verl.record import Record, advantages_within_groups
 from tests.support.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(steps=4, prompts_per_step=2, group_size=3, max_tokens=8, checkpoint_every_steps=2)
@@ -172,10 +172,10 @@ def test_the_prompts_of_every_step_say_their_batch_its_size_and_their_seed(
 
 def test_advantages_are_those_of_the_local_trainer() -> None:
     torch = pytest.importorskip("torch")
-    from infra.trainers.grpo import group_advantages as of_tensors
+    from infra.trainers.grpo import group_advantages
 
     rewards = [0.0, 1.0, 0.25, 0.5, 0.5, 0.5]
     groups = torch.tensor([0, 0, 0, 1, 1, 1])
     for divide in (True, False):
-        expected = of_tensors(torch.tensor(rewards, dtype=torch.float64), groups, divide).tolist()
-        assert group_advantages(rewards, 3, divide) == pytest.approx(expected, abs=1e-12)
+        expected = group_advantages(torch.tensor(rewards, dtype=torch.float64), groups, divide).tolist()
+        assert advantages_within_groups(rewards, 3, divide) == pytest.approx(expected, abs=1e-12)

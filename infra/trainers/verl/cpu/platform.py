@@ -26,38 +26,29 @@ _TWICE = "cpu:gloo,cpu:gloo"
 _FORWARDED = ("VLLM_", "VERL_", "HF_")
 
 
+def _answers(value: Any) -> Any:
+    """A method or function that always returns this."""
+    return lambda *_, **__: value
+
+
 def _device_module() -> ModuleType:
-    """`torch.cpu` with what verl uses of `torch.cuda` besides: no memory is counted, nothing is cached."""
+    """`torch.cpu` with what verl also uses of `torch.cuda`: no memory is counted, nothing is cached."""
     module = ModuleType("rzero_cpu_device")
     vars(module).update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("__")})
-
-    def nothing(*_: Any, **__: Any) -> None:
-        return None
-
-    def zero(*_: Any, **__: Any) -> int:
-        return 0
-
-    for name in ("max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved"):
-        setattr(module, name, zero)
-    for name in (
-        "empty_cache",
-        "ipc_collect",
-        "set_device",
-        "reset_peak_memory_stats",
-        "manual_seed",
-        "manual_seed_all",
-    ):
-        setattr(module, name, nothing)
+    counts = ("max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved")
+    vars(module).update({name: _answers(0) for name in counts})
+    actions = ("empty_cache", "ipc_collect", "set_device", "reset_peak_memory_stats")
+    vars(module).update({name: _answers(None) for name in (*actions, "manual_seed", "manual_seed_all")})
     properties = SimpleNamespace(uuid="cpu", total_memory=16 * _GIB, name="cpu", multi_processor_count=1)
     vars(module).update(
-        mem_get_info=lambda *_: (8 * _GIB, 16 * _GIB),
+        mem_get_info=_answers((8 * _GIB, 16 * _GIB)),
         get_rng_state=lambda *_: torch.get_rng_state(),
         set_rng_state=lambda state, *_: torch.set_rng_state(state),
-        is_available=lambda: True,
-        device_count=lambda: 1,
+        is_available=_answers(True),
+        device_count=_answers(1),
         current_device=lambda: torch.device("cpu"),
-        get_device_properties=lambda *_: properties,
-        get_device_name=lambda *_: "cpu",
+        get_device_properties=_answers(properties),
+        get_device_name=_answers("cpu"),
     )
     return module
 
@@ -67,86 +58,37 @@ _DEVICE = _device_module()
 
 @PlatformRegistry.register(platform="cpu")
 class CpuPlatform(PlatformBase):
-    """One CPU as the one device."""
+    """One CPU as the one device: nothing is asynchronous, cached or profiled."""
 
-    device_name = property(lambda self: "cpu")
-    vendor_name = property(lambda self: "cpu")
-    device_module = property(lambda self: _DEVICE)
-
-    def is_available(self) -> bool:
-        """Always there."""
-        return True
-
-    def is_platform_available(self, use_smi_check: bool = False) -> bool:
-        """Never chosen by itself, only by VERL_PLATFORM=cpu."""
-        return False
-
-    def current_device(self) -> str:
-        """What `tensor.to` takes."""
-        return "cpu"
-
-    def device_count(self) -> int:
-        """One."""
-        return 1
-
-    def set_device(self, device_index: int) -> None:
-        """There is but one."""
-
-    def synchronize(self, device_index: int | None = None) -> None:
-        """Nothing is asynchronous."""
+    device_name = property(_answers("cpu"))
+    vendor_name = property(_answers("cpu"))
+    device_module = property(_answers(_DEVICE))
+    is_available = _answers(True)
+    # Chosen by VERL_PLATFORM=cpu alone.
+    is_platform_available = _answers(False)
+    current_device = _answers("cpu")
+    device_count = _answers(1)
+    set_device = synchronize = empty_cache = set_allocator_settings = _answers(None)
+    profiler_start = profiler_stop = cudart = _answers(None)
+    get_device_capability = _answers((None, None))
+    communication_backend_name = _answers("gloo")
+    visible_devices_envvar = _answers("CUDA_VISIBLE_DEVICES")
+    # What verl's placement groups ask Ray for; Ray is told how many there are.
+    ray_resource_name = _answers("GPU")
+    # Weights go to the engine through shared memory.
+    is_ipc_supported = _answers(False)
 
     def manual_seed(self, seed: int) -> None:
-        """Seeds the CPU's generator."""
         torch.manual_seed(seed)
 
-    def manual_seed_all(self, seed: int) -> None:
-        """Seeds the CPU's generator."""
-        torch.manual_seed(seed)
-
-    def set_allocator_settings(self, settings: str) -> None:
-        """The CPU's allocator has none."""
-
-    def empty_cache(self) -> None:
-        """Nothing is cached."""
-
-    def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
-        """CUDA's notion."""
-        return None, None
-
-    def communication_backend_name(self) -> str:
-        """Collectives between processes of a CPU."""
-        return "gloo"
-
-    def visible_devices_envvar(self) -> str:
-        """What Ray sets for a "GPU"."""
-        return "CUDA_VISIBLE_DEVICES"
+    manual_seed_all = manual_seed
 
     @contextlib.contextmanager
     def nvtx_range(self, msg: str) -> Iterator[None]:
-        """No profiler."""
         yield
 
-    def profiler_start(self) -> None:
-        """No profiler."""
-
-    def profiler_stop(self) -> None:
-        """No profiler."""
-
-    def ray_resource_name(self) -> str:
-        """What verl's placement groups ask Ray for; Ray is told that there is one."""
-        return "GPU"
-
     def ray_noset_envvars(self) -> list[str]:
-        """As on CUDA."""
         return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
-
-    def is_ipc_supported(self) -> bool:
-        """Weights go to the engine through shared memory."""
-        return False
-
-    def cudart(self) -> None:
-        """None."""
-        return None
 
     def rollout_env_vars(self) -> dict[str, str]:
         """Engines start in processes of their own and need the same settings."""

@@ -48,6 +48,8 @@ class Domain:
 
     `truth` serves to watch a run; only `filter.labels: truth` trains on it. `key` is equal for problems that
     are the same: no candidate with the key of a benchmark's problem is trained on.
+
+    An artifact's key holds the domain's name alone: what changes a domain's results calls for another name.
     """
 
     challenger: Callable[[PromptStyle], Prompt]

@@ -40,9 +40,6 @@ class Grader:
     memory or died; `refusals`, because an answer was too long or too deeply nested to be read.
     """
 
-    undecided = _OUT_OF_LIMITS
-    """Kinds of a worker's outcome that leave a comparison open."""
-
     def __init__(
         self, timeout_seconds: float = 2.0, memory_bytes: int = 1 << 30, workers: int | None = None
     ) -> None:
@@ -114,21 +111,17 @@ class Grader:
             else:
                 first, second = sorted((a, b), key=lambda r: (len(r.form.text), r.form.text))
                 pair = (first.form.text, second.form.text)
-                open_pairs[pair] = self._request(first.answer, second.answer)
+                open_pairs[pair] = ("verify", first.answer, second.answer)
                 asked.append((position, pair))
         if asked:
             outcomes = self._ask(self._verdicts, open_pairs)
             for position, pair in asked:
                 outcome = outcomes[pair]
-                if outcome.kind in self.undecided:
+                if outcome.kind in _OUT_OF_LIMITS:
                     self._count("timeouts" if outcome.kind == "timeout" else "failures")
                 else:
                     verdicts[position] = outcome.kind == "done" and bool(outcome.value)
         return verdicts
-
-    def _request(self, first: str, second: str) -> tuple[str, ...]:
-        """What a worker is asked about two answers."""
-        return ("verify", first, second)
 
     def _cause(self, reading: Reading) -> str | None:
         outcome = self._readings.get(reading.form.text)

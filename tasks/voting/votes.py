@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from tasks.voting.domains import DomainGrader
 from tasks.voting.equivalence import Grader, Reading
 from tasks.voting.reading.forms import Status
 
@@ -106,6 +107,8 @@ def _trimmed(answer: str | None) -> str | None:
 def _grouped(samples: Sequence[Sequence[str | None]], grader: Grader) -> list[list[_Group]]:
     """The groups of equal answers to each question."""
     counts = [Counter(filter(None, map(_trimmed, question))) for question in samples]
+    if isinstance(grader, DomainGrader):
+        return [[_Group(spellings, []) for spellings in groups] for groups in grader.groups(counts)]
     readings = grader.readings({answer for count in counts for answer in count})
     meanings = [_meanings(count, readings) for count in counts]
     verdicts = _undecided(meanings, grader)

@@ -16,6 +16,7 @@ from tasks.curriculum.questions import Penalties, score_questions
 from tasks.grading.grades import grade, read_answer
 from tasks.voting.domains import DomainGrader, answer_reader, grader_of, proposal_reader
 from tasks.voting.equivalence import Grader
+from tasks.voting.votes import Vote, majority
 from tests.support.other_package import install
 
 COLOURS = """
@@ -85,6 +86,13 @@ def test_an_equality_that_hangs_or_raises_decides_nothing_and_is_counted(colours
         pairs = [("Red", "red"), ("endless", "red"), ("unheard of", "red"), ("red", "blue")]
         assert grader.equivalent(pairs) == [True, None, None, False]
         assert (grader.timeouts, grader.failures) == (1, 1)
+
+
+def test_a_vote_joins_what_its_equality_joins_in_whatever_order_the_samples_stand(colours: str) -> None:
+    said = ["red", "RED", "blue", "Red", "red", None, "blue", "unheard of"]
+    with grader_of(colours) as grader:
+        votes = majority([said, said[::-1], [None], ["blue"]], grader)
+    assert votes == [Vote("red", 4, 8, 1, 4 / 7)] * 2 + [Vote(None, 0, 1, 1, 0.0), Vote("blue", 1, 1, 0, 1.0)]
 
 
 def test_its_prompts_are_text_or_messages(colours: str, tmp_path: Path) -> None:

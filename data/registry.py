@@ -33,7 +33,10 @@ class Registry(Generic[T]):
         if name in self._files():
             declared = getattr(importlib.import_module(f"{self.package}.{name}"), noun.upper())
         elif point := self._entry_points().get(name):
-            declared = point.load()
+            try:
+                declared = point.load()
+            except (ImportError, AttributeError) as error:
+                raise self.error(f"{noun} {name!r} cannot be loaded: {error}") from None
         else:
             raise self.error(f"unknown {noun} {name!r}: known are {', '.join(self.names())}")
         if not isinstance(declared, self.kind):
@@ -43,9 +46,8 @@ class Registry(Generic[T]):
         return declared
 
     def _files(self) -> set[str]:
-        return {
-            module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-        }
+        folders = importlib.import_module(self.package).__path__
+        return {module.name for module in pkgutil.iter_modules(folders)}
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
         group = f"rzero.{self.package.rpartition('.')[2]}"

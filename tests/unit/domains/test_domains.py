@@ -134,6 +134,14 @@ def test_an_unknown_domain_is_one_clear_line() -> None:
         resolve("a", overrides=["domain=maths"])
 
 
+def test_a_package_that_cannot_be_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "rzero.domains", "broken", "import not_installed\n")
+    with pytest.raises(
+        DomainError, match=r"^domain 'broken' cannot be loaded: No module named 'not_installed'$"
+    ):
+        domains.get("broken")
+
+
 def test_what_is_no_domain_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "rzero.domains", "odd", "DOMAIN = 7\n")
     with pytest.raises(DomainError, match=r"^domain 'odd' is declared as int, not as a Domain$"):

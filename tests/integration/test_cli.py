@@ -1,4 +1,4 @@
-"""The `rzero` command as a person meets it, in processes of its own."""
+"""The `rzero` command as a person meets it: in processes of its own, but for wrong input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
-from flows.cli import COMMANDS
+from flows.cli import COMMANDS, main
 from tests.support.small_run import SMALL_RUN
 
 RZERO = [sys.executable, "-m", "flows.cli"]
@@ -29,6 +30,14 @@ def rzero(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=300,
     )
+
+
+def refusal(*arguments: str) -> str:
+    """What the command says, in this process, to input that it refuses with exit code 2."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    return result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
@@ -63,13 +72,14 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> Non
     ],
 )
 def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(
-    tmp_path: Path, arguments: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
 ) -> None:
     (tmp_path / "in-the-way").write_text("a file")
-    done = rzero("run", *arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert told in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RZERO_STORE", raising=False)
+    said = refusal("run", *arguments)
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["in-the-way"]
 
 
@@ -149,12 +159,12 @@ def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
     ],
 )
 def test_a_wrong_question_about_a_run_is_one_line_and_exit_2(
-    small_store: Path, tmp_path: Path, arguments: list[str], told: str
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
 ) -> None:
-    done = rzero(*arguments, "--store", str(small_store), cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    said = refusal(*arguments, "--store", str(small_store))
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
 
 
 def test_an_exported_model_is_a_hugging_face_directory(small_store: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
+import sys
 from typing import Any
 
 import polars as pl
@@ -65,7 +65,7 @@ def test_the_bars_are_the_numbers_of_the_table() -> None:
 
 
 def test_without_matplotlib_there_is_no_plot_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert draw_stage("evaluate", lambda side_table: _table("evaluate")) is None
 
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from data.backends import BackendConfig, EngineConfig, SamplerConfig, ServerSamplerConfig, TrainerConfig
@@ -22,7 +23,9 @@ _SHARED_ROLLOUT_MEMORY = 0.4
 B = TypeVar("B", bound=BackendConfig)
 
 
-def side_by_side(trainer: TrainerConfig, sampler: SamplerConfig) -> tuple[TrainerConfig, SamplerConfig]:
+def side_by_side(
+    trainer: TrainerConfig, sampler: SamplerConfig, there: Sequence[str] | None = None
+) -> tuple[TrainerConfig, SamplerConfig]:
     """Both sections with the GPUs, and the shares of their memory, that each takes of `trainer.gpus`.
 
     Raises DeviceSetupError where the GPUs cannot be shared so. Two backends of this process share as they
@@ -32,7 +35,7 @@ def side_by_side(trainer: TrainerConfig, sampler: SamplerConfig) -> tuple[Traine
     if is_elsewhere or not (isinstance(trainer, EngineConfig) or isinstance(sampler, EngineConfig)):
         return trainer, sampler
     numbers = trainer.gpus if isinstance(trainer, EngineConfig) else ()
-    found = chosen_gpus("trainer", numbers, trainer.device)
+    found = chosen_gpus("trainer", numbers, trainer.device, there)
     if not found:
         return trainer, sampler
     training, solver = share_gpus(numbers or range(len(found)), trainer.solver_gpus)

@@ -13,9 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from infra.trainers.batches import MicroBatch
 
-_LOGITS_AT_ONCE = 2**26
-"""Logits held at once; a larger batch of tokens passes the head in pieces that are recomputed backward."""
-
 
 class TokenStatistics(NamedTuple):
     """Of each completion token of a micro-batch, [T] float32; `entropy` has no gradient."""
@@ -30,6 +27,9 @@ class Policy:
 
     `dtype` bfloat16 computes forward and backward under autocast and draws rollouts from a copy in bfloat16.
     """
+
+    logits_at_once = 2**26
+    """Logits held at once; a larger batch of tokens passes the head in pieces, recomputed backward."""
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model = model.eval()
@@ -78,7 +78,7 @@ class Policy:
                 head = nn.Identity()
                 logits = model(input_ids=batch.input_ids, use_cache=False).logits
                 inputs = logits.flatten(0, 1).index_select(0, batch.positions)
-            rows = max(1, _LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
+            rows = max(1, self.logits_at_once // model.config.get_text_config().vocab_size)
             pieces = list(zip(inputs.split(rows), batch.targets.split(rows), strict=True))
             if len(pieces) == 1 or not torch.is_grad_enabled():
                 results = [_head_statistics(head, *piece, temperature) for piece in pieces]

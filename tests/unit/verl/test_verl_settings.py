@@ -17,7 +17,7 @@ from data.backends import (
 from data.config import GrpoConfig
 from data.resolve import resolve
 from infra.jobs import DeviceSetupError
-from infra.machine import gpu_split as layout
+from infra.machine import gpu_split
 from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus
 from infra.trainers.verl.cluster import Cluster, Paths, cluster_of
 from infra.trainers.verl.settings import verl_settings
@@ -168,25 +168,20 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
     count: int,
     training: tuple[int, ...],
     solver: tuple[int, ...],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = tuple(str(number) for number in range(count))
-    monkeypatch.setattr(layout, "chosen_gpus", lambda *_: found)
-    trains, answers = layout.side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"))
+    there = [str(number) for number in range(count)]
+    trains, answers = gpu_split.side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
     assert (trains.gpus, answers.gpus) == (training, solver)
     if count == 1:
         assert trains.gpu_memory_share + answers.gpu_memory_share < 0.8
 
 
-def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(layout, "chosen_gpus", lambda *_: ("0", "1"))
+def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus() -> None:
     here = LocalTrainerConfig(), TransformersSamplerConfig()
-    assert layout.side_by_side(*here) == here
+    assert gpu_split.side_by_side(*here, ["0", "1"]) == here
     elsewhere = VerlTrainerConfig(), ServerSamplerConfig(urls=("http://host:8000/v1",))
-    assert layout.side_by_side(*elsewhere) == elsewhere
-    trains, answers = layout.side_by_side(LocalTrainerConfig(), VllmSamplerConfig())
+    assert gpu_split.side_by_side(*elsewhere, ["0", "1"]) == elsewhere
+    trains, answers = gpu_split.side_by_side(LocalTrainerConfig(), VllmSamplerConfig(), ["0", "1"])
     assert (trains, answers.gpus) == (LocalTrainerConfig(), (1,))
 
 

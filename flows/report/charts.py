@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 import polars as pl
 
 from flows.report import theme
+from flows.report.read import Line, of_line
 from flows.text import percent
 
 
@@ -42,6 +43,13 @@ class Series:
     symbol: str = "circle"
     dash: str = "solid"
     mode: str = "lines+markers"
+
+    @classmethod
+    def of(cls, label: str, frame: pl.DataFrame, x: str, index: int, **look: Any) -> Series:
+        """The series of `x`, value, low and high of a frame, in the look of the index-th."""
+        columns = [frame[name].to_list() for name in (x, "value", "low", "high")]
+        at, value, low, high = columns
+        return cls(label, at, value, low, high, **{**theme.look(index), **look})
 
 
 @dataclass(frozen=True)
@@ -167,59 +175,41 @@ def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -
     return figure
 
 
-def line_series(frame: pl.DataFrame, labels: Sequence[str]) -> list[Series]:
+def line_series(frame: pl.DataFrame, lines: Sequence[Line]) -> list[Series]:
     """One series a line from `line, run, iteration, value, low, high`.
 
     A line of one run has the run's interval; of several, their mean with the lowest and the highest, and
     each run as a point.
     """
     series = []
-    for index, label in enumerate(labels):
-        part = frame.filter(pl.col("line") == label) if not frame.is_empty() else frame
+    for index, line in enumerate(lines):
+        part = of_line(frame, line)
         if part.is_empty():
             continue
         several = part["run"].n_unique() > 1
+        value = pl.col("value")
+        bounds = (value.min(), value.max()) if several else (pl.col("low").min(), pl.col("high").max())
         means = (
             part.group_by("iteration")
-            .agg(
-                pl.col("value").mean().alias("mean"),
-                pl.col("value").min().alias("lowest"),
-                pl.col("value").max().alias("highest"),
-                pl.col("low").min(),
-                pl.col("high").max(),
-                pl.len().alias("runs"),
-            )
+            .agg(value.mean(), bounds[0].alias("low"), bounds[1].alias("high"), pl.len().alias("runs"))
             .sort("iteration")
         )
-        counts = means["runs"].to_list()
-        series.append(
-            Series(
-                label,
-                means["iteration"].to_list(),
-                means["mean"].to_list(),
-                means["lowest" if several else "low"].to_list(),
-                means["highest" if several else "high"].to_list(),
-                [f"iteration {i}, mean of {n} runs" for i, n in zip(means["iteration"], counts, strict=True)]
-                if several
-                else [f"iteration {i}" for i in means["iteration"]],
-                [(i, v) for i, v in part.select("iteration", "value").iter_rows()] if several else (),
-                theme.series_colour(index),
-                theme.SYMBOLS[index % len(theme.SYMBOLS)],
-                theme.DASHES[index % len(theme.DASHES)],
-            )
-        )
+        hover = [
+            f"iteration {i}, mean of {n} runs" if several else f"iteration {i}"
+            for i, n in means.select("iteration", "runs").iter_rows()
+        ]
+        points = list(part.select("iteration", "value").iter_rows()) if several else ()
+        series.append(Series.of(line.label, means, "iteration", index, hover=hover, points=points))
     return series
 
 
-def spread_words(runs: Sequence[int], one: str, points: bool = True) -> str:
-    """What the bars of `line_series` mean, given the number of runs of each line.
-
-    `points`: whether each run is drawn as well.
-    """
-    if all(count == 1 for count in runs):
+def spread_words(lines: Sequence[Line], one: str, points: bool = True) -> str:
+    """What the bars of `line_series` mean; `one` says it of a single run, `points`: each run is drawn too."""
+    several = [len(line.runs) > 1 for line in lines]
+    if not any(several):
         return f"Bars: {one}."
     circles = " (small circles: each run)" if points else ""
-    if all(count > 1 for count in runs):
+    if all(several):
         return f"Bars: lowest to highest run{circles}."
     return f"Bars: lowest to highest run where a line has several{circles}, else {one}."
 
@@ -244,11 +234,27 @@ def cells(series: Sequence[Series], share: bool) -> list[list[object]]:
     return rows
 
 
+def series_chart(
+    key: str,
+    title: str,
+    caption: str,
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    headers: Sequence[str] = LINE_HEADERS,
+    height: int = 330,
+    wide: bool = False,
+) -> Chart:
+    """A chart of lines with its numbers."""
+    figure = draw_series(series, x, y, height)
+    return Chart(key, title, caption, figure, headers, cells(series, y.share), wide)
+
+
 def share_chart(
     key: str,
     title: str,
     frame: pl.DataFrame,
-    labels: Sequence[str],
+    lines: Sequence[Line],
     axis: str,
     caption: str,
     x_title: str = "iteration",
@@ -258,8 +264,25 @@ def share_chart(
 
     The axis goes from 0 to 100 %, or with `whole` false from 0 to what is there.
     """
-    series = line_series(frame, labels)
+    series = line_series(frame, lines)
     x = whole_axis(x_title, [int(i) for item in series for i in item.x])
     y = Axis(axis, share=True, range=SHARE_RANGE if whole else None, zero=not whole)
-    figure = draw_series(series, x, y)
-    return Chart(key, title, caption, figure, LINE_HEADERS, cells(series, True))
+    return series_chart(key, title, caption, series, x, y)
+
+
+def stacked_bars(
+    bars: Sequence[str], parts: Mapping[str, Sequence[float]], x: Axis, y_title: str, room: int, shown: str
+) -> go.Figure:
+    """Horizontal bars, each of coloured parts; `shown` formats a part's value, `room` is for the legend."""
+    y = Axis(y_title, categories=True, extra={"autorange": "reversed"})
+    figure = new_figure(x, y, room + 34 * len(bars))
+    for index, (name, values) in enumerate(parts.items()):
+        figure.add_bar(
+            y=list(bars),
+            x=list(values),
+            name=name,
+            orientation="h",
+            marker={"color": theme.series_colour(index), "line": {"color": theme.PAPER, "width": 1.5}},
+            hovertemplate=f"{shown}<extra>{name}</extra>",
+        )
+    return figure.update_layout(barmode="stack", bargap=0.3)

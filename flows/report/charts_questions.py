@@ -1,4 +1,4 @@
-"""Charts of the questions: before and after training, what is kept, how good the labels are, how varied."""
+"""Charts of the questions: before and after training, how they are written, how varied they are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import polars as pl
 from flows.report import questions as q
 from flows.report import theme
 from flows.report.charts import (
-    LINE_HEADERS,
     SHARE_RANGE,
     WILSON,
     Axis,
     Chart,
-    cells,
-    draw_series,
     line_series,
     new_figure,
+    series_chart,
     share_chart,
     spread_words,
     whole_axis,
 )
-from flows.report.read import Line
+from flows.report.read import Line, of_line
 from flows.text import number, percent
 
 _NORMAL = "95\u00a0% interval of the mean"
@@ -34,53 +32,59 @@ def p_hat_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
     charts: list[Chart] = []
     for line in lines:
         samples = line.runs[0].config.answers.samples
-        delta = line.runs[0].config.filter.delta
-        before = _of_line(q.p_hat_shares(probe, samples) if not probe.is_empty() else probe, line)
-        after = _of_line(q.p_hat_shares(scored, samples) if not scored.is_empty() else scored, line)
-        both = [frame for frame in (before, after) if not frame.is_empty()]
-        if not both:
-            continue
-        highest = max(share for frame in both for share in frame["share"])
+        tables = {
+            name: q.p_hat_shares(of_line(frame, line), samples)
+            for name, frame in (("before", probe), ("after", scored))
+            if not frame.is_empty()
+        }
+        both = [frame for frame in tables.values() if not frame.is_empty()]
+        highest = max((share for frame in both for share in frame["share"]), default=0)
         for iteration in sorted({i for frame in both for i in frame["iteration"]}):
-            x = Axis(
-                "p̂: votes of the majority / answers", range=(0, 1 + 0.6 / samples), extra={"dtick": 0.25}
-            )
-            y = Axis("share of the questions", share=True, range=(0, highest * 1.08))
-            figure = new_figure(x, y)
-            figure.add_vrect(
-                x0=0.5 - delta, x1=0.5 + delta, fillcolor=theme.BAND, line_width=0, layer="below"
-            )
-            rows: list[list[object]] = []
-            for name, frame, colour, pattern in (
-                ("before", before, theme.BASE, "/"),
-                ("after", after, theme.series_colour(0), ""),
-            ):
-                part = frame.filter(pl.col("iteration") == iteration) if not frame.is_empty() else frame
-                if part.is_empty():
-                    continue
-                figure.add_bar(
-                    x=part["p_hat"].to_list(),
-                    y=part["share"].to_list(),
-                    name=name,
-                    marker={
-                        "color": theme.PAPER if pattern else colour,
-                        "pattern": {"shape": pattern, "solidity": 0.4, "size": 6, "fgcolor": colour},
-                        "line": {"color": colour, "width": 1},
-                    },
-                    hovertemplate="p̂ %{x:.2f}: %{y:.1%}<extra>" + name + "</extra>",
-                )
-                rows += [[name, f"{p:.2f}", percent(s)] for p, s in part.select("p_hat", "share").iter_rows()]
-            figure.update_layout(barmode="group", bargap=0.18, bargroupgap=0.04)
+            parts = {name: frame.filter(pl.col("iteration") == iteration) for name, frame in tables.items()}
             who = f"{line.label}, iteration {iteration}" if len(lines) > 1 else f"Iteration {iteration}"
-            caption = (
-                "The same Solver answers both. Training should move questions into the shaded middle, "
-                "which the filter keeps: from the right, where answers agree, or from the left, where "
-                "they scatter."
-            )
-            key = f"p-hat-{len(charts)}"
-            title, headers = f"{who}: p̂ before and after", ("", "p̂", "share")
-            charts.append(Chart(key, title, caption, figure, headers, rows))
+            charts.append(_p_hat_chart(f"p-hat-{len(charts)}", who, line, parts, 1.08 * highest))
     return charts
+
+
+def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame], highest: float) -> Chart:
+    config = line.runs[0].config
+    x = Axis(
+        "p̂: votes of the majority / answers",
+        range=(0, 1 + 0.6 / config.answers.samples),
+        extra={"dtick": 0.25},
+    )
+    figure = new_figure(x, Axis("share of the questions", share=True, range=(0, highest)))
+    low, high = 0.5 - config.filter.delta, 0.5 + config.filter.delta
+    figure.add_vrect(x0=low, x1=high, fillcolor=theme.BAND, line_width=0, layer="below")
+    rows: list[list[object]] = []
+    for name, part in parts.items():
+        if part.is_empty():
+            continue
+        before = name == "before"
+        colour = theme.BASE if before else theme.series_colour(0)
+        figure.add_bar(
+            x=part["p_hat"].to_list(),
+            y=part["share"].to_list(),
+            name=name,
+            marker={
+                "color": theme.PAPER if before else colour,
+                "pattern": {
+                    "shape": "/" if before else "",
+                    "solidity": 0.4,
+                    "size": 6,
+                    "fgcolor": colour,
+                },
+                "line": {"color": colour, "width": 1},
+            },
+            hovertemplate="p̂ %{x:.2f}: %{y:.1%}<extra>" + name + "</extra>",
+        )
+        rows += [[name, f"{p:.2f}", percent(s)] for p, s in part.select("p_hat", "share").iter_rows()]
+    figure.update_layout(barmode="group", bargap=0.18, bargroupgap=0.04)
+    caption = (
+        "The same Solver answers both. Training should move questions into the shaded middle, which the "
+        "filter keeps: from the right, where answers agree, or from the left, where they scatter."
+    )
+    return Chart(key, f"{who}: p̂ before and after", caption, figure, ("", "p̂", "share"), rows)
 
 
 def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
@@ -88,34 +92,32 @@ def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFra
     charts: list[Chart] = []
     for column, title, what in (
         ("uncertainty", "Uncertainty before and after training", "1 − 2|p̂ − ½| of fresh questions"),
-        ("reward", "Reward before and after training", "uncertainty less the repetition penalty"),
+        ("reward", "Reward before and after training", "Uncertainty less the repetition penalty"),
     ):
         series = []
         for moment, frame in (("before", probe), ("after", scored)):
-            if frame.is_empty():
-                continue
-            found = q.mean_by_iteration(frame, column)
-            for item in line_series(found, [line.label for line in lines]):
-                item.dash, item.symbol = ("dot", "circle-open") if moment == "before" else ("solid", "circle")
-                if len(lines) == 1:
-                    item.colour = theme.BASE if moment == "before" else theme.series_colour(0)
+            before = moment == "before"
+            for item in (
+                line_series(q.mean_by_iteration(frame, column), lines) if not frame.is_empty() else ()
+            ):
+                item.dash, item.symbol = ("dot", "circle-open") if before else ("solid", "circle")
                 item.label = moment if len(lines) == 1 else f"{item.label}, {moment}"
                 item.points = ()
-                item.mode = "markers" if moment == "before" else item.mode
+                if before:
+                    item.mode = "markers"
+                if before and len(lines) == 1:
+                    item.colour = theme.BASE
                 series.append(item)
         if not series:
             continue
-        iterations = [int(i) for item in series for i in item.x]
-        x = whole_axis("iteration", iterations)
+        x = whole_axis("iteration", [int(i) for item in series for i in item.x])
         y = Axis(f"mean {column} (0 to 1)", range=SHARE_RANGE)
         caption = (
-            f"{what[0].upper()}{what[1:]}; badly formed ones count 0. In each iteration 'after' should "
-            f"stand above "
-            "'before' by more than the bars; from one iteration to the next 'before' falls as the Solver "
-            "learns. " + spread_words([len(line.runs) for line in lines], _NORMAL, points=False)
+            f"{what}; badly formed ones count 0. In each iteration 'after' should stand above 'before' by "
+            "more than the bars; from one iteration to the next 'before' falls as the Solver learns. "
+            + spread_words(lines, _NORMAL, points=False)
         )
-        figure = draw_series(series, x, y)
-        charts.append(Chart(column, title, caption, figure, LINE_HEADERS, cells(series, False)))
+        charts.append(series_chart(column, title, caption, series, x, y))
     return charts
 
 
@@ -124,68 +126,23 @@ def shape_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
     frame = q.written(probe, scored)
     if frame.is_empty():
         return []
-    labels, runs = [line.label for line in lines], [len(line.runs) for line in lines]
-    charts: list[Chart] = []
-    for key, title, value, axis in (
+    lengths = (
         ("terms", "Terms of a question", pl.col("terms"), "terms"),
         ("characters", "Length of a question", pl.col("question").str.len_chars(), "characters"),
-    ):
-        table = q.quantiles_by_iteration(frame, value)
-        if table.is_empty():
-            continue
-        figure = new_figure(
-            whole_axis(_TRAININGS, table["iteration"].to_list()),
-            Axis(axis, zero=True),
-            legend=len(lines) > 1,
-        )
-        width = 0.6 / len(lines)
-        for index, label in enumerate(labels):
-            part = table.filter(pl.col("line") == label)
-            shift = width * (index - (len(lines) - 1) / 2)
-            figure.add_box(
-                x=[i + shift for i in part["iteration"]],
-                q1=part["p25"].to_list(),
-                median=part["p50"].to_list(),
-                q3=part["p75"].to_list(),
-                lowerfence=part["p10"].to_list(),
-                upperfence=part["p90"].to_list(),
-                mean=part["mean"].to_list(),
-                name=label,
-                width=width * 0.75,
-                boxpoints=False,
-                line={"color": theme.series_colour(index), "width": 1.8},
-                fillcolor=theme.PAPER,
-                hoverinfo="y",
-            )
-            figure.add_scatter(
-                x=[i + shift for i in part["iteration"]],
-                y=part["mean"].to_list(),
-                mode="lines+markers",
-                line={"color": theme.series_colour(index), "width": 1.4, "dash": "dot"},
-                showlegend=False,
-                marker={"symbol": "diamond", "size": 8, "color": theme.series_colour(index)},
-                hovertemplate="mean %{y:.2f}<extra></extra>",
-            )
-        caption = (
-            "Well-formed questions. Box: the middle half; whiskers: 10th to 90th percentile; diamond: "
-            "mean. It "
-            "should rise if the Challenger asks harder questions as the Solver learns."
-        )
-        rows = [
-            [line, i, n, number(mean, 2), *(number(p, 1) for p in ps)]
-            for line, i, n, mean, *ps in table.iter_rows()
-        ]
-        headers = ("line", "trainings", "questions", "mean", "10 %", "25 %", "50 %", "75 %", "90 %")
-        charts.append(Chart(key, title, caption, figure, headers, rows))
-    well_formed = q.share_by_iteration(frame, pl.col("question").is_not_null())
+    )
+    charts = [
+        _length_chart(key, title, axis, lines, table)
+        for key, title, value, axis in lengths
+        if not (table := q.quantiles_by_iteration(frame, value)).is_empty()
+    ]
     charts.append(
         share_chart(
             "well-formed",
             "Well-formed questions",
-            well_formed,
-            labels,
+            q.share_by_iteration(frame, pl.col("question").is_not_null()),
+            lines,
             "share of all candidates",
-            f"Should stay near 100 %: a fall is the first sign of a collapse. {spread_words(runs, WILSON)}",
+            f"Should stay near 100 %: a fall is the first sign of a collapse. {spread_words(lines, WILSON)}",
             _TRAININGS,
         )
     )
@@ -196,15 +153,60 @@ def shape_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
                 "domain",
                 "Questions within the base's domain",
                 domain,
-                labels,
+                lines,
                 "share of well-formed questions",
-                "What lies outside is uncertain because it is foreign, and its labels are mostly wrong. "
-                "What cannot "
-                f"be read as a question of the domain counts as outside. {spread_words(runs, WILSON)}",
+                "What lies outside is uncertain because it is foreign, and its labels are mostly wrong. What "
+                "cannot be read as a question of the domain counts as outside. "
+                + spread_words(lines, WILSON),
                 _TRAININGS,
             )
         )
     return charts
+
+
+def _length_chart(key: str, title: str, axis: str, lines: Sequence[Line], table: pl.DataFrame) -> Chart:
+    """A box for each iteration of each line, from quantiles."""
+    x = whole_axis(_TRAININGS, table["iteration"].to_list())
+    figure = new_figure(x, Axis(axis, zero=True), legend=len(lines) > 1)
+    width = 0.6 / len(lines)
+    for index, line in enumerate(lines):
+        part, colour = of_line(table, line), theme.series_colour(index)
+        place = [i + width * (index - (len(lines) - 1) / 2) for i in part["iteration"]]
+        of = {name: part[name].to_list() for name in ("p10", "p25", "p50", "p75", "p90", "mean")}
+        figure.add_box(
+            x=place,
+            q1=of["p25"],
+            median=of["p50"],
+            q3=of["p75"],
+            lowerfence=of["p10"],
+            upperfence=of["p90"],
+            mean=of["mean"],
+            name=line.label,
+            width=width * 0.75,
+            boxpoints=False,
+            line={"color": colour, "width": 1.8},
+            fillcolor=theme.PAPER,
+            hoverinfo="y",
+        )
+        figure.add_scatter(
+            x=place,
+            y=of["mean"],
+            mode="lines+markers",
+            line={"color": colour, "width": 1.4, "dash": "dot"},
+            showlegend=False,
+            marker={"symbol": "diamond", "size": 8, "color": colour},
+            hovertemplate="mean %{y:.2f}<extra></extra>",
+        )
+    caption = (
+        "Well-formed questions. Box: the middle half; whiskers: 10th to 90th percentile; diamond: mean. It "
+        "should rise if the Challenger asks harder questions as the Solver learns."
+    )
+    rows = [
+        [line, i, n, number(mean, 2), *(number(p, 1) for p in ps)]
+        for line, i, n, mean, *ps in table.iter_rows()
+    ]
+    headers = ("line", "trainings", "questions", "mean", "10 %", "25 %", "50 %", "75 %", "90 %")
+    return Chart(key, title, caption, figure, headers, rows)
 
 
 _DIVERSITY = {
@@ -241,25 +243,18 @@ _DIVERSITY = {
 
 def diversity_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
     """Unique share, distinct 2-grams, largest cluster, questions like no other."""
-    table = (
-        q.diversity(q.written(probe, scored))
-        if not (probe.is_empty() and scored.is_empty())
-        else pl.DataFrame()
-    )
+    frame = q.written(probe, scored)
+    table = q.diversity(frame) if not frame.is_empty() else frame
     if table.is_empty():
         return []
-    labels = [line.label for line in lines]
-    count = table["questions"][0]
-    several = " Bars: lowest to highest run." if any(len(line.runs) > 1 for line in lines) else ""
+    spread = " Bars: lowest to highest run." if any(len(line.runs) > 1 for line in lines) else ""
     charts: list[Chart] = []
     for column, (title, axis, caption, whole) in _DIVERSITY.items():
-        frame = table.select(*q.KEYS, pl.col(column).alias("value")).filter(pl.col("value").is_not_null())
-        frame = frame.with_columns(low=pl.col("value"), high=pl.col("value"))
+        value = pl.col(column)
+        shares = table.select(*q.KEYS, value=value, low=value, high=value).filter(
+            pl.col("value").is_not_null()
+        )
+        told = caption.format(count=table["questions"][0]) + spread
         key = column.replace("_", "-")
-        told = caption.format(count=count) + several
-        charts.append(share_chart(key, title, frame, labels, axis, told, _TRAININGS, whole))
+        charts.append(share_chart(key, title, shares, lines, axis, told, _TRAININGS, whole))
     return charts
-
-
-def _of_line(frame: pl.DataFrame, line: Line) -> pl.DataFrame:
-    return frame if frame.is_empty() else frame.filter(pl.col("line") == line.label)

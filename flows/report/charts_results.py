@@ -11,30 +11,20 @@ from data.benchmark import Benchmark
 from flows.report import accuracy as acc
 from flows.report import theme
 from flows.report.charts import (
-    LINE_HEADERS,
     SHARE_RANGE,
     Axis,
     Chart,
     Series,
-    cells,
-    draw_series,
     line_series,
-    new_figure,
+    series_chart,
     spread_words,
+    stacked_bars,
     whole_axis,
 )
-from flows.report.read import Line, Run
+from flows.report.read import Line, Run, of_line
 from flows.text import duration
+from tasks.stage.graph import STAGES
 
-STAGE_ORDER = (
-    "prepare_base_model",
-    "train_challenger",
-    "generate_questions",
-    "sample_answers",
-    "score_and_filter",
-    "train_solver",
-    "evaluate",
-)
 _MOST_MARKERS = 80
 _BOOTSTRAP = "95\u00a0% interval if the problems were drawn anew (bootstrap)"
 
@@ -53,44 +43,37 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
         return []
     table = acc.accuracy_by_iteration(evaluation)
     names = measure_names(evaluation)
-    iterations = table["iteration"].to_list()
-    x, y = (
-        whole_axis("iteration (0: the base model)", iterations),
-        Axis("accuracy on held-out problems", share=True, range=SHARE_RANGE),
+    x = whole_axis("iteration (0: the base model)", table["iteration"].to_list())
+    y = Axis("accuracy on held-out problems", share=True, range=SHARE_RANGE)
+    by_measure = {
+        measure: line_series(table.filter(pl.col("measure") == measure), lines) for measure in acc.MEASURES
+    }
+    spread = spread_words(lines, _BOOTSTRAP)
+    if len(lines) > 1:
+        return [
+            series_chart(
+                f"accuracy-{index}", f"{names[measure]} by iteration", f"{meaning} {spread}", found, x, y
+            )
+            for index, (measure, meaning) in enumerate(_MEANINGS.items())
+            if (found := by_measure[measure])
+        ]
+    single = len(lines[0].runs) == 1
+    series = []
+    for index, (measure, found) in enumerate(by_measure.items()):
+        for item in found:
+            item.label, item.colour = names[measure], theme.series_colour(index)
+            item.symbol, item.dash = theme.SYMBOLS[index], theme.DASHES[index]
+            if measure == "pass@1" and single:
+                by_sample = acc.accuracy_by_sample(evaluation)
+                item.points = list(by_sample.select("iteration", "value").iter_rows())
+            series.append(item)
+    dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if single else ""
+    caption = (
+        f"pass@1: mean accuracy of one sampled answer; {names['maj@k']}: of the majority of the samples; "
+        "greedy: of the likeliest answer. If pass@1 rises to a greedy line that stays flat, the model has "
+        f"become surer of what it knew. {spread}{dots}"
     )
-    labels = [line.label for line in lines]
-    runs = [len(line.runs) for line in lines]
-    if len(lines) == 1:
-        series = []
-        for index, measure in enumerate(acc.MEASURES):
-            for item in line_series(table.filter(pl.col("measure") == measure), labels):
-                item.label = names[measure]
-                item.colour, item.symbol = theme.series_colour(index), theme.SYMBOLS[index]
-                item.dash = theme.DASHES[index]
-                if measure == "pass@1" and runs == [1]:
-                    by_sample = acc.accuracy_by_sample(evaluation)
-                    item.points = list(by_sample.select("iteration", "value").iter_rows())
-                series.append(item)
-        dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if runs == [1] else ""
-        caption = (
-            f"pass@1: mean accuracy of one sampled answer; {names['maj@k']}: of the majority of the "
-            f"samples; greedy: "
-            "of the likeliest answer. If pass@1 rises to a greedy line that stays flat, the model has become "
-            f"surer of what it knew. {spread_words(runs, _BOOTSTRAP)}{dots}"
-        )
-        figure = draw_series(series, x, y, 400)
-        rows = cells(series, True)
-        return [Chart("accuracy", "Accuracy by iteration", caption, figure, LINE_HEADERS, rows, wide=True)]
-    charts: list[Chart] = []
-    for measure in acc.MEASURES:
-        series = line_series(table.filter(pl.col("measure") == measure), labels)
-        if series:
-            caption = f"{_MEANINGS[measure]} {spread_words(runs, _BOOTSTRAP)}"
-            figure = draw_series(series, x, y)
-            key = f"accuracy-{acc.MEASURES.index(measure)}"
-            rows = cells(series, True)
-            charts.append(Chart(key, f"{names[measure]} by iteration", caption, figure, LINE_HEADERS, rows))
-    return charts
+    return [series_chart("accuracy", "Accuracy by iteration", caption, series, x, y, height=400, wide=True)]
 
 
 _MEANINGS = {
@@ -125,13 +108,10 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]
             smallest = min(part["problems"].to_list())
             caption = (
                 f"Where the gain lies. Each point rests on as few as {smallest} problems a run, so that "
-                f"single "
-                "points move by several points of chance."
+                "single points move by several points of chance."
             )
             title = f"{names[measure]} by group, {benchmark}"
-            key = f"group-{len(charts)}"
-            figure, rows = draw_series(series, x, y), cells(series, True)
-            charts.append(Chart(key, title, caption, figure, LINE_HEADERS, rows))
+            charts.append(series_chart(f"group-{len(charts)}", title, caption, series, x, y))
     return charts
 
 
@@ -160,7 +140,7 @@ def _group_series(lines: Sequence[Line], part: pl.DataFrame) -> list[Series]:
         ]
     found = []
     for index, line in enumerate(lines):
-        mine = part.filter(pl.col("line") == line.label)
+        mine = of_line(part, line)
         if mine.is_empty():
             continue
         last = max(mine["iteration"].to_list())
@@ -181,20 +161,17 @@ _CURVES = {
     "kl": ("KL", "KL, nats a token", "Distance (KL) to the model that the iteration began with"),
 }
 _CAPTIONS = {
-    (
-        "train_challenger",
-        "reward_mean",
-    ): "It should rise within an iteration, and fall at each start, since the "
-    "Solver has learnt meanwhile. A healthy reward alone says little: look at format, range and labels too.",
-    (
-        "train_challenger",
-        "kl",
-    ): "It starts near 0 in each iteration. A jump is a warning: the Challenger leaves what it could write.",
-    (
-        "train_solver",
-        "reward_mean",
-    ): "Share of rollouts that agree with the pseudo-label, right or wrong. It rises "
-    "as the Solver agrees with its own majority.",
+    ("train_challenger", "reward_mean"): (
+        "It should rise within an iteration, and fall at each start, since the Solver has learnt meanwhile. "
+        "A healthy reward alone says little: look at format, range and labels too."
+    ),
+    ("train_challenger", "kl"): (
+        "It starts near 0 in each iteration. A jump is a warning: the Challenger leaves what it could write."
+    ),
+    ("train_solver", "reward_mean"): (
+        "Share of rollouts that agree with the pseudo-label, right or wrong. It rises as the Solver agrees "
+        "with its own majority."
+    ),
     ("train_solver", "kl"): "It starts near 0 in each iteration; how far the Solver moves from its start.",
 }
 
@@ -214,10 +191,14 @@ def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> 
                 total += steps
             series = _curves(lines, frame, column, starts)
             x = Axis("training step, iterations in a row", range=(0, total + 1))
-            figure = draw_series(series, x, Axis(axis, zero=True))
+            caption = f"{meaning}. {_CAPTIONS[stage, column]}"
+            key = f"{stage}-{column}".replace("_", "-")
+            headers = ("line", "step", "value", "low", "high")
+            title = f"{role}: {short} by step"
+            chart = series_chart(key, title, caption, series, x, Axis(axis, zero=True), headers)
             for iteration, start in starts.items():
-                figure.add_vline(x=start + 0.5, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
-                figure.add_annotation(
+                chart.figure.add_vline(x=start + 0.5, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
+                chart.figure.add_annotation(
                     x=start + 0.7,
                     y=1,
                     yref="paper",
@@ -227,11 +208,7 @@ def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> 
                     yanchor="top",
                     font={"size": 11, "color": theme.QUIET},
                 )
-            caption = f"{meaning}. {_CAPTIONS[stage, column]}"
-            rows = cells(series, False)
-            key = f"{stage}-{column}".replace("_", "-")
-            headers = ("line", "step", "value", "low", "high")
-            charts.append(Chart(key, f"{role}: {short} by step", caption, figure, headers, rows))
+            charts.append(chart)
     return charts
 
 
@@ -241,7 +218,7 @@ def _curves(lines: Sequence[Line], frame: pl.DataFrame, column: str, starts: dic
         x: list[float | None] = []
         y: list[float | None] = []
         hover: list[str] = []
-        mine = frame.filter(pl.col("line") == line.label)
+        mine = of_line(frame, line)
         for iteration, start in starts.items():
             means = mine.filter(pl.col("iteration") == iteration).group_by("step").agg(pl.col(column).mean())
             for step, value in means.sort("step").iter_rows():
@@ -281,23 +258,15 @@ def time_charts(runs: Sequence[Run]) -> list[Chart]:
     bars = list(dict.fromkeys(where for where, _, _ in rows))
     largest = max(sum(seconds for at, _, seconds in rows if at == where) for where in bars)
     unit, divisor = ("minutes", 60) if largest >= 180 else ("seconds", 1)
-    y = Axis(
+    spent = {(where, stage): seconds for where, stage, seconds in rows}
+    figure = stacked_bars(
+        bars,
+        {stage: [spent.get((where, stage), 0) / divisor for where in bars] for stage in STAGES},
+        Axis(f"time in {unit}", zero=True),
         "run, iteration" if len(runs) > 1 else "iteration (0: base)",
-        categories=True,
-        extra={"autorange": "reversed"},
+        170,
+        f"%{{x:.2f}} {unit}",
     )
-    figure = new_figure(Axis(f"time in {unit}", zero=True), y, height=170 + 34 * len(bars))
-    for index, stage in enumerate(STAGE_ORDER):
-        mine = {where: seconds for where, name, seconds in rows if name == stage}
-        figure.add_bar(
-            y=bars,
-            x=[mine.get(where, 0) / divisor for where in bars],
-            name=stage,
-            orientation="h",
-            marker={"color": theme.series_colour(index), "line": {"color": theme.PAPER, "width": 1.5}},
-            hovertemplate=f"%{{x:.2f}} {unit}<extra>{stage}</extra>",
-        )
-    figure.update_layout(barmode="stack", bargap=0.3)
     caption = (
         "From the start of the attempt that finished a stage to its manifest; attempts that were interrupted "
         "before it, and the waits between stages, are not in it."

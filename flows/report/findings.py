@@ -10,7 +10,7 @@ import polars as pl
 from flows.report import accuracy as acc
 from flows.report import questions as q
 from flows.report.charts_results import measure_names
-from flows.report.read import Line
+from flows.report.read import Line, of_line
 from flows.text import duration, percent, points
 
 _LOW_LABELS, _LOW_DOMAIN, _LOW_FORMAT, _LOW_KEPT = 0.7, 0.95, 0.9, 0.1
@@ -32,7 +32,7 @@ def tiles(
     made = []
     for line in lines:
         cards = _accuracy_cards(line, evaluation)
-        mine = scored.filter(pl.col("line") == line.label) if not scored.is_empty() else scored
+        mine = of_line(scored, line)
         if not mine.is_empty():
             last = mine.filter(pl.col("iteration") == mine["iteration"].max())
             where = f"iteration {last['iteration'][0]}"
@@ -107,8 +107,8 @@ def cautions(
     told = []
     for line in lines:
         head = f"{line.label}: " if len(lines) > 1 else ""
-        mine = scored.filter(pl.col("line") == line.label) if not scored.is_empty() else scored
-        before = probe.filter(pl.col("line") == line.label) if not probe.is_empty() else probe
+        mine = of_line(scored, line)
+        before = of_line(probe, line)
         found = _of_accuracy(line, evaluation) + _of_questions(mine) + _of_training(before, mine)
         told += [head + sentence for sentence in found]
     return told

@@ -165,6 +165,11 @@ def collect(
     return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 
+def of_line(frame: pl.DataFrame, line: Line) -> pl.DataFrame:
+    """The rows of one line."""
+    return frame if frame.is_empty() else frame.filter(pl.col("line") == line.label)
+
+
 def flat_config(config: RunConfig) -> dict[str, Any]:
     """The configuration with dotted names."""
     flat: dict[str, Any] = {}

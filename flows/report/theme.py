@@ -55,6 +55,15 @@ def series_colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
+def look(index: int) -> dict[str, str]:
+    """Colour, symbol and dash of a series."""
+    return {
+        "colour": series_colour(index),
+        "symbol": SYMBOLS[index % len(SYMBOLS)],
+        "dash": DASHES[index % len(DASHES)],
+    }
+
+
 def iteration_colour(iteration: int, last: int) -> str:
     """Grey for the base model, then from orange (early) to violet (late)."""
     if iteration == 0:

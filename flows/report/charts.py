@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import polars as pl
+import yaml
 
 from flows.report import theme
 from flows.report.read import Line, of_line
@@ -26,6 +29,29 @@ class Chart:
     headers: Sequence[str]
     rows: Sequence[Sequence[object]]
     wide: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        figure: go.Figure,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        key: str | None = None,
+        wide: bool = False,
+        **values: object,
+    ) -> Chart:
+        """A chart with the words of `name`, filled in with `values`; `key` where a name occurs repeatedly."""
+        title, caption = (words(name)[part].format(**values).strip() for part in ("title", "caption"))
+        return cls(key or name, title, caption, figure, headers, rows, wide)
+
+
+@cache
+def words(name: str) -> dict[str, str]:
+    """Title, axis and caption of a chart, from templates/charts.yaml."""
+    content = resources.files("flows.report").joinpath("templates/charts.yaml").read_text(encoding="utf-8")
+    found: dict[str, str] = yaml.safe_load(content)[name]
+    return found
 
 
 @dataclass
@@ -47,8 +73,7 @@ class Series:
     @classmethod
     def of(cls, label: str, frame: pl.DataFrame, x: str, index: int, **look: Any) -> Series:
         """The series of `x`, value, low and high of a frame, in the look of the index-th."""
-        columns = [frame[name].to_list() for name in (x, "value", "low", "high")]
-        at, value, low, high = columns
+        at, value, low, high = (frame[name].to_list() for name in (x, "value", "low", "high"))
         return cls(label, at, value, low, high, **{**theme.look(index), **look})
 
 
@@ -131,6 +156,12 @@ def new_figure(x: Axis, y: Axis, height: int = 330, legend: bool = True) -> go.F
         "yaxis": axis | y.options(),
     }
     return go.Figure(layout=layout)
+
+
+def shade_kept(figure: go.Figure, line: Line) -> None:
+    """Shade the values of p_hat that the filter of a line keeps."""
+    delta = line.runs[0].config.filter.delta
+    figure.add_vrect(x0=0.5 - delta, x1=0.5 + delta, fillcolor=theme.BAND, line_width=0, layer="below")
 
 
 def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -> go.Figure:
@@ -235,39 +266,33 @@ def cells(series: Sequence[Series], share: bool) -> list[list[object]]:
 
 
 def series_chart(
-    key: str,
-    title: str,
-    caption: str,
+    name: str,
     series: Sequence[Series],
     x: Axis,
-    y: Axis,
     headers: Sequence[str] = LINE_HEADERS,
+    share: bool = True,
+    whole: bool = True,
     height: int = 330,
-    wide: bool = False,
+    **values: Any,
 ) -> Chart:
-    """A chart of lines with its numbers."""
+    """A chart of lines with its numbers; `share` in percent, `whole` with an axis over all of 0 to 1."""
+    y = Axis(words(name)["axis"], share, range=SHARE_RANGE if whole else None, zero=not whole)
     figure = draw_series(series, x, y, height)
-    return Chart(key, title, caption, figure, headers, cells(series, y.share), wide)
+    return Chart.of(name, figure, headers, cells(series, share), **values)
 
 
 def share_chart(
-    key: str,
-    title: str,
+    name: str,
     frame: pl.DataFrame,
     lines: Sequence[Line],
-    axis: str,
-    caption: str,
     x_title: str = "iteration",
     whole: bool = True,
+    **values: Any,
 ) -> Chart:
-    """A chart of shares by iteration from `line, run, iteration, value, low, high`.
-
-    The axis goes from 0 to 100 %, or with `whole` false from 0 to what is there.
-    """
+    """A chart of shares by iteration from `line, run, iteration, value, low, high`."""
     series = line_series(frame, lines)
     x = whole_axis(x_title, [int(i) for item in series for i in item.x])
-    y = Axis(axis, share=True, range=SHARE_RANGE if whole else None, zero=not whole)
-    return series_chart(key, title, caption, series, x, y)
+    return series_chart(name, series, x, whole=whole, **{"spread": spread_words(lines, WILSON), **values})
 
 
 def stacked_bars(

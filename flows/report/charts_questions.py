@@ -9,16 +9,16 @@ import polars as pl
 from flows.report import questions as q
 from flows.report import theme
 from flows.report.charts import (
-    SHARE_RANGE,
-    WILSON,
     Axis,
     Chart,
     line_series,
     new_figure,
     series_chart,
+    shade_kept,
     share_chart,
     spread_words,
     whole_axis,
+    words,
 )
 from flows.report.read import Line, of_line
 from flows.text import number, percent
@@ -53,9 +53,8 @@ def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame],
         range=(0, 1 + 0.6 / config.answers.samples),
         extra={"dtick": 0.25},
     )
-    figure = new_figure(x, Axis("share of the questions", share=True, range=(0, highest)))
-    low, high = 0.5 - config.filter.delta, 0.5 + config.filter.delta
-    figure.add_vrect(x0=low, x1=high, fillcolor=theme.BAND, line_width=0, layer="below")
+    figure = new_figure(x, Axis(words("p-hat")["axis"], share=True, range=(0, highest)))
+    shade_kept(figure, line)
     rows: list[list[object]] = []
     for name, part in parts.items():
         if part.is_empty():
@@ -80,20 +79,13 @@ def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame],
         )
         rows += [[name, f"{p:.2f}", percent(s)] for p, s in part.select("p_hat", "share").iter_rows()]
     figure.update_layout(barmode="group", bargap=0.18, bargroupgap=0.04)
-    caption = (
-        "The same Solver answers both. Training should move questions into the shaded middle, which the "
-        "filter keeps: from the right, where answers agree, or from the left, where they scatter."
-    )
-    return Chart(key, f"{who}: p̂ before and after", caption, figure, ("", "p̂", "share"), rows)
+    return Chart.of("p-hat", figure, ("", "p̂", "share"), rows, key=key, who=who)
 
 
 def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
     """Uncertainty and reward of fresh questions, before and after each training."""
     charts: list[Chart] = []
-    for column, title, what in (
-        ("uncertainty", "Uncertainty before and after training", "1 − 2|p̂ − ½| of fresh questions"),
-        ("reward", "Reward before and after training", "Uncertainty less the repetition penalty"),
-    ):
+    for column in ("uncertainty", "reward"):
         series = []
         for moment, frame in (("before", probe), ("after", scored)):
             before = moment == "before"
@@ -111,13 +103,8 @@ def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFra
         if not series:
             continue
         x = whole_axis("iteration", [int(i) for item in series for i in item.x])
-        y = Axis(f"mean {column} (0 to 1)", range=SHARE_RANGE)
-        caption = (
-            f"{what}; badly formed ones count 0. In each iteration 'after' should stand above 'before' by "
-            "more than the bars; from one iteration to the next 'before' falls as the Solver learns. "
-            + spread_words(lines, _NORMAL, points=False)
-        )
-        charts.append(series_chart(column, title, caption, series, x, y))
+        spread = spread_words(lines, _NORMAL, points=False)
+        charts.append(series_chart(column, series, x, share=False, spread=spread))
     return charts
 
 
@@ -126,48 +113,24 @@ def shape_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
     frame = q.written(probe, scored)
     if frame.is_empty():
         return []
-    lengths = (
-        ("terms", "Terms of a question", pl.col("terms"), "terms"),
-        ("characters", "Length of a question", pl.col("question").str.len_chars(), "characters"),
-    )
+    lengths = {"terms": pl.col("terms"), "characters": pl.col("question").str.len_chars()}
     charts = [
-        _length_chart(key, title, axis, lines, table)
-        for key, title, value, axis in lengths
+        _length_chart(name, lines, table)
+        for name, value in lengths.items()
         if not (table := q.quantiles_by_iteration(frame, value)).is_empty()
     ]
-    charts.append(
-        share_chart(
-            "well-formed",
-            "Well-formed questions",
-            q.share_by_iteration(frame, pl.col("question").is_not_null()),
-            lines,
-            "share of all candidates",
-            f"Should stay near 100 %: a fall is the first sign of a collapse. {spread_words(lines, WILSON)}",
-            _TRAININGS,
-        )
-    )
+    well_formed = q.share_by_iteration(frame, pl.col("question").is_not_null())
+    charts.append(share_chart("well-formed", well_formed, lines, _TRAININGS))
     domain = q.in_domain_share(frame)
     if not domain.is_empty():
-        charts.append(
-            share_chart(
-                "domain",
-                "Questions within the base's domain",
-                domain,
-                lines,
-                "share of well-formed questions",
-                "What lies outside is uncertain because it is foreign, and its labels are mostly wrong. What "
-                "cannot be read as a question of the domain counts as outside. "
-                + spread_words(lines, WILSON),
-                _TRAININGS,
-            )
-        )
+        charts.append(share_chart("domain", domain, lines, _TRAININGS))
     return charts
 
 
-def _length_chart(key: str, title: str, axis: str, lines: Sequence[Line], table: pl.DataFrame) -> Chart:
+def _length_chart(name: str, lines: Sequence[Line], table: pl.DataFrame) -> Chart:
     """A box for each iteration of each line, from quantiles."""
     x = whole_axis(_TRAININGS, table["iteration"].to_list())
-    figure = new_figure(x, Axis(axis, zero=True), legend=len(lines) > 1)
+    figure = new_figure(x, Axis(words(name)["axis"], zero=True), legend=len(lines) > 1)
     width = 0.6 / len(lines)
     for index, line in enumerate(lines):
         part, colour = of_line(table, line), theme.series_colour(index)
@@ -197,48 +160,12 @@ def _length_chart(key: str, title: str, axis: str, lines: Sequence[Line], table:
             marker={"symbol": "diamond", "size": 8, "color": colour},
             hovertemplate="mean %{y:.2f}<extra></extra>",
         )
-    caption = (
-        "Well-formed questions. Box: the middle half; whiskers: 10th to 90th percentile; diamond: mean. It "
-        "should rise if the Challenger asks harder questions as the Solver learns."
-    )
     rows = [
         [line, i, n, number(mean, 2), *(number(p, 1) for p in ps)]
         for line, i, n, mean, *ps in table.iter_rows()
     ]
     headers = ("line", "trainings", "questions", "mean", "10 %", "25 %", "50 %", "75 %", "90 %")
-    return Chart(key, title, caption, figure, headers, rows)
-
-
-_DIVERSITY = {
-    "unique_share": (
-        "Unique questions",
-        "share that is unique",
-        "Different texts among the first {count} well-formed questions; the same count everywhere, since the "
-        "share falls with it.",
-        True,
-    ),
-    "distinct_2": (
-        "Distinct 2-grams",
-        "different pairs / all pairs",
-        "Pairs of neighbouring words, numbers and signs in the first {count} well-formed questions. Long "
-        "questions over few words lower it.",
-        False,
-    ),
-    "largest_share": (
-        "Largest cluster",
-        "share of well-formed questions",
-        "Questions in the largest cluster of similar ones (the clusters of the repetition penalty). A rise "
-        "is a Challenger that repeats itself.",
-        False,
-    ),
-    "alone_share": (
-        "Questions like no other",
-        "share of well-formed questions",
-        "Questions in a cluster of their own.",
-        False,
-    ),
-}
-"""Column of `questions.diversity`: title, axis, caption, and whether the axis goes to 100 %."""
+    return Chart.of(name, figure, headers, rows)
 
 
 def diversity_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
@@ -247,14 +174,12 @@ def diversity_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.Data
     table = q.diversity(frame) if not frame.is_empty() else frame
     if table.is_empty():
         return []
-    spread = " Bars: lowest to highest run." if any(len(line.runs) > 1 for line in lines) else ""
+    spread = "Bars: lowest to highest run." if any(len(line.runs) > 1 for line in lines) else ""
+    said = {"count": table["questions"][0], "spread": spread}
     charts: list[Chart] = []
-    for column, (title, axis, caption, whole) in _DIVERSITY.items():
+    for column in ("unique_share", "distinct_2", "largest_share", "alone_share"):
         value = pl.col(column)
-        shares = table.select(*q.KEYS, value=value, low=value, high=value).filter(
-            pl.col("value").is_not_null()
-        )
-        told = caption.format(count=table["questions"][0]) + spread
-        key = column.replace("_", "-")
-        charts.append(share_chart(key, title, shares, lines, axis, told, _TRAININGS, whole))
+        shares = table.filter(value.is_not_null()).select(*q.KEYS, value=value, low=value, high=value)
+        name, whole = column.replace("_", "-"), column == "unique_share"
+        charts.append(share_chart(name, shares, lines, _TRAININGS, whole, **said))
     return charts

@@ -11,7 +11,6 @@ from data.benchmark import Benchmark
 from flows.report import accuracy as acc
 from flows.report import theme
 from flows.report.charts import (
-    SHARE_RANGE,
     Axis,
     Chart,
     Series,
@@ -44,7 +43,6 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     table = acc.accuracy_by_iteration(evaluation)
     names = measure_names(evaluation)
     x = whole_axis("iteration (0: the base model)", table["iteration"].to_list())
-    y = Axis("accuracy on held-out problems", share=True, range=SHARE_RANGE)
     by_measure = {
         measure: line_series(table.filter(pl.col("measure") == measure), lines) for measure in acc.MEASURES
     }
@@ -52,7 +50,13 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     if len(lines) > 1:
         return [
             series_chart(
-                f"accuracy-{index}", f"{names[measure]} by iteration", f"{meaning} {spread}", found, x, y
+                "accuracy-by-measure",
+                found,
+                x,
+                key=f"accuracy-{index}",
+                measure=names[measure],
+                meaning=meaning,
+                spread=spread,
             )
             for index, (measure, meaning) in enumerate(_MEANINGS.items())
             if (found := by_measure[measure])
@@ -68,12 +72,12 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
                 item.points = list(by_sample.select("iteration", "value").iter_rows())
             series.append(item)
     dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if single else ""
-    caption = (
-        f"pass@1: mean accuracy of one sampled answer; {names['maj@k']}: of the majority of the samples; "
-        "greedy: of the likeliest answer. If pass@1 rises to a greedy line that stays flat, the model has "
-        f"become surer of what it knew. {spread}{dots}"
-    )
-    return [series_chart("accuracy", "Accuracy by iteration", caption, series, x, y, height=400, wide=True)]
+    majority = names["maj@k"]
+    return [
+        series_chart(
+            "accuracy", series, x, height=400, wide=True, majority=majority, spread=spread, dots=dots
+        )
+    ]
 
 
 _MEANINGS = {
@@ -104,14 +108,8 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]
                 x = whole_axis(group_title, [int(group) for group in groups])
             else:
                 x = Axis(group_title, categories=True)
-            y = Axis("accuracy", share=True, range=SHARE_RANGE)
-            smallest = min(part["problems"].to_list())
-            caption = (
-                f"Where the gain lies. Each point rests on as few as {smallest} problems a run, so that "
-                "single points move by several points of chance."
-            )
-            title = f"{names[measure]} by group, {benchmark}"
-            charts.append(series_chart(f"group-{len(charts)}", title, caption, series, x, y))
+            said = {"measure": names[measure], "benchmark": benchmark, "smallest": min(part["problems"])}
+            charts.append(series_chart("group", series, x, key=f"group-{len(charts)}", **said))
     return charts
 
 
@@ -155,35 +153,13 @@ def _group_series(lines: Sequence[Line], part: pl.DataFrame) -> list[Series]:
     return found
 
 
-_ROLES = {"train_challenger": "Challenger", "train_solver": "Solver"}
-_CURVES = {
-    "reward_mean": ("reward", "mean reward (0 to 1)", "Mean over the rollouts of a step"),
-    "kl": ("KL", "KL, nats a token", "Distance (KL) to the model that the iteration began with"),
-}
-_CAPTIONS = {
-    ("train_challenger", "reward_mean"): (
-        "It should rise within an iteration, and fall at each start, since the Solver has learnt meanwhile. "
-        "A healthy reward alone says little: look at format, range and labels too."
-    ),
-    ("train_challenger", "kl"): (
-        "It starts near 0 in each iteration. A jump is a warning: the Challenger leaves what it could write."
-    ),
-    ("train_solver", "reward_mean"): (
-        "Share of rollouts that agree with the pseudo-label, right or wrong. It rises as the Solver agrees "
-        "with its own majority."
-    ),
-    ("train_solver", "kl"): "It starts near 0 in each iteration; how far the Solver moves from its start.",
-}
-
-
 def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> list[Chart]:
     """Reward and KL by step, the iterations one after the other; `metrics` by stage."""
     charts: list[Chart] = []
-    for stage, role in _ROLES.items():
-        frame = metrics.get(stage, pl.DataFrame())
+    for stage, frame in metrics.items():
         if frame.is_empty():
             continue
-        for column, (short, axis, meaning) in _CURVES.items():
+        for column in ("reward_mean", "kl"):
             longest = frame.group_by("iteration").agg(pl.col("step").max()).sort("iteration")
             starts, total = {}, 0
             for iteration, steps in longest.iter_rows():
@@ -191,11 +167,9 @@ def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> 
                 total += steps
             series = _curves(lines, frame, column, starts)
             x = Axis("training step, iterations in a row", range=(0, total + 1))
-            caption = f"{meaning}. {_CAPTIONS[stage, column]}"
-            key = f"{stage}-{column}".replace("_", "-")
             headers = ("line", "step", "value", "low", "high")
-            title = f"{role}: {short} by step"
-            chart = series_chart(key, title, caption, series, x, Axis(axis, zero=True), headers)
+            name = f"{stage}-{column}".replace("_", "-")
+            chart = series_chart(name, series, x, headers, share=False, whole=False)
             for iteration, start in starts.items():
                 chart.figure.add_vline(x=start + 0.5, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
                 chart.figure.add_annotation(
@@ -267,10 +241,6 @@ def time_charts(runs: Sequence[Run]) -> list[Chart]:
         170,
         f"%{{x:.2f}} {unit}",
     )
-    caption = (
-        "From the start of the attempt that finished a stage to its manifest; attempts that were interrupted "
-        "before it, and the waits between stages, are not in it."
-    )
     table = [[where, stage, duration(seconds)] for where, stage, seconds in rows]
     headers = ("iteration", "stage", "time")
-    return [Chart("time", "Time by stage", caption, figure, headers, table, wide=True)]
+    return [Chart.of("time", figure, headers, table, wide=True)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, open_store, store_option
+from flows.text import size
 
 if TYPE_CHECKING:
     from infra.store.store import Store
@@ -88,24 +89,16 @@ def _document(found: Plan, gone: Sequence[Waste], delete: bool) -> dict[str, Any
 
 def _show(found: Plan, gone: Sequence[Waste], delete: bool, store: Store) -> None:
     for waste in found.waste:
-        click.echo(f"{_size(waste.bytes):>10}  {waste.what:18}  {waste.path}: {waste.why}")
+        click.echo(f"{size(waste.bytes):>10}  {waste.what:18}  {waste.path}: {waste.why}")
     for line in found.spared:
         click.echo(f"{'kept':>10}  {line}", err=True)
     if not found.waste:
         click.echo(f"nothing to remove in {store.uri}")
     elif not delete:
         count = len(found.waste)
-        click.echo(f"{_size(found.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
+        click.echo(f"{size(found.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
-        click.echo(f"{_size(sum(waste.bytes for waste in gone)):>10}  removed, {len(gone)} in all")
+        click.echo(f"{size(sum(waste.bytes for waste in gone)):>10}  removed, {len(gone)} in all")
         for waste in found.waste:
             if waste not in gone:
                 click.echo(f"rzero: {waste.path} is being worked on now; it was left", err=True)
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -33,6 +33,7 @@ def run(
 
     Finished work is not done again.
     """
+    from flows.errors import resumable_work
     from flows.start import begin, unfinished_steps
     from infra.store.store import Store
 
@@ -45,18 +46,13 @@ def run(
             f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
             err=True,
         )
-        _work(config)
+        from flows.evolve import evolve
+
+        with resumable_work():
+            evolve(run=config.run, iterations=config.iterations, store=config.store)
     else:
         click.echo(f"rzero: run {config.run} is finished; no stage was executed", err=True)
     _show_results(config, store, as_json)
-
-
-def _work(config: RunConfig) -> None:
-    from flows.errors import resumable_work
-    from flows.evolve import evolve
-
-    with resumable_work():
-        evolve(run=config.run, iterations=config.iterations, store=config.store)
 
 
 def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:

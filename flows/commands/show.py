@@ -6,8 +6,7 @@ import itertools
 import json
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -35,13 +34,19 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys
     Words are never cut. Columns that do not fit beside each other follow in further tables, each of which
     begins with the first `keys` columns.
     """
-    columns = [_Column.of(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
+    columns = [_Column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
     if title:
         click.echo(f"{title}\n")
-    for lines in _tables(columns, keys):
-        for line in lines:
+    head, rest = columns[:keys], columns[keys:]
+    while rest:
+        for count in range(len(rest), 0, -1):
+            shown = [*head, *rest[:count]]
+            if _fit(shown, wrap=len(shown) == len(columns)):
+                break
+        for line in _lines(shown):
             click.echo(line)
         click.echo("")
+        rest = rest[count:]
 
 
 def cut(value: Any, length: int) -> Any:
@@ -52,26 +57,15 @@ def cut(value: Any, length: int) -> Any:
     return text if cell_len(text) <= length else set_cell_size(text, length - 1).rstrip() + "…"
 
 
-@dataclass(frozen=True)
 class _Column:
-    name: str
-    cells: tuple[str, ...]
-    is_numeric: bool
+    """A column; `least` is the width of its longest word, at `natural` no cell is wrapped."""
 
-    @classmethod
-    def of(cls, name: str, values: Sequence[Any]) -> _Column:
-        is_numeric = all(isinstance(value, int | float | None) for value in values)
-        return cls(name, tuple(_text(value) for value in values), is_numeric)
-
-    @property
-    def least(self) -> int:
-        """The width of the longest word."""
-        return max(cell_len(word) for text in (self.name, *self.cells) for word in text.split() or [""])
-
-    @property
-    def natural(self) -> int:
-        """The width at which no cell is wrapped; the header may be."""
-        return max(self.least, *(cell_len(cell) for cell in self.cells))
+    def __init__(self, name: str, values: Sequence[Any]) -> None:
+        self.name = name
+        self.cells = [_text(value) for value in values]
+        self.is_numeric = all(isinstance(value, int | float | None) for value in values)
+        self.least = max(cell_len(word) for text in (name, *self.cells) for word in text.split() or [""])
+        self.natural = max(self.least, *(cell_len(cell) for cell in self.cells))
 
     def lines(self, text: str, width: int) -> list[str]:
         """A cell or the header in lines of exactly `width`."""
@@ -80,30 +74,16 @@ class _Column:
         return [side(line, width) for line in lines or [""]]
 
 
-def _tables(columns: Sequence[_Column], keys: int) -> Iterator[list[str]]:
-    """The lines of each table that the columns need."""
-    head, rest = list(columns[:keys]), list(columns[keys:])
-    if _widths(columns):
-        yield _lines(columns)
-        return
-    while rest:
-        count = len(rest)
-        while count > 1 and sum(column.natural + 2 for column in (*head, *rest[:count])) - 2 > width():
-            count -= 1
-        yield _lines([*head, *rest[:count]])
-        rest = rest[count:]
+def _fit(columns: Sequence[_Column], wrap: bool = True) -> tuple[str, list[int]] | None:
+    """The gap between columns and the width of each; None if they do not fit beside each other.
 
-
-def _widths(columns: Sequence[_Column]) -> tuple[str, list[int]] | None:
-    """The gap between columns and the width of each; None where they do not fit beside each other.
-
-    The widest column that has a space to break at gives way first.
+    Where cells may wrap, the widest column that has a space to break at gives way first.
     """
     for gap in ("  ", " "):
         room = width() - len(gap) * (len(columns) - 1)
         widths = [column.natural for column in columns]
         while sum(widths) > room:
-            spare = [i for i, column in enumerate(columns) if widths[i] > column.least]
+            spare = [i for i, column in enumerate(columns) if wrap and widths[i] > column.least]
             if not spare:
                 break
             widths[max(spare, key=lambda i: widths[i])] -= 1
@@ -113,18 +93,19 @@ def _widths(columns: Sequence[_Column]) -> tuple[str, list[int]] | None:
 
 
 def _lines(columns: Sequence[_Column]) -> list[str]:
-    gap, widths = _widths(columns) or ("  ", [column.least for column in columns])
+    """The header, a rule and the rows."""
+    gap, widths = _fit(columns) or (" ", [column.least for column in columns])
 
     def beside(texts: Sequence[str], bottom: bool = False) -> list[str]:
         cells = [column.lines(text, w) for column, text, w in zip(columns, texts, widths, strict=True)]
         height = max(len(cell) for cell in cells)
-        blank = [[" " * w] * (height - len(cell)) for w, cell in zip(widths, cells, strict=True)]
-        whole = [b + c if bottom else c + b for b, c in zip(blank, cells, strict=True)]
+        blanks = [[" " * w] * (height - len(cell)) for w, cell in zip(widths, cells, strict=True)]
+        whole = [b + c if bottom else c + b for b, c in zip(blanks, cells, strict=True)]
         return [gap.join(line).rstrip() for line in zip(*whole, strict=True)]
 
-    rows = zip(*(column.cells for column in columns), strict=True)
     header = beside([column.name for column in columns], bottom=True)
     rule = "─" * (sum(widths) + len(gap) * (len(widths) - 1))
+    rows = zip(*(column.cells for column in columns), strict=True)
     return [*header, rule, *itertools.chain.from_iterable(beside(row) for row in rows)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -52,52 +53,59 @@ def tiles(
 def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Card]:
     if evaluation.is_empty():
         return []
-    names = measure_names(evaluation)
     cards = []
-    for measure in acc.MEASURES:
-        gains, befores, afters, lasts = [], [], [], set()
-        for run in line.runs:
-            first, last, number = _ends(evaluation, run.name, measure)
-            before, after = acc.mean_accuracy(first), acc.mean_accuracy(last)
-            if before and after:
-                lasts.add(number)
-                befores.append(before.value)
-                afters.append(after.value)
-                gains.append(acc.gain(first, last))
-        if not afters:
+    for measure, name in measure_names(evaluation).items():
+        ends = _ends(line, evaluation, measure)
+        if not ends:
             continue
-        before_mean, after_mean = sum(befores) / len(befores), sum(afters) / len(afters)
-        if lasts == {0}:
-            cards.append(Card(names[measure], percent(after_mean), "base model"))
+        before, after = (
+            sum(getattr(end, which) for end in ends) / len(ends) for which in ("before", "after")
+        )
+        lasts = sorted({end.last for end in ends})
+        if lasts == [0]:
+            cards.append(Card(name, percent(after), "base model"))
             continue
-        found = gains[0]
-        if len(gains) == 1 and found:
-            spread = f"{points(found.value)} points (95\u00a0%: {points(found.low)} to {points(found.high)})"
-        else:
-            values = [item.value for item in gains if item]
-            spread = (
-                f"{points(after_mean - before_mean)} points ({points(min(values))} to {points(max(values))})"
-            )
-        until = "iteration " + "/".join(str(number) for number in sorted(lasts))
-        value = f"{percent(before_mean)} → {percent(after_mean)}"
-        cards.append(Card(names[measure], value, f"base → {until}: {spread}"))
+        gain = _spread([end.gain for end in ends])
+        noise = "95\u00a0%: " if len(ends) == 1 else ""
+        spread = f"{points(gain.value)} points ({noise}{points(gain.low)} to {points(gain.high)})"
+        until = "iteration " + "/".join(map(str, lasts))
+        cards.append(Card(name, f"{percent(before)} → {percent(after)}", f"base → {until}: {spread}"))
     return cards
 
 
-def _ends(evaluation: pl.DataFrame, run: str, measure: str) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Scores of the base and of the last evaluated iteration of a run, and its number."""
-    mine = evaluation.filter(pl.col("run") == run)
-    if mine.is_empty():
-        return pl.DataFrame(schema=_SCORES), pl.DataFrame(schema=_SCORES), 0
-    number = int(mine["iteration"].max())  # type: ignore[arg-type]
-    parts = [
-        acc.problem_scores(mine.filter(pl.col("iteration") == i)).filter(pl.col("measure") == measure)
-        for i in (0, number)
-    ]
-    return parts[0], parts[1], number
+class _Ends(NamedTuple):
+    """Accuracy of a run's base and of its last iteration, and what was gained between them."""
+
+    before: float
+    after: float
+    gain: acc.Interval
+    last: int
 
 
-_SCORES = {"benchmark": pl.String, "problem_id": pl.Int64, "score": pl.Float64}
+def _ends(line: Line, evaluation: pl.DataFrame, measure: str) -> list[_Ends]:
+    """Of each run that is measured."""
+    found = []
+    for run in line.runs:
+        mine = evaluation.filter(pl.col("run") == run.name)
+        if mine.is_empty():
+            continue
+        number = int(mine["iteration"].max())  # type: ignore[arg-type]
+        first, last = (
+            acc.problem_scores(mine.filter(pl.col("iteration") == i)).filter(pl.col("measure") == measure)
+            for i in (0, number)
+        )
+        before, after, gain = acc.mean_accuracy(first), acc.mean_accuracy(last), acc.gain(first, last)
+        if before and after and gain:
+            found.append(_Ends(before.value, after.value, gain, number))
+    return found
+
+
+def _spread(gains: Sequence[acc.Interval]) -> acc.Interval:
+    """Of one run its interval; of several the mean with the range of the runs."""
+    if len(gains) == 1:
+        return gains[0]
+    values = [gain.value for gain in gains]
+    return acc.Interval(sum(values) / len(values), min(values), max(values))
 
 
 def cautions(
@@ -115,17 +123,9 @@ def cautions(
 
 
 def _gain(line: Line, evaluation: pl.DataFrame, measure: str) -> acc.Interval | None:
-    """Gain from the base to the last iteration: of one run its interval, of several the range of the runs."""
-    gains = []
-    for run in line.runs:
-        first, last, number = _ends(evaluation, run.name, measure)
-        found = acc.gain(first, last) if number else None
-        if found:
-            gains.append(found)
-    if len(gains) < 2:
-        return gains[0] if gains else None
-    values = [item.value for item in gains]
-    return acc.Interval(sum(values) / len(values), min(values), max(values))
+    """The gain from the base to the last iteration; None where none is measured."""
+    gains = [end.gain for end in _ends(line, evaluation, measure) if end.last > 0]
+    return _spread(gains) if gains else None
 
 
 def _of_accuracy(line: Line, evaluation: pl.DataFrame) -> list[str]:

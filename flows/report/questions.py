@@ -165,13 +165,12 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
     groups = list(valid.group_by(KEYS, maintain_order=True))
     if count is None:
         count = min((part.height for _, part in groups), default=0)
-    batch = dict(_rows(frame.group_by(KEYS).agg(pl.len())))
+    batch = {tuple(key): count for *key, count in frame.group_by(KEYS).agg(pl.len()).iter_rows()}
     for key, part in groups:
         questions = part["question"].to_list()[:count]
         sizes = (part["cluster_share"] * batch[key]).round(0).to_list()
-        largest = max(sizes) / part.height
-        alone = sum(size <= 1 for size in sizes) / part.height
-        pairs = Counter(pair for question in questions for pair in _pairs(question))
+        tokens = [_TOKEN.findall(question.lower()) for question in questions]
+        pairs = Counter(pair for found in tokens for pair in itertools.pairwise(found))
         every = part["question"].to_list()
         before = earlier.setdefault(key[:2], [])
         near = near_earlier(every, before) if before else []
@@ -182,23 +181,14 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
                 len(questions),
                 len(set(questions)) / len(questions),
                 len(pairs) / pairs.total() if pairs else None,
-                largest,
-                alone,
+                max(sizes) / part.height,
+                sum(size <= 1 for size in sizes) / part.height,
                 sum(near) / len(near) if near else None,
             )
         )
-    names = [
-        *KEYS,
-        "questions",
-        "unique_share",
-        "distinct_2",
-        "largest_share",
-        "alone_share",
-        "earlier_share",
-    ]
-    return (
-        pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None) if rows else pl.DataFrame()
-    )
+    figures = ("questions", "unique_share", "distinct_2", "largest_share", "alone_share", "earlier_share")
+    names = [*KEYS, *figures]
+    return pl.DataFrame(rows, names, orient="row", infer_schema_length=None) if rows else pl.DataFrame()
 
 
 def largest_clusters(scored: pl.DataFrame, top: int = 3) -> list[tuple[str, int, int, int, str]]:
@@ -236,12 +226,3 @@ def _with_wilson(counted: pl.DataFrame) -> pl.DataFrame:
         pl.Series("low", [low for low, _ in bounds], dtype=pl.Float64),
         pl.Series("high", [high for _, high in bounds], dtype=pl.Float64),
     ).select(*(name for name in counted.columns if name not in ("hits", "n")), "value", "low", "high", "n")
-
-
-def _pairs(question: str) -> list[tuple[str, str]]:
-    tokens = _TOKEN.findall(question.lower())
-    return list(itertools.pairwise(tokens))
-
-
-def _rows(frame: pl.DataFrame) -> list[tuple[tuple[Any, ...], Any]]:
-    return [(row[:-1], row[-1]) for row in frame.iter_rows()]

@@ -37,8 +37,12 @@ def _settings(preset: str, role: str, gpus: int, **trainer: Any) -> dict[str, An
 
 
 def _problems(python: str, settings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    environment = {"VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform", "VERL_PLATFORM": "cpu"}
-    entry = "infra.trainers.verl.child:check"
+    environment = {
+        "VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform",
+        "VERL_PLATFORM": "cpu",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    entry = "entries:check"
     with DeviceJob("verl", entry, {"settings": settings}, python, environment) as job:
         problems: dict[str, str] = job.wait_for("done", TIMEOUT_SECONDS, "the check")["result"]
         return problems

@@ -1,4 +1,4 @@
-"""One rollout in verl's agent loop worker: the prompt's text as it stands, and a seed of its own."""
+"""One rollout in verl's agent loop worker: the prompt's text unchanged, and a seed of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _SEEDS = 2**63
 
 
 class PromptAgentLoop(AgentLoopBase):
-    """Draws a completion of `extra_info["text"]`, which has been through its template already.
+    """Draws a completion of `extra_info["text"]`, to which its template has been applied.
 
-    Sample i of a group is drawn with the group's seed plus i, as vLLM itself does where a prompt has
-    several samples.
+    Sample i of a group is drawn with the group's seed plus i, as in vLLM when a prompt has several samples.
     """
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:

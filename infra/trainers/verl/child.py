@@ -38,7 +38,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     settings |= spec["ray"]
     if cluster.address is not None:
         check_reachable(cluster.address)
-        # Processes that the cluster starts for this job are known as its own, too.
+        # Marks the processes that the cluster starts for this job.
         settings["+ray_kwargs.ray_init.runtime_env.env_vars"][JOB_VARIABLE] = os.environ[JOB_VARIABLE]
     paths.agent_loops.write_text(
         f"- name: {AGENT_LOOP}\n  _target_: infra.trainers.verl.agent_loop.PromptAgentLoop\n"
@@ -60,27 +60,9 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     return {}
 
 
-def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Whether verl accepts each of `spec["settings"]` (by name): what is wrong with those it does not."""
-    from verl.utils.config import omega_conf_to_dataclass
-
-    problems = {}
-    for name, settings in spec["settings"].items():
-        try:
-            config = compose(settings)
-            _validate(config)
-            # These have checks of their own; the model's would look for its files.
-            for section in ("actor", "rollout"):
-                omega_conf_to_dataclass(config.actor_rollout_ref[section])
-            omega_conf_to_dataclass(config.algorithm)
-        except Exception as error:
-            problems[name] = f"{type(error).__name__}: {error}"
-    return problems
-
-
 def check_reachable(address: str) -> None:
-    """BadInput where no Ray cluster answers there: `ray.init` would try again for ever."""
-    # A client's address ("ray://…") is another protocol, of which `ray status` knows nothing.
+    """BadInput if no Ray cluster answers there; `ray.init` would try for ever."""
+    # `ray status` does not know the protocol of a client's address ("ray://…").
     if address.startswith("ray://"):
         return
     command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
@@ -136,7 +118,7 @@ def run(config: Any, joined: bool) -> None:
     from verl.utils.device import auto_set_device
 
     auto_set_device(config)
-    _validate(config)
+    validate(config)
     job_id = os.environ[JOB_VARIABLE]
     runner = _HeldRunner(TaskRunnerV1)
     try:
@@ -152,7 +134,7 @@ def run(config: Any, joined: bool) -> None:
 class _HeldRunner:
     """verl's runner, which owns the engines, held until they have been asked what they share.
 
-    Ray kills them with the last handle to it, and they cannot give anything back then.
+    With the last handle to it Ray kills the engines, which then cannot release anything.
     """
 
     def __init__(self, actor_class: Any) -> None:
@@ -166,7 +148,7 @@ class _HeldRunner:
 
 
 def _give_back_on_all_nodes(job_id: str) -> None:
-    """Remove the names of what the job's processes share; they still have it until they end."""
+    """Remove the names of the job's shared memory; its processes keep the memory until they end."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -185,7 +167,8 @@ def _give_back_on_all_nodes(job_id: str) -> None:
     ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
 
 
-def _validate(config: Any) -> None:
+def validate(config: Any) -> None:
+    """verl's own checks of a configuration."""
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 

@@ -1,4 +1,4 @@
-"""What a verl training runs on and where its files are: pure, no verl, no torch."""
+"""The machines that a verl training runs on and where its files are. Pure: no verl, no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Its workers: the GPUs to use of each node, or processes of the CPU plugin where there are none."""
+    """The workers: the GPUs to use of each node, or processes of the CPU plugin where there are none."""
 
     nodes: int
     workers_per_node: int
@@ -30,9 +30,9 @@ class Cluster:
 
 
 def cluster_of(config: VerlTrainerConfig, gpus: Sequence[str]) -> Cluster:
-    """What the configuration asks for, where this machine has these GPUs.
+    """The cluster that the configuration asks for, on a machine with these GPUs.
 
-    DeviceSetupError where it asks for GPUs that cannot be there, or does not say how many to use.
+    DeviceSetupError if it asks for GPUs that are not there, or does not say how many to use.
     """
     wanted, address = config.gpus_per_node, config.ray_address
     on_cpu = not gpus and (config.device == "cpu" or address is None)

@@ -1,8 +1,7 @@
-"""Scores a batch together although it comes one sample at a time.
+"""Scores a batch as a whole although its samples come one at a time.
 
-verl scores each rollout by itself; the repetition penalty needs all of them. Every sample says which
-batch it is of and how many that has, so batches of any size, the last one included, and batches that
-overlap are told apart.
+verl scores each rollout by itself; the repetition penalty needs all of them. Every sample names its batch and
+that batch's size, so batches may differ in size and overlap.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 ScoreBatch = Callable[[str, Sequence[Any]], Awaitable[Sequence[float]]]
-"""A batch's name and its samples in; a score for each, in order, out."""
+"""From a batch's name and samples to a score for each, in order."""
 
 
 class GatherTimeout(RuntimeError):
-    """A batch that did not come together in time."""
+    """A batch was not complete in time."""
 
 
 class Gather:
@@ -30,8 +29,8 @@ class Gather:
     async def score(self, batch: str, size: int, sample: Any) -> float:
         """The score of a sample of the batch with this name, which has `size` samples.
 
-        GatherTimeout where no further sample of it comes for `timeout_seconds`. What the scoring raises
-        is raised for every sample of the batch.
+        GatherTimeout if no other sample of it comes for `timeout_seconds`. An error of the scoring is
+        raised for every sample of the batch.
         """
         if batch not in self._batches:
             self._batches[batch] = _Batch()
@@ -58,7 +57,7 @@ class Gather:
         while not gathered.outcome.done():
             come = len(gathered.samples)
             done, _ = await asyncio.wait([gathered.outcome], timeout=self._timeout_seconds)
-            # A complete batch is being scored: how long that may take is the scorer's affair.
+            # A complete batch is being scored, for as long as that takes.
             if not done and len(gathered.samples) == come < size and not gathered.outcome.done():
                 self._batches.pop(name, None)
                 gathered.outcome.set_exception(
@@ -70,7 +69,7 @@ class Gather:
 
 
 class _Batch:
-    """The samples so far, and what becomes of them: their scores in the same order, or an error."""
+    """The samples so far, and their outcome: scores in the same order, or an error."""
 
     def __init__(self) -> None:
         self.samples: list[Any] = []

@@ -40,7 +40,7 @@ def gathered_weights(actor: Path) -> dict[str, torch.Tensor]:
     files = sorted(actor.glob("model_world_size_*_rank_*.pt"), key=lambda path: int(path.stem.split("_")[-1]))
     if not files:
         raise FileNotFoundError(f"{actor} has no shards of a model")
-    # verl's own files, written a moment ago or verified by their sha256: they hold pickled DTensors.
+    # verl's own files, just written or verified by their sha256. They hold pickled DTensors.
     ranks = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
     return {name: _whole([rank.pop(name) for rank in ranks]) for name in list(ranks[0])}
 

@@ -14,8 +14,8 @@ from infra.trainers.rollouts import prompt_indices, rollout_seed
 def write_prompts(job: TrainingJob, path: Path) -> None:
     """One row a group: `extra_info` says its step, its batch's name and size, its seed and its text.
 
-    The text is the prompt as the model reads it; the column `prompt`, which verl demands, has it as a
-    message that no template is put around.
+    The text is the prompt as the model reads it. verl demands the column `prompt`, which has it as a message;
+    no template is applied to that.
     """
     config = job.config
     rows = []

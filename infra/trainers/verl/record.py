@@ -1,4 +1,4 @@
-"""What a verl training has done so far: every rollout, every metric, and the checkpoints that hold both."""
+"""What a verl training has done so far: its rollouts, its metrics, and the checkpoints that hold both."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Record:
         self._last_step = 0
 
     def resume(self, checkpoints: Checkpoints, folder: Path) -> int:
-        """Go back to the newest checkpoint, putting verl's part into `folder`; its step, 0 without one."""
+        """Restore the newest checkpoint, with verl's part in `folder`; its step, or 0 if there is none."""
         newest = checkpoints.newest()
         if newest is None:
             return 0
@@ -54,7 +54,7 @@ class Record:
         return step
 
     def score(self, samples: Sequence[Mapping[str, Any]], reward: Reward) -> list[float]:
-        """The rewards of a step's rollouts in the order of `samples`, whatever order they came in."""
+        """The rewards of a step's rollouts, in the order of `samples`."""
         order = sorted(range(len(samples)), key=lambda n: (samples[n]["group"], samples[n]["sample"]))
         rollouts = [self._rollout(samples[number]) for number in order]
         config = self._job.config
@@ -90,7 +90,7 @@ class Record:
         )
 
     def read_metrics(self, file: Path) -> Iterator[tuple[int, dict[str, float]]]:
-        """The steps that verl has reported since the last look, with their row of `metrics`."""
+        """The steps that verl has reported since the last call, each with its row of `metrics`."""
         if not file.exists():
             return
         with file.open("rb") as stream:
@@ -108,7 +108,7 @@ class Record:
             name for name in _COLUMNS.values() if name not in reported and name != "actor/kl_loss"
         ]:
             raise TrainingError(f"{where}: verl reported no {', '.join(missing)}")
-        # Without a KL term verl does not compute it.
+        # Without a KL term verl reports none.
         update = {column: float(reported.get(name, 0.0)) for column, name in _COLUMNS.items()}
         if not all(math.isfinite(value) for value in update.values()):
             raise NonFiniteError(
@@ -127,7 +127,7 @@ class Record:
         return row
 
     def save(self, checkpoints: Checkpoints, folder: Path, step: int) -> None:
-        """Publish verl's checkpoint of a step, where it made one that is not the last."""
+        """Publish verl's checkpoint of a step, if it made one and the training goes on."""
         config = self._job.config
         if step % config.checkpoint_every_steps or step == config.steps:
             return

@@ -12,10 +12,9 @@ _WAIT_SHARE = 0.05
 
 
 class PromptReplayBuffer(ReplayBuffer):
-    """verl's own, which looks for finished rollouts every two seconds: as long as a small step takes.
+    """Polls after a twentieth of the time waited so far: little is lost, and polling costs little.
 
-    This one looks when a twentieth more time has gone by, so that little is lost, however long a step is,
-    and looking costs little.
+    verl's own polls every two seconds, which is as long as a small step takes.
     """
 
     def sample(self, *arguments: Any, **named: Any) -> Any:

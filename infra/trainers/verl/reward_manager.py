@@ -15,7 +15,7 @@ from infra.trainers.verl.gather import Gather
 
 
 class BatchRewardManager(RewardManagerBase):
-    """Holds each rollout back until its batch is there, and gives it the score that the stage says."""
+    """Holds each rollout back until its batch is complete and the stage has scored it."""
 
     def __init__(self, config: Any, tokenizer: Any, compute_score: Any, **_: Any) -> None:
         super().__init__(config, tokenizer, compute_score)
@@ -51,7 +51,7 @@ class BatchRewardManager(RewardManagerBase):
 
 
 async def tell_of_failure(config: Any, message: str) -> None:
-    """Let the stage know why nothing more will come; it ends the training."""
+    """Tell the stage why nothing more will come, so that it ends the training."""
     await _post(config, "failed", {"message": " ".join(message.split())[:600]})
 
 

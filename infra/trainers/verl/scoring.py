@@ -1,58 +1,52 @@
 """Where verl's reward worker asks for the scores of a batch: a small HTTP service in the stage.
 
-The reward function runs in the stage's own thread, which hears of each batch as a message; a request
-waits until that thread has answered it.
+The reward function runs in the stage's own thread, which receives each batch as a message; a request waits
+for that thread's answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import secrets
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from infra.jobs import Message
 
 _LOOPBACK = "127.0.0.1"
 
 
-class ScoringService:
-    """A context manager; `address_file` then says where it listens and the key that it wants.
+@contextlib.contextmanager
+def scoring_service(
+    messages: queue.Queue[Message], address_file: Path, ray_address: str | None = None
+) -> Iterator[None]:
+    """Serve within; `address_file` then says where, and the key to show.
 
-    A batch to score is put into `messages` as "score" with its samples and a future that takes the list
-    of scores; a failure in Ray's workers as "rollouts_failed". `ray_address` is the cluster whose nodes
-    must reach it, None where that is this machine.
+    A batch to score is put into `messages` as "score", with its samples and a future for the list of scores;
+    a failure in Ray's workers as "rollouts_failed". `ray_address` is the cluster whose nodes must reach the
+    service, None where that is this machine.
     """
-
-    def __init__(
-        self, messages: queue.Queue[Message], address_file: Path, ray_address: str | None = None
-    ) -> None:
-        self._key = secrets.token_urlsafe(24)
-        host = _LOOPBACK if ray_address is None else _own_address(ray_address)
-        self._server = ThreadingHTTPServer((host, 0), _handler(messages, self._key))
-        self._server.daemon_threads = True
-        self._waiting = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self.url = f"http://{host}:{self._server.server_address[1]}"
-        descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"url": self.url, "key": self._key}, file)
-
-    def __enter__(self) -> Self:
-        self._waiting.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    key = secrets.token_urlsafe(24)
+    host = _LOOPBACK if ray_address is None else _own_address(ray_address)
+    server = ThreadingHTTPServer((host, 0), _handler(messages, key))
+    server.daemon_threads = True
+    descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"url": f"http://{host}:{server.server_address[1]}", "key": key}, file)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _handler(messages: queue.Queue[Message], key: str) -> type[BaseHTTPRequestHandler]:
@@ -84,7 +78,7 @@ def _handler(messages: queue.Queue[Message], key: str) -> type[BaseHTTPRequestHa
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: a request a batch says nothing that the stage does not say itself."""
+            """Nothing: the stage itself reports each batch."""
 
     return Handler
 

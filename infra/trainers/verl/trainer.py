@@ -26,7 +26,7 @@ from infra.trainers.protocol import Checkpoints, Reward, Trainer, TrainingJob, T
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record
-from infra.trainers.verl.scoring import ScoringService
+from infra.trainers.verl.scoring import scoring_service
 
 _ENTRY = "infra.trainers.verl.child:train"
 _PACKAGES = ("data", "infra")
@@ -93,7 +93,7 @@ class VerlTrainer(Trainer):
             spec = self._spec(job, cluster, paths)
             environment = self.environment(cluster, gpus, paths)
             with (
-                ScoringService(messages, paths.address, self._config.ray_address),
+                scoring_service(messages, paths.address, self._config.ray_address),
                 DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
             ):
                 self._follow(device, record, paths, reward, checkpoints, report)
@@ -114,7 +114,7 @@ class VerlTrainer(Trainer):
         checkpoints: Checkpoints,
         report: Callable[[int, Mapping[str, float]], None],
     ) -> None:
-        """Score what comes and keep what is reported, until the training is done."""
+        """Score the batches that come and record what is reported, until the training is done."""
         while True:
             try:
                 message = device.messages.get(timeout=_LOOK_EVERY_SECONDS)
@@ -142,7 +142,7 @@ class VerlTrainer(Trainer):
                 return
 
     def _model(self, model_dir: Path, work: Path) -> Path:
-        """Where the workers find the model: other machines' do in the folder that all of them share."""
+        """Where the workers find the model; those of other machines look in the shared folder."""
         if self._config.ray_address is None or self._config.work_folder is None:
             return model_dir.resolve()
         shared = work / "model"
@@ -156,7 +156,7 @@ class VerlTrainer(Trainer):
         if cluster.address is None and len(ray_folder) <= _LONGEST_RAY_FOLDER:
             ray["+ray_kwargs.ray_init._temp_dir"] = ray_folder
         if cluster.address is not None:
-            # The cluster's own processes know nothing of this one's environment.
+            # The cluster's processes have an environment of their own.
             for package in _PACKAGES:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(_ROOT / package, paths.work / "packages" / package, ignore=ignored)
@@ -181,9 +181,9 @@ class VerlTrainer(Trainer):
         }
 
     def environment(self, cluster: Cluster, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
-        """The variables that verl's processes want besides this process's own."""
+        """Variables for verl's processes besides this process's own."""
         shared = {
-            # A cluster of this training's own, with a key of its own that is written nowhere.
+            # A cluster that this training starts gets a key of its own, which is written nowhere.
             **(_token_mode() if cluster.address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
             "VERL_FILE_LOGGER_PATH": str(paths.metrics),
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
@@ -191,13 +191,13 @@ class VerlTrainer(Trainer):
         }
         if cluster.has_gpus:
             return shared | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {})
-        # The numbers that Ray is told of; nothing looks for a device behind them.
+        # Numbers for Ray alone; no device is behind them.
         numbers = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(cluster.workers_per_node)))}
         return shared | _CPU_ENVIRONMENT | numbers | {"OMP_NUM_THREADS": str(self._config.threads)}
 
 
 def _token_mode() -> dict[str, str]:
-    """`ray start` asks for this user's token once there is one; whoever joins has to be told to show it."""
+    """Once a user has a token, `ray start` asks for it, and whoever joins must be told to show it."""
     if "RAY_AUTH_MODE" in os.environ:
         return {}
     told = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ

@@ -1,4 +1,4 @@
-"""Ray allows its own start half a minute; on a laptop or in CI, whose cores others use too, it needs more."""
+"""Ray allows its own start half a minute; on the shared cores of a laptop or of CI it needs more."""
 
 from __future__ import annotations
 

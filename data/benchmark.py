@@ -111,12 +111,16 @@ class Benchmark:
         found = {"sampled": samples} if samples else {}
         if greedy or not samples:
             found["greedy"] = 1
+        return found
+
+    def check(self, config: EvaluationConfig) -> None:
+        """BenchmarkError where all samples of a problem would be the same."""
+        samples = self.modes(config).get("sampled", 0)
         if samples > 1 and config.temperature == 0:
             raise BenchmarkError(
                 f"evaluation.temperature is 0: the {samples} samples would be copies of one answer; "
                 "set a temperature, or evaluation.samples=0 for greedy alone"
             )
-        return found
 
     def headline(self, modes: Mapping[str, int]) -> str:
         """The mode of the figure that enters the averages: as declared, else the one there is."""

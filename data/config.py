@@ -15,7 +15,18 @@ from data.backends import SamplerConfig, TrainerConfig
 from data.domain import PromptStyle
 from data.section import Count, Probability, Section
 
+DEFAULT_STORE = "./rzero-store"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_run_name(name: str) -> str:
+    """The name, which becomes part of paths; ValueError where it is not one."""
+    if not RUN_NAME.fullmatch(name) or ".." in name:
+        raise ValueError(
+            f"{name!r} is not a run name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or a digit, without '..'"
+        )
+    return name
 
 
 class TinyModelConfig(Section):
@@ -221,26 +232,6 @@ class EvaluationConfig(SamplingConfig):
         return value
 
 
-class TimeoutConfig(Section):
-    """The longest that one attempt at a stage may take; null: no limit. No part of what a run computes."""
-
-    prepare_base_model: int | None = Field(default=None, ge=1, description="Of the base model.")
-    train_challenger: int | None = Field(
-        default=None,
-        ge=1,
-        description="Of the Challenger's training; the next attempt goes on from its last checkpoint.",
-    )
-    generate_questions: int | None = Field(default=None, ge=1, description="Of one shard of candidates.")
-    sample_answers: int | None = Field(default=None, ge=1, description="Of one shard of answers.")
-    score_and_filter: int | None = Field(default=None, ge=1, description="Of the votes and the filter.")
-    train_solver: int | None = Field(
-        default=None,
-        ge=1,
-        description="Of the Solver's training; the next attempt goes on from its last checkpoint.",
-    )
-    evaluate: int | None = Field(default=None, ge=1, description="Of one evaluation.")
-
-
 class RunConfig(Section):
     """Everything that decides what a run computes."""
 
@@ -254,7 +245,7 @@ class RunConfig(Section):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The one seed that all others are derived from.")
     iterations: Count = Field(3, description="How many iterations to run. Paper: 3.")
-    store: str = Field("./rzero-store", description="Where artifacts live: a folder or an fsspec URI.")
+    store: str = Field(DEFAULT_STORE, description="Where artifacts live: a folder or an fsspec URI.")
     challenger: ChallengerConfig = Field(description="Training of the Challenger.")
     questions: QuestionsConfig = Field(description="Candidate questions.")
     answers: AnswersConfig = Field(description="Answers that vote.")
@@ -267,16 +258,13 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")
     sampler: SamplerConfig = Field(description="The backend that draws completions.")
     trainer: TrainerConfig = Field(description="The backend that trains.")
-    timeout_seconds: TimeoutConfig = Field(
-        TimeoutConfig(), description="Time limits by stage; may change when a run is resumed."
+    timeout_seconds: dict[str, Count] = Field(
+        default_factory=dict,
+        description="Longest attempt at a stage, by the stage's name (of one shard, where it has shards). "
+        "It decides nothing of what a run computes, so it may change when a run is resumed.",
     )
 
     @field_validator("run")
     @classmethod
     def _name_is_safe(cls, value: str) -> str:
-        if not RUN_NAME.fullmatch(value) or ".." in value:
-            raise ValueError(
-                f"{value!r} is not a run name: use 1 to 64 letters, digits, '.', '_' or '-', "
-                "beginning with a letter or a digit, without '..'"
-            )
-        return value
+        return check_run_name(value)

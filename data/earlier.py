@@ -49,7 +49,20 @@ def _without_settings_of_other_backends(values: Values) -> Values:
     return fitted
 
 
-STEPS: tuple[Callable[[Values], Values], ...] = (_domain_of_its_own, _without_settings_of_other_backends)
+def _time_limits(values: Values) -> Values:
+    """Time limits had a field for each stage, null where there was none."""
+    limits = values.get("timeout_seconds") or {}
+    return {
+        **values,
+        "timeout_seconds": {stage: limit for stage, limit in limits.items() if limit is not None},
+    }
+
+
+STEPS: tuple[Callable[[Values], Values], ...] = (
+    _domain_of_its_own,
+    _without_settings_of_other_backends,
+    _time_limits,
+)
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 
 

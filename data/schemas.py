@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _table(name: str, description: str, columns: list[tuple[str, pa.DataType, bool, str]]) -> pa.Schema:
@@ -44,7 +44,7 @@ QUESTIONS = _table(
 
 ANSWERS = _table(
     "answers",
-    "Every answer that the frozen Solver gave to a well-formed candidate.",
+    "Every completion in which the frozen Solver answers a well-formed candidate.",
     [
         ("question_id", _INT, False, "Number of the candidate."),
         ("sample", _INT, False, "Number of the answer to this question, from 0."),
@@ -52,6 +52,15 @@ ANSWERS = _table(
         ("completion", _STR, False, "What the Solver wrote."),
         ("tokens", _INT, False, "Tokens of the completion."),
         ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+    ],
+)
+
+VOTES = _table(
+    "votes",
+    "What each completion of the Solver answers: the votes.",
+    [
+        ("question_id", _INT, False, "Number of the candidate."),
+        ("sample", _INT, False, "Number of the answer to this question, from 0."),
         ("answer", _STR, True, "The boxed answer; null where there is none (an abstention)."),
         ("reason", _STR, True, "Why there is no answer; null where there is one."),
     ],
@@ -232,9 +241,24 @@ PROBLEMS = _table(
     ],
 )
 
+COMPLETIONS = _table(
+    "completions",
+    "Every completion of the evaluation, not graded yet.",
+    [
+        ("benchmark", _STR, False, "Name of the benchmark."),
+        ("problem_id", _INT, False, "Number of the problem within the benchmark."),
+        ("mode", _STR, False, "'sampled' or 'greedy'."),
+        ("sample", _INT, False, "Number of the completion to this problem in this mode, from 0."),
+        ("seed", _INT, False, "Seed that the completion was drawn with."),
+        ("completion", _STR, False, "What the model wrote."),
+        ("tokens", _INT, False, "Tokens of the completion."),
+        ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
+    ],
+)
+
 EVALUATION = _table(
     "evaluation",
-    "Every completion of the evaluation with its grade.",
+    "The grade of every completion of the evaluation; its text is in the table `completions`.",
     [
         ("benchmark", _STR, False, "Name of the benchmark."),
         ("problem_id", _INT, False, "Number of the problem within the benchmark."),
@@ -243,8 +267,6 @@ EVALUATION = _table(
         ("gold", _STR, False, "The right answer."),
         ("mode", _STR, False, "'sampled' or 'greedy'."),
         ("sample", _INT, False, "Number of the completion to this problem in this mode, from 0."),
-        ("seed", _INT, False, "Seed that the completion was drawn with."),
-        ("completion", _STR, False, "What the model wrote."),
         ("tokens", _INT, False, "Tokens of the completion."),
         ("finish_reason", _STR, False, "'stop', or 'length' where it was cut."),
         ("answer", _STR, True, "The extracted answer; null where there is none, which counts as wrong."),
@@ -261,6 +283,7 @@ EVALUATION = _table(
 SCHEMAS: dict[str, pa.Schema] = {
     "questions": QUESTIONS,
     "answers": ANSWERS,
+    "votes": VOTES,
     "scored": SCORED,
     "curriculum": CURRICULUM,
     "memory": MEMORY,
@@ -269,6 +292,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "engine_metrics": ENGINE_METRICS,
     "probe": PROBE,
     "overlaps": OVERLAPS,
+    "completions": COMPLETIONS,
     "evaluation": EVALUATION,
 }
 

@@ -10,6 +10,7 @@ from flows.start import begin, first_unfinished, name_flow_run, outcome_before
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
+from tasks.sample_evaluation import sample_evaluation
 from tasks.score_and_filter import score_and_filter
 from tasks.stage.task import Run
 from tasks.train_challenger import train_challenger
@@ -43,4 +44,5 @@ def iteration(
     answers = sample_answers(this, questions=questions, solver=solver)
     curriculum = score_and_filter(this, questions=questions, answers=answers, earlier=earlier)
     solver = train_solver(this, solver=solver, curriculum=curriculum)
-    evaluate(this, solver=solver)
+    completions = sample_evaluation(this, solver=solver)
+    evaluate(this, completions=completions)

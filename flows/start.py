@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.benchmark import BenchmarkError, Problem
-from data.config import RunConfig
-from data.resolve import ConfigError, resolve
+from data.config import DEFAULT_STORE, RunConfig
+from data.resolve import ConfigError, resolve, validate
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import freeze, pinned_data
 from infra.artifacts.runs import freeze_run, load_run
 from infra.store.store import Store
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import prepare_base_model
-from tasks.stage.graph import Step, outcome_of, walk
+from tasks.sample_evaluation import sample_evaluation
+from tasks.stage.graph import STAGES, Step, outcome_of, walk
 from tasks.stage.task import Run
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -28,18 +29,23 @@ def begin(
     overrides: Overrides = (),
     iterations: int | None = None,
 ) -> RunConfig:
-    """The configuration of a new run, frozen in the store, or that of the run that goes on.
+    """The configuration of a new run, resolved once and frozen in the store, or that of the run that goes on.
 
-    An existing run may be named alone; whatever is said besides must agree with it. Raises ConfigError,
-    StoreError; nothing is written then.
+    An existing run may be named alone; whatever is said besides must agree with it. Raises ConfigError or
+    StoreError, and then writes nothing.
     """
     store = store or os.environ.get("RZERO_STORE")
+    place = Store(store or DEFAULT_STORE)
+    existing = load_run(place, run)
+    if existing is not None and not overrides and preset in (None, existing.preset):
+        changes = {"store": store or DEFAULT_STORE} | (
+            {} if iterations is None else {"iterations": iterations}
+        )
+        return validate(existing.model_dump(mode="json") | changes)
     config = resolve(run, preset or "tiny", overrides, store, iterations)
     place = Store(config.store)
     existing = load_run(place, run)
-    if existing is not None and not overrides and preset in (None, existing.preset):
-        changes = {"store": config.store, "iterations": iterations or existing.iterations}
-        return existing.model_copy(update=changes)
+    _check_time_limits(config)
     known = existing.evaluation.data if existing else {}
     fresh = _fresh_data(place, config, known)
     if existing is None:
@@ -50,6 +56,15 @@ def begin(
     config = config.model_copy(update={"evaluation": evaluation})
     freeze_run(place, config)
     return config
+
+
+def _check_time_limits(config: RunConfig) -> None:
+    """ConfigError for a time limit of a stage that does not exist."""
+    for name in config.timeout_seconds:
+        if name not in STAGES:
+            raise ConfigError(
+                f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
+            )
 
 
 def name_flow_run(name: str) -> None:
@@ -95,16 +110,18 @@ def outcome_before(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | No
     if run.iteration == 1:
         base_run = Run(config=run.config, iteration=0)
         base = prepare_base_model(base_run)
-        evaluate(base_run, solver=base)
+        completions = sample_evaluation(base_run, solver=base)
+        evaluate(base_run, completions=completions)
         return base, base, None
     steps = [
         step for step in walk(run.store, run.config, run.iteration - 1) if step.iteration == run.iteration - 1
     ]
     ended = outcome_of(steps)
-    if ended.challenger is None or ended.solver is None:
+    challenger, solver = ended.get("challenger"), ended.get("solver")
+    if challenger is None or solver is None:
         missing = next(step.stage for step in steps if step.ref is None)
         raise ConfigError(
             f"iteration {run.iteration} of {run.config.run!r} begins with the models of iteration "
             f"{run.iteration - 1}, whose {missing} is not finished; run that iteration first"
         )
-    return ended.challenger, ended.solver, ended.scored
+    return challenger, solver, ended.get("score_and_filter")

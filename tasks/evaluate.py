@@ -1,76 +1,51 @@
-"""Stage 6: measure a Solver on problems that no training has seen, shard by shard."""
+"""Stage 7: grade the completions of the evaluation, by rule and, where it is asked for, by a judge."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from data import benchmarks
 from data.benchmark import Benchmark, Problem
-from data.config import EvaluationConfig, RunConfig
+from data.config import EvaluationConfig
 from data.domain import ReadAnswer
-from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
-from infra.artifacts.problems import problems_of
-from infra.samplers import Completion, SamplingParams
-from infra.samplers.shared import release_sampler, shared_sampler
-from infra.store.store import Store
 from tasks.grading.grades import grade, read_answer, vote
 from tasks.grading.judge import judge_figures, recheck
 from tasks.grading.scores import COLUMNS, evaluation_figures
-from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.sample_evaluation import problems_in, shards_of
+from tasks.stage.task import Run, part_of, stage
 from tasks.stage.work import Work
 from tasks.voting.domains import answer_reader, grader_of
 from tasks.voting.equivalence import Grader
 from tasks.voting.extraction import solver_answer
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A part of one benchmark's problems."""
-
-    benchmark: str
-    problems: range
-
-
-def evaluate(run: Run, solver: ArtifactRef) -> ArtifactRef:
-    """All benchmarks: one task a shard of problems, then one that gathers them."""
+def evaluate(run: Run, completions: ArtifactRef) -> ArtifactRef:
+    """All grades: one task a shard of problems, then one that gathers them."""
     shards = shards_of(run.store, run.config)
-    parts = evaluate_shard.map_parts(run, len(shards), solver=solver) if shards else []
-    return gather_evaluation(run, solver=solver, parts=parts)
-
-
-def shards_of(store: Store, config: RunConfig) -> list[Shard]:
-    """The shards of an evaluation, in the benchmarks' order; none holds problems of two benchmarks."""
-    size = config.evaluation.shard_size
-    shards = []
-    for name in config.evaluation.benchmarks:
-        problems = len(problems_of(store, config, name))
-        shards += [Shard(name, shard_range(p, problems, size)) for p in range(part_count(problems, size))]
-    return shards
+    parts = grade_shard.map_parts(run, len(shards), completions=completions) if shards else []
+    return gather_grades(run, completions=completions, parts=parts)
 
 
 @part_of("evaluate")
-def evaluate_shard(work: Work, part: int, solver: ArtifactRef) -> None:
-    """Every completion to one shard of problems, graded."""
+def grade_shard(work: Work, part: int, completions: ArtifactRef) -> None:
+    """The grades of one shard of problems."""
     config = work.config.evaluation
     shards = shards_of(work.store, work.config)
     shard = shards[part]
+    problems = {problem.problem_id: problem for problem in problems_in(work, shard)}
     benchmark = benchmarks.get(shard.benchmark)
-    problems = problems_of(work.store, work.config, shard.benchmark)[
-        shard.problems.start : shard.problems.stop
-    ]
-    drawn = _draw(work, solver, shard.benchmark, benchmark, problems)
+    drawn = work.table(completions, part=part)
     # A completion is written as the domain's prompt asks, whatever its benchmark grades by.
     read, by_domain = answer_reader(work.config.domain), benchmark.grading == "domain"
     with grader_of(work.config.domain) if by_domain else Grader() as grader:
         rows = [
             row
-            for mode, completions in drawn.items()
-            for row in graded_rows(shard.benchmark, benchmark, problems, mode, completions, grader, read)
+            for _, of_mode in drawn.group_by("mode", maintain_order=True)
+            for row in graded_rows(benchmark, problems, of_mode, grader, read)
         ]
     if config.judge is not None and benchmark.grading in ("math", "domain"):
         rows = recheck(work.store, config.judge, work.seed_of("judge"), rows)
@@ -79,9 +54,8 @@ def evaluate_shard(work: Work, part: int, solver: ArtifactRef) -> None:
 
 
 @stage("evaluate")
-def gather_evaluation(work: Work, solver: ArtifactRef, parts: list[ArtifactRef]) -> None:
+def gather_grades(work: Work, completions: ArtifactRef, parts: Sequence[ArtifactRef]) -> None:
     """The artifact of all shards, with its figures."""
-    release_sampler()
     if not parts:
         work.add_rows("evaluation", [])
         return
@@ -107,59 +81,39 @@ def figures_of(rows: pl.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
     return figures
 
 
-def _draw(
-    work: Work, solver: ArtifactRef, name: str, benchmark: Benchmark, problems: Sequence[Problem]
-) -> dict[str, list[list[Completion]]]:
-    """Completions by mode and problem. The dice of a problem do not depend on its shard."""
-    config = work.config.evaluation
-    prompts = Prompts(work.config, work.model(solver))
-    texts = [prompts.solver(problem.problem) for problem in problems]
-    seeds = [work.seed_of(name, problem.problem_id) for problem in problems]
-    with shared_sampler(work.config.sampler, work.model(solver)) as sampler:
-        return {
-            mode: sampler.sample(texts, _params(config, mode, samples), seeds)
-            for mode, samples in benchmark.modes(config).items()
-        }
-
-
-def _params(config: EvaluationConfig, mode: str, samples: int) -> SamplingParams:
-    if mode == "greedy":
-        return SamplingParams(max_tokens=config.max_tokens, temperature=0.0)
-    return SamplingParams.of(config, samples=samples)
-
-
 def graded_rows(
-    name: str,
     benchmark: Benchmark,
-    problems: Sequence[Problem],
-    mode: str,
-    drawn: Sequence[Sequence[Completion]],
+    problems: Mapping[int, Problem],
+    drawn: pl.DataFrame,
     grader: Grader,
     read: ReadAnswer = solver_answer,
 ) -> list[dict[str, Any]]:
-    """Rows of the `evaluation` table: each completion with its answer and grade, and its problem's vote."""
-    readings = [[read_answer(benchmark, completion.text, read) for completion in group] for group in drawn]
+    """Rows of the `evaluation` table: each completion's answer and grade, and the vote of its problem.
+
+    `drawn` holds rows of the `completions` table, of one benchmark and one mode.
+    """
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for row in drawn.iter_rows(named=True):
+        groups.setdefault(row["problem_id"], []).append(row)
+    readings = [
+        [read_answer(benchmark, row["completion"], read) for row in group] for group in groups.values()
+    ]
     votes = vote(benchmark, [[reading.answer for reading in group] for group in readings], grader)
     asked = [
-        (answer, problem)
-        for problem, group, winner in zip(problems, readings, votes, strict=True)
+        (answer, problems[number])
+        for number, group, winner in zip(groups, readings, votes, strict=True)
         for answer in (*(reading.answer for reading in group), winner)
     ]
     grades = iter(grade(benchmark, asked, grader))
     rows: list[dict[str, Any]] = []
-    for problem, completions, group, winner in zip(problems, drawn, readings, votes, strict=True):
+    for (number, group), found_in, winner in zip(groups.items(), readings, votes, strict=True):
         found = [next(grades) for _ in group]
         majority_correct = bool(next(grades).correct)
-        for sample, (completion, reading, one) in enumerate(zip(completions, group, found, strict=True)):
+        for row, reading, one in zip(group, found_in, found, strict=True):
             rows.append(
-                _problem_columns(name, problem)
+                {name: row[name] for name in _KEPT}
+                | _problem_columns(problems[number])
                 | {
-                    "mode": mode,
-                    "sample": sample,
-                    "seed": completion.seed,
-                    "completion": completion.text,
-                    "tokens": len(completion.token_ids),
-                    "finish_reason": completion.finish_reason,
                     "answer": reading.answer,
                     "reason": one.reason or reading.reason,
                     "correct": bool(one.correct),
@@ -173,10 +127,11 @@ def graded_rows(
     return rows
 
 
-def _problem_columns(name: str, problem: Problem) -> dict[str, Any]:
+_KEPT = ("benchmark", "problem_id", "mode", "sample", "tokens", "finish_reason")
+
+
+def _problem_columns(problem: Problem) -> dict[str, Any]:
     return {
-        "benchmark": name,
-        "problem_id": problem.problem_id,
         "group": problem.group,
         "problem": problem.problem,
         "gold": " or ".join((problem.gold, *problem.accepted)),

@@ -34,10 +34,7 @@ def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
         rows.append(
             {
                 "question_id": number,
-                "seed": completion.seed,
-                "completion": completion.text,
-                "tokens": len(completion.token_ids),
-                "finish_reason": completion.finish_reason,
+                **completion.columns(),
                 "question": question,
                 "challenger_answer": answer,
                 "reason": reason,

@@ -10,7 +10,6 @@ from infra.samplers import SamplingParams
 from infra.samplers.shared import release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work
-from tasks.voting.domains import answer_reader
 
 
 def sample_answers(run: Run, questions: ArtifactRef, solver: ArtifactRef) -> ArtifactRef:
@@ -25,7 +24,7 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
     """The answers to one shard of candidates."""
     config = work.config.answers
     numbers = shard_range(part, work.config.questions.count, config.shard_size)
-    shard = work.table(questions).filter(
+    shard = work.table(questions, columns=["question_id", "question", "reason"]).filter(
         pl.col("question_id").is_between(numbers.start, numbers.stop, closed="left")
         & pl.col("reason").is_null()
     )
@@ -38,22 +37,10 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
             SamplingParams.of(config, samples=config.samples),
             seeds,
         )
-    read, rows = answer_reader(work.config.domain), []
+    rows = []
     for (number, _), completions in zip(asked, drawn, strict=True):
         for sample, completion in enumerate(completions):
-            answer, reason = read(completion.text)
-            rows.append(
-                {
-                    "question_id": number,
-                    "sample": sample,
-                    "seed": completion.seed,
-                    "completion": completion.text,
-                    "tokens": len(completion.token_ids),
-                    "finish_reason": completion.finish_reason,
-                    "answer": answer,
-                    "reason": reason,
-                }
-            )
+            rows.append({"question_id": number, "sample": sample, **completion.columns()})
     work.add_part(part, rows)
     work.log.info(f"sample_answers: candidates up to {numbers.stop}/{work.config.questions.count} answered")
 

@@ -20,7 +20,7 @@ from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.grading.judge import judge_labels
 from tasks.stage.task import stage
 from tasks.stage.work import Work
-from tasks.voting.domains import grader_of
+from tasks.voting.domains import answer_reader, grader_of
 from tasks.voting.equivalence import Grader
 from tasks.voting.votes import Vote, majority
 
@@ -32,8 +32,10 @@ def score_and_filter(
     """Vote on every candidate, score it as in training, and keep what lies at the edge."""
     candidates, memory = work.table(questions), remembered(work, earlier)
     domain = domains.get(work.config.domain)
+    read = _read_answers(work, answers)
+    work.add_rows("votes", read)
     with grader_of(work.config.domain) as grader:
-        votes = _votes(candidates, work.table(answers), grader)
+        votes = _votes(candidates, read, grader)
         scored = score_votes(
             list(candidates.select("question", "challenger_answer", "reason").iter_rows()),
             votes,
@@ -145,10 +147,21 @@ def _overlap_row(overlap: Overlap, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _votes(candidates: pl.DataFrame, answers: pl.DataFrame, grader: Grader) -> list[Vote | None]:
+def _read_answers(work: Work, answers: ArtifactRef) -> list[dict[str, Any]]:
+    """What each completion of the Solver answers: rows of the table `votes`."""
+    read, rows = answer_reader(work.config.domain), []
+    for part in work.parts(answers, ["question_id", "sample", "completion"]):
+        for row in part.sort("question_id", "sample").iter_rows(named=True):
+            answer, reason = read(row.pop("completion"))
+            rows.append({**row, "answer": answer, "reason": reason})
+    return rows
+
+
+def _votes(candidates: pl.DataFrame, read: Sequence[Mapping[str, Any]], grader: Grader) -> list[Vote | None]:
     """One vote a candidate, in their order; None where the candidate is badly formed."""
-    grouped = answers.sort("question_id", "sample").group_by("question_id", maintain_order=True).agg("answer")
-    samples = dict(zip(grouped["question_id"], grouped["answer"].to_list(), strict=True))
+    samples: dict[int, list[str | None]] = {}
+    for row in read:
+        samples.setdefault(row["question_id"], []).append(row["answer"])
     asked = candidates.filter(pl.col("reason").is_null())["question_id"].to_list()
     missing = [number for number in asked if number not in samples]
     if missing:

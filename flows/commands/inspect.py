@@ -123,30 +123,23 @@ def _find(
     from data.schemas import SCHEMAS
     from flows.commands.summary import finished_artifact
     from infra.artifacts.artifact import table_folders
-    from tasks.stage.graph import STAGES
+    from tasks.stage.graph import STAGES, stages_of_table
 
-    stage_of_table = {row.kind: name for name, row in STAGES.items() if row.kind in SCHEMAS} | _SIDE_TABLES
+    # Tables of several stages, such as `metrics`, need their stage.
+    stage_of_table = {table: makers[0] for table in SCHEMAS if len(makers := stages_of_table(table)) == 1}
     if stage not in STAGES and stage not in stage_of_table:
         known = ", ".join((*STAGES, *stage_of_table))
         raise ConfigError(f"--stage: there is no stage or table {stage!r}; there are: {known}")
     wanted = stage_of_table.get(stage, stage)
     ref, manifest = finished_artifact(store, config, iteration, wanted)
     tables = {folder.removeprefix("/") or ref.kind: folder for folder in table_folders(manifest)}
-    name = table or (stage if stage in _SIDE_TABLES else ref.kind)
+    name = table or (stage if stage in stage_of_table else ref.kind)
     if name not in tables and table is None and "metrics" in tables:
         name = "metrics"
     if name not in tables:
         there = ", ".join(sorted(tables)) or "none"
         raise ConfigError(f"--table: {wanted} has no table {name!r}; it has: {there}")
     return ref, name, tables[name]
-
-
-_SIDE_TABLES = {
-    "curriculum": "score_and_filter",
-    "overlaps": "score_and_filter",
-    "memory": "score_and_filter",
-    "probe": "train_challenger",
-}
 
 
 def _show_columns(table: str) -> None:

@@ -10,17 +10,7 @@ from data.config import RunConfig
 from data.resolve import ConfigError
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_manifest
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, Step, stage_names, walk
-
-KEY_FIGURES = {
-    "prepare_base_model": (),
-    "train_challenger": ("probe_reward_mean", "reward_first_step", "reward_last_step"),
-    "generate_questions": ("candidates",),
-    "sample_answers": ("samples_per_question",),
-    "score_and_filter": ("reward_mean", "kept_share", "unique_share", "label_accuracy"),
-    "train_solver": ("reward_first_step", "reward_last_step"),
-    "evaluate": ("pass@1", "maj@10", "maj@k", "greedy", "math_average", "overall_average"),
-}
+from tasks.stage.graph import STAGES, Step, readable_steps, stage_names
 
 
 @dataclass(frozen=True)
@@ -33,7 +23,7 @@ class FinishedStep:
 
 def read_steps(store: Store, config: RunConfig, iterations: int | None = None) -> list[FinishedStep]:
     """All steps of a run, with the manifests of those that are finished."""
-    steps = walk(store, config, config.iterations if iterations is None else iterations)
+    steps = readable_steps(store, config, config.iterations if iterations is None else iterations)
     return [
         FinishedStep(step, read_manifest(store, step.location) if step.ref and step.location else None)
         for step in steps
@@ -70,14 +60,20 @@ def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
             {
                 "iteration": step.iteration,
                 "stage": step.stage,
-                "state": "finished" if manifest else "damaged" if step.damage else "unfinished",
+                "state": _state(item),
                 "seconds": manifest.seconds if manifest else None,
                 "finished_at": manifest.finished_at if manifest else None,
                 "uri": step.ref.uri if step.ref else None,
-                "figures": {name: figures[name] for name in KEY_FIGURES[step.stage] if name in figures},
+                "figures": {name: figures[name] for name in STAGES[step.stage].figures if name in figures},
             }
         )
     return rows
+
+
+def _state(item: FinishedStep) -> str:
+    if item.manifest:
+        return "outdated" if item.step.is_earlier else "finished"
+    return "damaged" if item.step.damage else "unfinished"
 
 
 def summary_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:

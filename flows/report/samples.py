@@ -47,7 +47,10 @@ def samples(run: Run) -> list[dict[str, Any]]:
             continue
         chosen = choose(scored)
         wanted = pl.col("question_id").is_in(chosen["question_id"].to_list())
-        answers = run.table(iteration, "sample_answers", columns=["question_id", "answer"])
+        # Earlier versions kept what they read of a completion beside it.
+        answers = run.table(iteration, "score_and_filter", "votes", ["question_id", "answer"])
+        if answers is None:
+            answers = run.table(iteration, "sample_answers", columns=["question_id", "answer"])
         counted: dict[int, Counter[str | None]] = {}
         for question, answer in answers.filter(wanted).iter_rows() if answers is not None else ():
             counted.setdefault(question, Counter())[answer] += 1

@@ -229,11 +229,22 @@ def table_folders(manifest: Manifest) -> list[str]:
     return sorted({f"/{name.rpartition('/')[0]}".rstrip("/") for name in tables})
 
 
-def read_table(store: Store, ref: ArtifactRef, side_table: str | None = None) -> pa.Table:
-    """All rows of the main table or a side table, verified; DamagedArtifact where a file is amiss."""
+def read_table(
+    store: Store,
+    ref: ArtifactRef,
+    side_table: str | None = None,
+    columns: Sequence[str] | None = None,
+    part: int | None = None,
+) -> pa.Table:
+    """The rows of the main table or a side table, verified; DamagedArtifact where a file is amiss.
+
+    `columns` and `part` choose some of them; StoreError where there is no such table or part.
+    """
     path = store.path_of(ref.uri)
     manifest = manifest_of(store, ref)
     files = table_files(manifest, side_table)
+    if part is not None:
+        files = [file for file in files if file.name.rpartition("/")[2] == part_name(part)]
     if not files:
         raise StoreError(f"{ref.uri} has no table {side_table or manifest.kind!r}")
     tables = []
@@ -242,7 +253,7 @@ def read_table(store: Store, ref: ArtifactRef, side_table: str | None = None) ->
         check_size(store, path, file, None if content is None else len(content))
         if content is None or sha256(content) != file.sha256:
             raise DamagedArtifact(path, f"{ref.uri}/{file.name} does not have the sha256 of its manifest")
-        tables.append(parquet_table(content))
+        tables.append(parquet_table(content, columns))
     return pa.concat_tables(tables)
 
 

@@ -89,7 +89,7 @@ def pinned_data(store: Store, config: RunConfig, known: Mapping[str, str]) -> di
     pinned = {}
     for name in dict.fromkeys(config.evaluation.benchmarks):
         benchmark = benchmarks.get(name)
-        benchmark.modes(config.evaluation)
+        benchmark.check(config.evaluation)
         if name in known and is_frozen(store, name, known[name]):
             continue
         problems = benchmarks.load(name, config.base_model)

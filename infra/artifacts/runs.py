@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from data.config import RunConfig
+from data.config import RUN_NAME, RunConfig, check_run_name
 from data.earlier import upgraded
 from data.resolve import ConfigError, first_difference, validate
 from data.section import Section
@@ -27,8 +27,11 @@ def may_differ(config: RunConfig) -> tuple[str, ...]:
 
 
 def run_path(run: str) -> str:
-    """Path of a run's configuration within the store."""
-    return f"runs/{run}/run.json"
+    """Path of a run's configuration within the store; ConfigError where `run` is no name of a run."""
+    try:
+        return f"runs/{check_run_name(run)}/run.json"
+    except ValueError as error:
+        raise ConfigError(f"run: {error}") from None
 
 
 def load_run(store: Store, run: str) -> RunConfig | None:
@@ -77,4 +80,5 @@ def _content(config: RunConfig) -> bytes:
 
 def run_names(store: Store) -> list[str]:
     """Names of the runs in the store, sorted."""
-    return [name for name in store.names("runs") if store.exists(run_path(name))]
+    names = [name for name in store.names("runs") if RUN_NAME.fullmatch(name) and ".." not in name]
+    return [name for name in names if store.exists(run_path(name))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     from data.config import SamplingConfig
@@ -47,6 +47,15 @@ class Completion:
     finish_reason: Literal["stop", "length"]
     seed: int
     prompt_tokens: int
+
+    def columns(self) -> dict[str, Any]:
+        """What tables hold of a completion."""
+        return {
+            "seed": self.seed,
+            "completion": self.text,
+            "tokens": len(self.token_ids),
+            "finish_reason": self.finish_reason,
+        }
 
 
 def check_seeds(prompts: Sequence[object], seeds: Sequence[int]) -> None:

@@ -48,7 +48,7 @@ def _figures(work: Work, ref: ArtifactRef) -> None:
 def _questions(work: Work, ref: ArtifactRef) -> None:
     if work.stage.name == "score_and_filter":
         text = (
-            f"### Questions of {escaped(work.config.run)}, iteration {work.iteration}\n\n"
+            f"### Questions of {escaped(work.location.run)}, iteration {work.iteration}\n\n"
             + sample_of_questions(work.table(ref))
         )
         create_markdown_artifact(
@@ -70,7 +70,7 @@ def _files(work: Work, ref: ArtifactRef) -> None:
 
 def _file_lines(work: Work, ref: ArtifactRef, manifest: Manifest) -> Iterator[str]:
     place = f"file://{ref.uri}" if work.store.is_local else ref.uri
-    yield f"### Files of {work.stage.name}, iteration {work.iteration} of {escaped(work.config.run)}"
+    yield f"### Files of {work.stage.name}, iteration {work.iteration} of {escaped(work.location.run)}"
     size = f"{ref.bytes / 1e6:,.3f} MB"
     yield f"\n[The folder](<{place}>) has {size}; the sha256 of its content is {ref.digest}."
     lines = [f"folder = {json.dumps(ref.uri)}"]
@@ -83,12 +83,12 @@ def _file_lines(work: Work, ref: ArtifactRef, manifest: Manifest) -> Iterator[st
         lines.append("AutoModelForCausalLM.from_pretrained(folder)")
     yield "\n".join(["\n```python", *lines, "```"])
     if folders:
-        show = f"rzero inspect {work.config.run} --iteration {work.iteration} --stage {work.stage.name}"
+        show = f"rzero inspect {work.location.run} --iteration {work.iteration} --stage {work.stage.name}"
         yield f"\n```\n{show} --store {shlex.quote(work.store.uri)}\n```"
 
 
 def _title(work: Work) -> str:
-    return f"{work.stage.name}, iteration {work.iteration} of {work.config.run}"
+    return f"{work.stage.name}, iteration {work.iteration} of {work.location.run}"
 
 
 def _shown(value: Any) -> str:

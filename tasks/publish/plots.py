@@ -81,13 +81,16 @@ def _candidates(frame: pl.DataFrame) -> tuple[Any, str]:
     return figure, "candidates that are well formed, and why others are not"
 
 
-def _answers(frame: pl.DataFrame) -> tuple[Any, str]:
-    answered = frame.group_by("question_id").agg(pl.col("answer").count().alias("answered"))
-    counts = answered.group_by("answered").len().sort("answered")
-    figure, axes = _axes("samples that gave an answer", "questions")
-    axes.bar(counts["answered"], counts["len"], color=_BLUE, width=0.8)
-    axes.set_xticks(range(max(answered["answered"]) + 1))
-    return figure, "how many of a question's samples gave an answer"
+def _completions(frame: pl.DataFrame) -> tuple[Any, str]:
+    figure, axes = _axes("tokens", "completions")
+    ended, cut = (
+        frame.filter(pl.col("finish_reason") == why)["tokens"].to_list() for why in ("stop", "length")
+    )
+    axes.hist(
+        [ended, cut], bins=30, stacked=True, color=[_BLUE, _ORANGE], label=["ended", "cut at the limit"]
+    )
+    axes.legend(frameon=False, loc="upper right")
+    return figure, "how long the completions are"
 
 
 def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
@@ -126,9 +129,10 @@ def _evaluation(frame: pl.DataFrame) -> tuple[Any, str]:
 _PLOTS: dict[str, tuple[str | None, Callable[[pl.DataFrame], tuple[Any, str]]]] = {
     "train_challenger": ("metrics", _training),
     "generate_questions": (None, _candidates),
-    "sample_answers": (None, _answers),
+    "sample_answers": (None, _completions),
     "score_and_filter": (None, _scored),
     "train_solver": ("metrics", _training),
+    "sample_evaluation": (None, _completions),
     "evaluate": (None, _evaluation),
 }
 """The table that a stage's plot shows (None: its main one), and what draws it."""

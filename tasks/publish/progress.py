@@ -54,7 +54,7 @@ def report_parts(work: Work, total: int) -> None:
 def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None:
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-    description = f"{work.stage.name}, iteration {work.iteration} of {work.config.run}: {shown}"
+    description = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}: {shown}"
     bar, now = _bars.get(name), time.monotonic()
     if bar is None:
         created = create_progress_artifact(percent, artifact_key(work, "progress"), description)
@@ -67,5 +67,5 @@ def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None
 
 def artifact_key(work: Work, what: str) -> str:
     """Prefect's key of what a stage shows: the same for each run of the same work."""
-    plain = f"{work.config.run} iteration {work.iteration} {work.stage.name} {what}".lower()
+    plain = f"{work.location.run} iteration {work.iteration} {work.stage.name} {what}".lower()
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in plain).split())

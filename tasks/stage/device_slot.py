@@ -21,11 +21,6 @@ _users = 0
 _held = contextlib.ExitStack()
 
 
-def uses_device(stage: Stage) -> bool:
-    """Whether the stage samples from a model or trains one."""
-    return not {"sampler", "trainer"}.isdisjoint(stage.reads)
-
-
 @contextlib.contextmanager
 def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
     """Hold a slot while the stage works; the shards of one process, which share a sampler, share one.
@@ -33,7 +28,7 @@ def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
     `gathers` says that the stage only gathers what its shards have made.
     """
     name = os.environ.get("RZERO_DEVICE_LIMIT")
-    if not name or gathers or not uses_device(stage):
+    if not name or gathers or not stage.uses_device:
         yield
         return
     _take(name)

@@ -19,7 +19,7 @@ from infra.artifacts.checkpoints import CHECKPOINTS, LISTING
 from infra.artifacts.results import results_path
 from infra.store.lease import acquire, holder_of
 from infra.store.store import Leftover, Store, StoreError, StoreUnavailable
-from tasks.stage.graph import ITERATION_STAGES, STAGES, Step, walk
+from tasks.stage.graph import STAGES, Step, needed_later, walk
 
 LEASES = "_lease"
 LEFTOVER_SECONDS = 3600.0
@@ -184,8 +184,7 @@ class _Run:
             for step in self.steps
             if keep is None
             or step.iteration in wanted
-            # All that an iteration ends with is made from all before it, but for the evaluations.
-            or (step.iteration < last and step.stage != "evaluate")
+            or (step.iteration < last and step.stage in needed_later())
         }
 
     def _is_reached(self, folder: str) -> bool:
@@ -283,5 +282,4 @@ def _iteration(name: str) -> int | None:
 def _newest_first(folder: str) -> tuple[int, int, str]:
     """What was made from other artifacts goes before those: what is left keeps its inputs."""
     iteration, stage, name = folder.split("/")
-    place = ITERATION_STAGES.index(stage) if stage in ITERATION_STAGES else -1
-    return -(_iteration(iteration) or 0), -place, name
+    return -(_iteration(iteration) or 0), -list(STAGES).index(stage), name

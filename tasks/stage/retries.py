@@ -66,7 +66,7 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
             # Out here the traceback is gone, and with it what held the memory.
             release_sampler()
             free_memory()
-            smaller = halved(work.config)
+            smaller = halved(work.whole_config)
             work.log.warning(f"{work.stage.name}: {told}; again with batches of half the size")
             work.begin_again(smaller, {"batch_halvings": halvings + 1})
 

@@ -32,7 +32,7 @@ from infra.store.store import Store
 from tasks.publish.cards import publish_stage
 from tasks.publish.progress import report_parts
 from tasks.stage.device_slot import device_slot
-from tasks.stage.graph import inputs_of, locate
+from tasks.stage.graph import STAGES, locate
 from tasks.stage.retries import StageTimeout, can_pass, with_smaller_batches
 from tasks.stage.work import Work, find_part
 
@@ -99,7 +99,7 @@ class StageTask:
         """
         each: Any = self._configured(run)
         # What its artifact is not made from, as this run is configured, is kept from the body.
-        made_from = (*inputs_of(run.config, run.iteration, self.stage_name), _PARTS)
+        made_from = (*STAGES[self.stage_name].inputs_in(run.config, run.iteration), _PARTS)
         inputs = {name: value if name in made_from else None for name, value in inputs.items()}
         try:
             for value in inputs.values():
@@ -134,8 +134,7 @@ class StageTask:
         )
 
     def _limit(self, run: Run) -> int | None:
-        limit: int | None = getattr(run.config.timeout_seconds, self.stage_name)
-        return limit
+        return run.config.timeout_seconds.get(self.stage_name)
 
 
 def _arrow(value: Any) -> Any:
@@ -242,7 +241,7 @@ def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:
 
 def _inputs(run: Run, name: str, inputs: Mapping[str, Any]) -> dict[str, ArtifactRef]:
     """What of a task's arguments its artifact is made from."""
-    return {key: inputs[key] for key in inputs_of(run.config, run.iteration, name)}
+    return {key: inputs[key] for key in STAGES[name].inputs_in(run.config, run.iteration)}
 
 
 def part_count(items: int, shard_size: int) -> int:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pyarrow as pa
@@ -16,7 +16,16 @@ from data.config import RunConfig
 from data.schemas import SCHEMAS
 from data.seeds import derive_seed
 from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
-from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, FileRecord, Location, read_table, sha256
+from infra.artifacts.artifact import (
+    ArtifactRef,
+    DamagedArtifact,
+    FileRecord,
+    Location,
+    manifest_of,
+    read_table,
+    sha256,
+    table_files,
+)
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import find_part_record, part_record_path, set_aside
 from infra.artifacts.models import model_folder
@@ -24,17 +33,22 @@ from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table, table_of
 from tasks.stage.graph import STAGES, stage_seed
+from tasks.stage.view import View
 
 
 class Work:
-    """What the body of a stage is handed."""
+    """What the body of a stage is handed.
+
+    `config` holds only the settings that the stage declares in the graph; `whole_config` is for those that
+    decide nothing of what it computes.
+    """
 
     def __init__(self, config: RunConfig, iteration: int, store: Store, location: Location) -> None:
-        self.config = config
         self.iteration = iteration
         self.store = store
         self.location = location
         self.stage = STAGES[location.stage]
+        self._see(config)
         self.seed = stage_seed(config, self.stage.name, iteration)
         self.figures: dict[str, Any] = {}
         self.log = _logger()
@@ -44,10 +58,14 @@ class Work:
 
     def begin_again(self, config: RunConfig, figures: Mapping[str, Any]) -> None:
         """Forget what was written so far, and go on with settings that the manifest does not record."""
-        self.config = config
+        self._see(config)
         self.figures = dict(figures)
         self._writer = ArtifactWriter(self.store, self.location)
         self._part_record = None
+
+    def _see(self, config: RunConfig) -> None:
+        self.whole_config = config
+        self.config = cast(RunConfig, View(self.stage.name, config, self.stage.reads))
 
     def seed_of(self, *labels: str | int) -> int:
         """A seed of its own for one thing within the stage."""
@@ -58,12 +76,23 @@ class Work:
         with self._whole_inputs():
             return model_folder(self.store, ref)
 
-    def table(self, ref: ArtifactRef, side_table: str | None = None) -> pl.DataFrame:
-        """All rows of an artifact's main table, or of a side table."""
+    def table(
+        self,
+        ref: ArtifactRef,
+        side_table: str | None = None,
+        columns: Sequence[str] | None = None,
+        part: int | None = None,
+    ) -> pl.DataFrame:
+        """Rows of an artifact's main table or of a side table: all, those of one part, some columns."""
         with self._whole_inputs():
-            frame = pl.from_arrow(read_table(self.store, ref, side_table))
+            frame = pl.from_arrow(read_table(self.store, ref, side_table, columns, part))
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    def parts(self, ref: ArtifactRef, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The parts of an artifact's main table, one at a time."""
+        for part in range(len(table_files(manifest_of(self.store, ref)))):
+            yield self.table(ref, columns=columns, part=part)
 
     def part_table(self, part: ArtifactRef) -> pl.DataFrame:
         """All rows of a finished part; StoreError where it is not what its record says."""

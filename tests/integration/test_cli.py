@@ -130,13 +130,13 @@ def test_inspect_without_a_stage_lists_the_tables_and_with_json_where_they_lie(s
 def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
     status = rzero("status", "small", "--store", str(small_store), "--json", cwd=small_store)
     assert status.returncode == 0, status.stderr
-    assert len(json.loads(status.stdout)) == 8
+    assert len(json.loads(status.stdout)) == 10
     query = "SELECT question, p_hat FROM self WHERE kept ORDER BY question_id"
     where = ("inspect", "small", "--store", str(small_store), "--iteration", "1")
     scored = rzero(*where, "--stage", "scored", "--sql", query, "--json", cwd=small_store)
     assert scored.returncode == 0, scored.stderr
     assert all(0.25 <= row["p_hat"] <= 0.75 for row in json.loads(scored.stdout))
-    for stage in ("curriculum", "train_solver", "answers", "evaluate", "probe"):
+    for stage in ("curriculum", "train_solver", "answers", "completions", "evaluate", "probe"):
         shown = rzero(*where, "--stage", stage, cwd=small_store)
         assert shown.returncode == 0, shown.stderr
         assert "scan_parquet" in shown.stdout

@@ -13,8 +13,10 @@ from tests.support.deployed import ROOT, Deployed
 
 ARROWS = {
     "prepare_base_model 0": set(),
-    "evaluate_part 0": {"prepare_base_model 0"},
-    "evaluate 0": {"prepare_base_model 0", "evaluate_part 0"},
+    "sample_evaluation_part 0": {"prepare_base_model 0"},
+    "sample_evaluation 0": {"prepare_base_model 0", "sample_evaluation_part 0"},
+    "evaluate_part 0": {"sample_evaluation 0"},
+    "evaluate 0": {"sample_evaluation 0", "evaluate_part 0"},
     "train_challenger 1": {"prepare_base_model 0"},
     "generate_questions_part 1": {"train_challenger 1"},
     "generate_questions 1": {"train_challenger 1", "generate_questions_part 1"},
@@ -22,18 +24,22 @@ ARROWS = {
     "sample_answers 1": {"generate_questions 1", "prepare_base_model 0", "sample_answers_part 1"},
     "score_and_filter 1": {"generate_questions 1", "sample_answers 1"},
     "train_solver 1": {"prepare_base_model 0", "score_and_filter 1"},
-    "evaluate_part 1": {"train_solver 1"},
-    "evaluate 1": {"train_solver 1", "evaluate_part 1"},
+    "sample_evaluation_part 1": {"train_solver 1"},
+    "sample_evaluation 1": {"train_solver 1", "sample_evaluation_part 1"},
+    "evaluate_part 1": {"sample_evaluation 1"},
+    "evaluate 1": {"sample_evaluation 1", "evaluate_part 1"},
 }
 TABLE_AND_FILES = {"figures", "files"}
 SHOWN = {
     "iteration-0-prepare-base-model": {*TABLE_AND_FILES, "progress"},
+    "iteration-0-sample-evaluation": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-0-evaluate": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-1-train-challenger": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-1-generate-questions": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-1-sample-answers": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-1-score-and-filter": {*TABLE_AND_FILES, "plot", "questions"},
     "iteration-1-train-solver": {*TABLE_AND_FILES, "plot", "progress"},
+    "iteration-1-sample-evaluation": {*TABLE_AND_FILES, "plot", "progress"},
     "iteration-1-evaluate": {*TABLE_AND_FILES, "plot", "progress"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from click.testing import CliRunner
 from prefect import flow
 
 from data.config import RunConfig
+from data.resolve import validate
 from flows.cli import main
 from flows.start import begin
 from infra.artifacts.artifact import ArtifactRef, Manifest
-from tasks import evaluate as stage_module
-from tasks.evaluate import evaluate, shards_of
+from infra.samplers.transformers import TransformersSampler
+from tasks.evaluate import evaluate
 from tasks.prepare_base_model import prepare_base_model
+from tasks.sample_evaluation import sample_evaluation, shards_of
+from tasks.stage.graph import STAGES
 from tasks.stage.task import Run
 from tests.support.benchmark_rows import ROWS, write_data
 from tests.support.small_run import small_overrides
@@ -36,7 +40,7 @@ OVERRIDES: dict[str, Any] = {
 def measure(config: RunConfig) -> ArtifactRef:
     """The base model and its evaluation."""
     run = Run(config=config, iteration=0)
-    return evaluate(run, solver=prepare_base_model(run))
+    return evaluate(run, completions=sample_evaluation(run, solver=prepare_base_model(run)))
 
 
 def _begin(store: Path, run: str) -> RunConfig:
@@ -59,8 +63,24 @@ def _manifest(store: Path, run: str) -> Manifest:
     return Manifest.model_validate_json(path.read_bytes())
 
 
-def _rows(store: Path, run: str) -> pl.DataFrame:
-    return pl.read_parquet(f"{store}/runs/{run}/iteration=0/evaluate/*/part-*.parquet")
+def _rows(store: Path, run: str, stage: str = "evaluate") -> pl.DataFrame:
+    return pl.read_parquet(f"{store}/runs/{run}/iteration=0/{stage}/*/part-*.parquet")
+
+
+class Draws:
+    """Counts how often the sampler draws, and ends it where `limit` is reached."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, limit: int | None = None) -> None:
+        self.count = 0
+        draw = TransformersSampler.sample
+
+        def sample(sampler: TransformersSampler, *arguments: Any) -> Any:
+            if self.count == limit:
+                raise RuntimeError("the machine went away")
+            self.count += 1
+            return draw(sampler, *arguments)
+
+        patch.setattr(TransformersSampler, "sample", sample)
 
 
 def test_every_problem_is_asked_as_its_benchmark_declares(measured: Path) -> None:
@@ -72,7 +92,7 @@ def test_every_problem_is_asked_as_its_benchmark_declares(measured: Path) -> Non
 
 
 def test_the_samples_of_a_problem_are_different_draws(measured: Path) -> None:
-    sampled = _rows(measured, "bench").filter(pl.col("mode") == "sampled")
+    sampled = _rows(measured, "bench", "sample_evaluation").filter(pl.col("mode") == "sampled")
     different = sampled.group_by("benchmark", "problem_id").agg(pl.col("completion").n_unique())
     # To what is no sum the model mostly gives no answer, in the same words: not all draws can differ.
     assert different["completion"].min() > 1
@@ -97,33 +117,46 @@ def test_an_interrupted_evaluation_goes_on_at_the_shard_and_ends_the_same(
     store = tmp_path / "store"
     shutil.copytree(measured, store, ignore=shutil.ignore_patterns("bench", "prefect-results"))
     config = _begin_without_data(store)
-    drawn: list[str] = []
-    draw = stage_module._draw
-
-    def interrupted(work: Any, solver: Any, name: str, *rest: Any) -> Any:
-        if len(drawn) == 4:
-            raise RuntimeError("the machine went away")
-        drawn.append(name)
-        return draw(work, solver, name, *rest)
-
-    monkeypatch.setattr(stage_module, "_draw", interrupted)
-    with pytest.raises(RuntimeError, match="the machine went away"):
-        measure(config)
+    with monkeypatch.context() as patch:
+        Draws(patch, limit=4)
+        with pytest.raises(RuntimeError, match="the machine went away"):
+            measure(config)
     finished = {path: path.read_bytes() for path in store.glob("runs/again/**/_parts/*.json")}
     assert len(finished) == 4
-    again: list[str] = []
-
-    def counted(work: Any, solver: Any, name: str, *rest: Any) -> Any:
-        again.append(name)
-        return draw(work, solver, name, *rest)
-
-    monkeypatch.setattr(stage_module, "_draw", counted)
-    measure(config)
-    assert len(again) == len(shards_of(Run(config=config, iteration=0).store, config)) - 4
+    with monkeypatch.context() as patch:
+        again = Draws(patch)
+        measure(config)
+    assert again.count == len(shards_of(Run(config=config, iteration=0).store, config)) - 4
     assert {path: path.read_bytes() for path in finished} == finished
     # The same seed gives the same table.
     assert _manifest(store, "again").digest == _manifest(measured, "bench").digest
     assert _manifest(store, "again").figures == _manifest(measured, "bench").figures
+
+
+@pytest.mark.parametrize("what", ["another judge", "a mended grader"])
+def test_another_judge_or_a_mended_grader_draws_nothing_again(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(measured, store, ignore=shutil.ignore_patterns("prefect-results"))
+    config = _begin(store, "bench")
+    draws = Draws(monkeypatch)
+    if what == "another judge":
+        judge = {"url": "http://localhost:9/v1", "model": "none", "labels": 0}
+        config = validate(config.model_dump(mode="json") | {"evaluation": _with_judge(config, judge)})
+        with pytest.raises(OSError, match="9"):
+            measure(config)
+    else:
+        stage = STAGES["evaluate"]
+        monkeypatch.setitem(STAGES, "evaluate", replace(stage, version=stage.version + 1))
+        measure(config)
+        assert len(list(store.glob("runs/bench/iteration=0/evaluate/*/_manifest.json"))) == 2
+    assert draws.count == 0
+    assert len(list(store.glob("runs/bench/iteration=0/sample_evaluation/*/_manifest.json"))) == 1
+
+
+def _with_judge(config: RunConfig, judge: dict[str, Any]) -> dict[str, Any]:
+    return {**config.evaluation.model_dump(mode="json"), "judge": judge}
 
 
 def _begin_without_data(store: Path) -> RunConfig:

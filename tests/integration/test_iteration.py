@@ -18,19 +18,8 @@ from flows.evolve import evolve
 from infra.artifacts.artifact import Manifest, verify
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
+from tasks.stage.graph import stage_names
 from tests.support.small_run import small_overrides
-
-STAGES = {
-    0: ["prepare_base_model", "evaluate"],
-    1: [
-        "train_challenger",
-        "generate_questions",
-        "sample_answers",
-        "score_and_filter",
-        "train_solver",
-        "evaluate",
-    ],
-}
 
 
 def _manifests(store: Path, run: str) -> dict[str, Manifest]:
@@ -44,7 +33,7 @@ def _manifests(store: Path, run: str) -> dict[str, Manifest]:
 
 
 def test_every_stage_leaves_one_artifact_where_the_layout_says(small_store: Path) -> None:
-    wanted = sorted(f"iteration={k}/{stage}" for k, stages in STAGES.items() for stage in stages)
+    wanted = sorted(f"iteration={k}/{stage}" for k in (0, 1) for stage in stage_names(k))
     assert sorted(_manifests(small_store, "small")) == wanted
 
 
@@ -61,8 +50,10 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
     tables = {
         "questions": "generate_questions/*/part-*.parquet",
         "answers": "sample_answers/*/part-*.parquet",
+        "votes": "score_and_filter/*/votes/part-*.parquet",
         "scored": "score_and_filter/*/part-*.parquet",
         "curriculum": "score_and_filter/*/curriculum/part-*.parquet",
+        "completions": "sample_evaluation/*/part-*.parquet",
         "evaluation": "evaluate/*/part-*.parquet",
         "overlaps": "score_and_filter/*/overlaps/part-*.parquet",
         "probe": "train_challenger/*/probe/part-*.parquet",
@@ -82,7 +73,7 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
 def test_votes_and_kept_questions_agree_with_the_answers(small_store: Path) -> None:
     base = f"{small_store}/runs/small/iteration=1"
     scored = pl.read_parquet(f"{base}/score_and_filter/*/part-*.parquet")
-    answers = pl.read_parquet(f"{base}/sample_answers/*/part-*.parquet")
+    answers = pl.read_parquet(f"{base}/score_and_filter/*/votes/part-*.parquet")
     kept = scored.filter("kept")
     assert kept.height == pl.read_parquet(f"{base}/score_and_filter/*/curriculum/part-*.parquet").height > 0
     assert kept.filter((pl.col("p_hat") - 0.5).abs() > 0.25 + 1e-9).is_empty()

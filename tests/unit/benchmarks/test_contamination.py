@@ -99,13 +99,13 @@ QUESTIONS = [EGGS, REWORDED, str(CLEAN[0])]
 
 def _artifacts(store: Store) -> tuple[ArtifactRef, ArtifactRef]:
     """Three candidates, each with ten answers that split in half."""
-    common = {"seed": 0, "completion": "c", "tokens": 1, "finish_reason": "stop", "reason": None}
+    common = {"seed": 0, "completion": "c", "tokens": 1, "finish_reason": "stop"}
     questions = [
-        {"question_id": n, "question": text, "challenger_answer": "1"} | common
+        common | {"question_id": n, "question": text, "challenger_answer": "1", "reason": None}
         for n, text in enumerate(QUESTIONS)
     ]
     answers = [
-        {"question_id": n, "sample": s, "answer": str(s % 2)} | common
+        common | {"question_id": n, "sample": s, "completion": rf"So \boxed{{{s % 2}}}"}
         for n in range(len(QUESTIONS))
         for s in range(10)
     ]

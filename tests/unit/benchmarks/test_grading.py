@@ -122,9 +122,15 @@ def _completion(text: str) -> Completion:
 
 def _rows(name: str, given: Sequence[Problem], texts: Sequence[str], grader: Grader) -> pl.DataFrame:
     benchmark = benchmarks.get(name)
-    drawn = [[_completion(text)] for text in texts]
-    rows = graded_rows(name, benchmark, given, "greedy", drawn, grader)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    drawn = pl.DataFrame(
+        [
+            {"benchmark": name, "problem_id": problem.problem_id, "mode": "greedy", "sample": 0}
+            | _completion(text).columns()
+            for problem, text in zip(given, texts, strict=True)
+        ]
+    )
+    problems = {problem.problem_id: problem for problem in given}
+    return pl.DataFrame(graded_rows(benchmark, problems, drawn, grader), infer_schema_length=None)
 
 
 def _score(name: str, given: Sequence[Problem], texts: Sequence[str], grader: Grader) -> float:

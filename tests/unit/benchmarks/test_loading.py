@@ -137,7 +137,7 @@ def test_every_benchmark_of_the_paper_is_there_and_declares_its_sampling() -> No
 def test_copies_of_one_answer_are_not_called_samples() -> None:
     config = resolve("a", overrides=["evaluation.temperature=0"]).evaluation
     with pytest.raises(BenchmarkError, match="samples would be copies of one answer"):
-        benchmarks.get("aime2024").modes(config)
+        benchmarks.get("aime2024").check(config)
     assert benchmarks.get("math500").modes(config.model_copy(update={"samples": None})) == {"greedy": 1}
 
 

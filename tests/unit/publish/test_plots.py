@@ -11,23 +11,18 @@ import pytest
 
 from data.schemas import SCHEMAS
 from tasks.publish.plots import draw_stage, image_uri
+from tasks.stage.graph import STAGES
 
 TABLES: dict[str, dict[str, list[Any]]] = {
     "train_challenger": {"step": [1, 2], "reward_mean": [0.25, 0.5]},
     "generate_questions": {"reason": [None, "no_box", None]},
-    "sample_answers": {"question_id": [0, 0, 1], "answer": ["4", None, None]},
+    "sample_answers": {"tokens": [4, 5, 9], "finish_reason": ["stop", "stop", "length"]},
     "score_and_filter": {"majority_answer": ["4", None], "kept": [True, False], "p_hat": [0.5, 0.0]},
     "train_solver": {"step": [1], "reward_mean": [0.0]},
+    "sample_evaluation": {"tokens": [4], "finish_reason": ["length"]},
     "evaluate": {"benchmark": ["a", "a"], "mode": ["sampled", "greedy"], "correct": [True, False]},
 }
-MAIN = {
-    "train_challenger": "metrics",
-    "train_solver": "metrics",
-    "generate_questions": "questions",
-    "sample_answers": "answers",
-    "score_and_filter": "scored",
-    "evaluate": "evaluation",
-}
+MAIN = {name: "metrics" if row.kind == "model" else row.kind for name, row in STAGES.items()}
 
 
 def _table(stage: str) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from infra.artifacts.runs import freeze_run
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
-from tasks.stage.graph import Outcome, outcome_of, stage_names, walk_iteration
+from tasks.stage.graph import STAGES, Outcome, outcome_of, stage_names, walk_iteration
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
 OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")
@@ -86,14 +86,11 @@ def _outcome(
         return "evaluation", {"evaluation": evaluation_rows(iteration, rng)}, {"pass@1": 0.5, "greedy": 0.9}
     if stage == "generate_questions":
         return "questions", {"questions": question_rows(hostile)}, {}
-    if stage == "sample_answers":
-        return "answers", {"answers": answer_rows(hostile)}, {}
+    if stage in ("sample_answers", "sample_evaluation"):
+        return STAGES[stage].kind, {STAGES[stage].kind: []}, {}
     if stage == "score_and_filter":
-        return (
-            "scored",
-            {"scored": scored_rows(iteration, rng, hostile), "curriculum": []},
-            {"kept_share": 0.3},
-        )
+        tables = {"scored": scored_rows(iteration, rng, hostile), "curriculum": []}
+        return "scored", tables | {"votes": vote_rows(hostile)}, {"kept_share": 0.3}
     tables: dict[str, Rows] = {}
     if stage != "prepare_base_model":
         tables["metrics"] = [metric_row(step, iteration) for step in range(1, 4)]
@@ -122,8 +119,6 @@ def evaluation_rows(iteration: int, rng: random.Random, samples: int = 4) -> lis
                         "gold": "21",
                         "mode": mode,
                         "sample": sample,
-                        "seed": 1,
-                        "completion": "c",
                         "tokens": 3,
                         "finish_reason": "stop",
                         "answer": "21" if correct else "20",
@@ -158,24 +153,13 @@ def question_rows(hostile: bool) -> list[dict[str, Any]]:
     ]
 
 
-def answer_rows(hostile: bool) -> list[dict[str, Any]]:
+def vote_rows(hostile: bool) -> list[dict[str, Any]]:
     """Ten answers to each candidate, one of them none."""
     rows = []
     for question in range(QUESTIONS):
         for sample in range(10):
             answer = HOSTILE if hostile and sample == 3 else None if sample == 9 else str(sample % 2)
-            rows.append(
-                {
-                    "question_id": question,
-                    "sample": sample,
-                    "seed": 1,
-                    "completion": "c",
-                    "tokens": 4,
-                    "finish_reason": "stop",
-                    "answer": answer,
-                    "reason": None,
-                }
-            )
+            rows.append({"question_id": question, "sample": sample, "answer": answer, "reason": None})
     return rows
 
 

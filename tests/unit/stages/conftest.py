@@ -11,7 +11,7 @@ from data.config import RunConfig
 from infra.artifacts.artifact import ArtifactRef, Location
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, Step, walk
+from tasks.stage.graph import STAGES, Step, outcome_of, walk
 
 Finish = Callable[..., list[Location]]
 
@@ -21,21 +21,12 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
-def inputs_of(steps: list[Step], step: Step) -> dict[str, ArtifactRef]:
+def inputs_of(config: RunConfig, steps: list[Step], step: Step) -> dict[str, ArtifactRef]:
     """The inputs of a step, from the steps before it."""
-    made = {(each.iteration, each.stage): each.ref for each in steps if each.ref is not None}
-    base = made[0, "prepare_base_model"] if made else None
     found = {}
-    for name in STAGES[step.stage].inputs:
-        maker = {
-            "challenger": "train_challenger",
-            "questions": "generate_questions",
-            "answers": "sample_answers",
-            "curriculum": "score_and_filter",
-            "solver": "train_solver",
-        }[name]
-        own = step.stage in ("generate_questions", "evaluate") or name not in ("challenger", "solver")
-        ref = made.get((step.iteration if own else step.iteration - 1, maker), base)
+    for name, source in STAGES[step.stage].inputs_in(config, step.iteration).items():
+        iteration = step.iteration - source.before
+        ref = outcome_of([each for each in steps if each.iteration == iteration]).get(source.made_as)
         assert ref is not None
         found[name] = ref
     return found
@@ -61,7 +52,7 @@ def finish(store: Store, tmp_path: Path) -> Finish:
                 kind=stage.kind,
                 stage_version=stage.version,
                 seed=0,
-                inputs=inputs_of(steps, step),
+                inputs=inputs_of(config, steps, step),
                 figures={},
                 config={},
             )

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tasks.stage.device_slot import device_slot, uses_device
+from tasks.stage.device_slot import device_slot
 from tasks.stage.graph import STAGES
 
 
@@ -78,4 +78,7 @@ def test_a_limit_that_the_server_does_not_have_lets_the_stage_work(
 
 
 def test_all_stages_but_scoring_use_the_device() -> None:
-    assert [name for name, stage in STAGES.items() if not uses_device(stage)] == ["score_and_filter"]
+    assert [name for name, stage in STAGES.items() if not stage.uses_device] == [
+        "score_and_filter",
+        "evaluate",
+    ]

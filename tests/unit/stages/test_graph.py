@@ -9,7 +9,7 @@ from data.resolve import resolve
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
-from tasks.stage.graph import ITERATION_STAGES, STAGES, locate, outcome_of, stage_seed, walk, walk_iteration
+from tasks.stage.graph import STAGES, locate, outcome_of, stage_names, stage_seed, walk, walk_iteration
 
 
 @pytest.fixture
@@ -38,19 +38,19 @@ def test_nothing_is_located_before_its_inputs_are_there(store: Store) -> None:
 
 def test_stages_finish_in_the_papers_order(store: Store) -> None:
     config = resolve("a")
-    _finish(store, config, 2, 2 + 6 + 6)
+    _finish(store, config, 2, 3 + 7 + 7)
     steps = walk(store, config, 2)
-    assert [step.stage for step in steps if step.iteration == 2] == list(ITERATION_STAGES)
+    assert [step.stage for step in steps if step.iteration == 2] == list(stage_names(2))
     assert all(step.ref for step in steps)
 
 
 def test_an_iteration_begins_with_the_models_of_the_one_before(store: Store) -> None:
     config = resolve("a")
-    _finish(store, config, 1, 8)
+    _finish(store, config, 1, 10)
     first = [step for step in walk(store, config, 1) if step.iteration == 1]
     outcome = outcome_of(first)
-    assert outcome.challenger == first[0].ref
-    assert outcome.solver == first[4].ref
+    assert outcome.get("challenger") == first[0].ref
+    assert outcome.get("solver") == first[4].ref
     second = walk_iteration(store, config, 2, outcome)
     assert second[0].location is not None
     assert second[1].location is None
@@ -58,8 +58,8 @@ def test_an_iteration_begins_with_the_models_of_the_one_before(store: Store) -> 
 
 def test_the_run_name_and_the_store_do_not_enter_a_key() -> None:
     ref = ArtifactRef(uri="u", digest="d", kind="model", bytes=1)
-    one = locate(resolve("a", store="x"), 1, "evaluate", {"solver": ref})
-    other = locate(resolve("b", store="y"), 1, "evaluate", {"solver": ref})
+    one = locate(resolve("a", store="x"), 1, "sample_evaluation", {"solver": ref})
+    other = locate(resolve("b", store="y"), 1, "sample_evaluation", {"solver": ref})
     assert one.key == other.key
 
 
@@ -69,8 +69,8 @@ def test_a_setting_changes_only_the_keys_of_stages_that_read_it() -> None:
     changed = {
         name
         for name, stage in STAGES.items()
-        if locate(one, 1, name, dict.fromkeys(stage.inputs, ref)).key
-        != locate(other, 1, name, dict.fromkeys(stage.inputs, ref)).key
+        if locate(one, 1, name, dict.fromkeys(stage.inputs_in(one, 1), ref)).key
+        != locate(other, 1, name, dict.fromkeys(stage.inputs_in(one, 1), ref)).key
     }
     assert changed == {"train_solver"}
 

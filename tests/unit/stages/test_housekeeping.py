@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def _everything(store: Store) -> dict[str, int]:
 
 
 def test_of_a_finished_run_nothing_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
-    finish(config, 2, 14)
+    finish(config, 2, 17)
     found = plan(store, [config])
     assert (found.waste, found.spared) == ([], [])
 
@@ -62,8 +63,8 @@ def test_of_a_finished_run_nothing_may_go(store: Store, config: RunConfig, finis
 def test_an_artifact_under_a_key_that_is_reached_no_more_may_go(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    made = finish(config, 1, 8)
-    old = _other_key(store, made[3])
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[4])
     half = Location(run="a", iteration=1, stage="evaluate", key=OTHER)
     store.put(f"{half.path}/part-00000.parquet", b"half")
     found = plan(store, [config])
@@ -79,27 +80,27 @@ def test_an_old_key_stays_while_the_run_has_nothing_in_its_place(
     store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an upgrade that changes what a stage computes, before the run has made it anew."""
-    made = finish(config, 1, 8)
+    made = finish(config, 1, 10)
     stage = graph.STAGES["train_challenger"]
-    newer = graph.Stage(stage.name, stage.kind, stage.reads, stage.inputs, stage.version + 1)
+    newer = replace(stage, version=stage.version + 1)
     monkeypatch.setitem(graph.STAGES, "train_challenger", newer)
     found = plan(store, [config])
     assert found.waste == []
-    assert [line.split(":")[0] for line in found.spared] == [place.path for place in reversed(made[2:])]
+    assert [line.split(":")[0] for line in found.spared] == [place.path for place in reversed(made[3:])]
     finish(config, 1, 1)
-    assert _paths(plan(store, [config])) == {made[2].path}
+    assert _paths(plan(store, [config])) == {made[3].path}
 
 
 def test_what_a_newer_version_made_stays(
     store: Store, config: RunConfig, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = finish(config, 1, 8)
+    made = finish(config, 1, 10)
     stage = graph.STAGES["evaluate"]
-    newer = graph.Stage(stage.name, stage.kind, stage.reads, stage.inputs, stage.version + 1)
+    newer = replace(stage, version=stage.version + 1)
     with monkeypatch.context() as patch:
         patch.setitem(graph.STAGES, "evaluate", newer)
         newest = finish(config, 1, 2)
-        assert _paths(plan(store, [config])) == {made[1].path, made[7].path}
+        assert _paths(plan(store, [config])) == {made[2].path, made[9].path}
     found = plan(store, [config])
     assert found.waste == []
     assert len(found.spared) == len(newest) == 2
@@ -108,14 +109,14 @@ def test_what_a_newer_version_made_stays(
 def test_while_an_artifact_is_damaged_nothing_that_may_follow_from_it_goes(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    made = finish(config, 1, 8)
-    set_aside(store, made[3])
+    made = finish(config, 1, 10)
+    set_aside(store, made[4])
     found = plan(store, [config])
     assert found.waste == []
-    assert len(found.spared) == 5, "what was set aside and is not made again, and the four stages after it"
+    assert len(found.spared) == 6, "what was set aside and is not made again, and the five stages after it"
     finish(config, 1, 1)
     found = plan(store, [config])
-    assert _paths(found) == _paths(found, "damaged artifact") == {f"{made[3].path}.damaged-1"}
+    assert _paths(found) == _paths(found, "damaged artifact") == {f"{made[4].path}.damaged-1"}
     assert all(remove(store, waste) for waste in found.waste)
     assert all(step.ref for step in walk(store, config, 1))
     assert plan(store, [config]).waste == []
@@ -125,19 +126,19 @@ def test_while_an_artifact_is_damaged_nothing_that_may_follow_from_it_goes(
 def test_of_a_finished_training_only_the_last_checkpoints_stay(
     store: Store, config: RunConfig, finish: Finish, tmp_path: Path, keep: int, left: list[int]
 ) -> None:
-    made = finish(config, 1, 8)
-    _checkpoints(store, made[2], tmp_path, range(2, 5, 2))
+    made = finish(config, 1, 10)
+    _checkpoints(store, made[3], tmp_path, range(2, 5, 2))
     for waste in plan(store, [config], keep_checkpoints=keep).waste:
         assert remove(store, waste)
-    files = store.sizes(f"{made[2].path}/_checkpoints")
+    files = store.sizes(f"{made[3].path}/_checkpoints")
     assert sorted({name.split("/")[0] for name in files}) == [f"step-{step:06d}" for step in left]
 
 
 def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
     store: Store, config: RunConfig, finish: Finish, tmp_path: Path
 ) -> None:
-    finish(config, 1, 2)
-    training = walk(store, config, 1)[2].location
+    finish(config, 1, 3)
+    training = walk(store, config, 1)[3].location
     assert training is not None
     _checkpoints(store, training, tmp_path, range(2, 4))
     store.put(f"{training.path}/_parts/part-00000.json", b"{}")
@@ -147,40 +148,40 @@ def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
 def test_iterations_that_are_not_kept_go_but_not_what_a_kept_one_is_made_from(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    made = finish(config, 2, 14)
+    made = finish(config, 2, 17)
     later = {place.path for place in made if place.iteration == 2}
-    evaluations = {place.path for place in made if place.stage == "evaluate"}
+    evaluations = {place.path for place in made if "evaluat" in place.stage}
     assert _paths(plan(store, [config], {0, 1})) == later
-    assert _paths(plan(store, [config], {1})) == later | {made[1].path}
+    assert _paths(plan(store, [config], {1})) == later | {made[1].path, made[2].path}
     assert _paths(plan(store, [config], {2})) == evaluations - later
     for waste in plan(store, [config], {1}).waste:
         assert remove(store, waste)
-    assert [step.ref is not None for step in walk(store, config, 1)] == [True, False] + [True] * 6
+    assert [step.ref is not None for step in walk(store, config, 1)] == [True, False, False] + [True] * 7
 
 
 def test_iterations_beyond_the_configured_number_are_kept(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    finish(config.model_copy(update={"iterations": 3}), 3, 20)
+    finish(config.model_copy(update={"iterations": 3}), 3, 24)
     assert plan(store, [config]).waste == []
 
 
 def test_what_is_worked_on_is_protected_with_all_it_is_made_from(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    made = finish(config, 2, 10)
-    training = walk(store, config, 2)[10].location
+    made = finish(config, 2, 12)
+    training = walk(store, config, 2)[12].location
     assert training is not None
     assert acquire(store, f"{training.path}/_lease/part-00003", "another run") is not None
     found = plan(store, [config], {0})
-    assert _paths(found) == {made[7].path}, "only the evaluation of iteration 1"
+    assert _paths(found) == {made[8].path, made[9].path}, "only the evaluation of iteration 1"
 
 
 def test_a_run_that_is_worked_on_under_other_keys_is_left_alone(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
-    made = finish(config, 1, 8)
-    old = _other_key(store, made[3])
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[4])
     assert acquire(store, f"{old.path}/_lease/stage", "another version") is not None
     found = plan(store, [config])
     assert found.waste == []
@@ -191,8 +192,8 @@ def test_a_run_that_is_worked_on_under_other_keys_is_left_alone(
 def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed(
     store: Store, config: RunConfig, finish: Finish, lease: str
 ) -> None:
-    made = finish(config, 1, 8)
-    old = _other_key(store, made[3])
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[4])
     (waste,) = plan(store, [config]).waste
     held = acquire(store, f"{old.path}/_lease/{lease}", "quick")
     assert held is not None
@@ -231,9 +232,9 @@ def test_a_half_written_file_may_go_once_nobody_writes_to_it(
 
 
 def test_prefect_results_go_with_their_artifacts(store: Store, config: RunConfig, finish: Finish) -> None:
-    made = finish(config, 2, 14)
+    made = finish(config, 2, 17)
     place = "0123456789abcdef"
-    kept, gone = made[4].key, made[-1].key
+    kept, gone = made[5].key, made[-1].key
     for name in (
         f"a-{kept}-{place}",
         f"a-{kept}-part-00000-{place}",
@@ -249,10 +250,10 @@ def test_prefect_results_go_with_their_artifacts(store: Store, config: RunConfig
 def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
     store: Store, config: RunConfig, finish: Finish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = finish(config, 1, 8)
-    old = _other_key(store, made[2])
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[3])
     _checkpoints(store, old, tmp_path, range(2, 4))
-    _checkpoints(store, made[2], tmp_path, range(2, 4))
+    _checkpoints(store, made[3], tmp_path, range(2, 4))
     store.put(f"{old.path}/rollouts/part-00000.parquet", b"rollouts")
     before = _everything(store)
     wanted = {name for name in before if name.startswith(old.path)}
@@ -283,7 +284,7 @@ def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
             assert all(step.ref for step in walk(store, config, 1))
             files = _everything(store)
             assert (f"{old.path}/{MANIFEST}" in files) == (find(store, old) is not None)
-            checkpoint = StoreCheckpoints(store, made[2]).newest()
+            checkpoint = StoreCheckpoints(store, made[3]).newest()
             assert checkpoint is not None
             assert checkpoint[0] == 3
         # What the killed one held is free: its process is gone.

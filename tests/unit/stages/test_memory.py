@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.resolve import resolve
 from tasks.curriculum.memory import memory_rows, penalties_of, replayed
-from tasks.stage.graph import STAGES, inputs_of
+from tasks.stage.graph import STAGES
 
 
 def _remembered(
@@ -64,7 +64,7 @@ def test_the_share_replayed_is_the_share_asked_for_and_the_seed_decides_which(
 
 def test_nothing_is_remembered_unless_it_is_asked_for() -> None:
     config = resolve("a")
-    assert all(inputs_of(config, 2, name) == stage.inputs for name, stage in STAGES.items())
+    assert not any("earlier" in stage.inputs_in(config, 2) for stage in STAGES.values())
     assert penalties_of(config, []).memory_weight == 0.0
 
 
@@ -77,5 +77,5 @@ def test_nothing_is_remembered_unless_it_is_asked_for() -> None:
 )
 def test_what_remembers_is_made_from_the_iteration_before(override: str, stages: set[str]) -> None:
     config = resolve("a", overrides=[override])
-    assert {name for name in STAGES if "earlier" in inputs_of(config, 2, name)} == stages
-    assert not any("earlier" in inputs_of(config, 1, name) for name in STAGES)
+    assert {name for name in STAGES if "earlier" in STAGES[name].inputs_in(config, 2)} == stages
+    assert not any("earlier" in STAGES[name].inputs_in(config, 1) for name in STAGES)

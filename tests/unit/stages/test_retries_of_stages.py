@@ -70,7 +70,7 @@ def work(tmp_path: Path) -> Work:
 
 def _fails(times: int, error: Exception, seen: list[RunConfig]) -> Callable[..., None]:
     def body(work: Work, **inputs: Any) -> None:
-        seen.append(work.config)
+        seen.append(work.whole_config)
         work.figures["attempts"] = len(seen)
         if len(seen) <= times:
             raise error
@@ -80,7 +80,7 @@ def _fails(times: int, error: Exception, seen: list[RunConfig]) -> Callable[...,
 
 def test_out_of_memory_begins_again_with_half_the_batch_and_says_so(work: Work) -> None:
     seen: list[RunConfig] = []
-    before = work.config
+    before = work.whole_config
     with_smaller_batches(_fails(2, RuntimeError(NO_MEMORY), seen))(work)
     assert [config.solver.micro_batch_size for config in seen] == [64, 32, 16]
     assert [config.challenger.micro_batch_size for config in seen] == [64, 32, 16]
@@ -108,12 +108,12 @@ def test_any_other_error_is_raised_at_once(work: Work) -> None:
 
 def test_what_was_written_before_memory_ran_out_is_not_in_the_artifact(work: Work, tmp_path: Path) -> None:
     def body(work: Work) -> None:
-        name = f"{work.config.solver.micro_batch_size}.bin"
+        name = f"{work.whole_config.solver.micro_batch_size}.bin"
         folder = tmp_path / name
         folder.mkdir()
         (folder / name).write_bytes(b"weights")
         work.add_model(folder)
-        if work.config.solver.micro_batch_size == 64:
+        if work.whole_config.solver.micro_batch_size == 64:
             raise MemoryError
 
     with_smaller_batches(body)(work)

@@ -160,23 +160,21 @@ def lease_or_result(
     Waits while somebody else holds the lease, looking for the result in between. With the lease in hand it
     looks once more, so work that was finished at that moment is not done again.
     """
-    unchanged: tuple[LeaseRecord | None, float] = (None, clock())
+    seen: LeaseRecord | None = None
+    since = clock()
     while True:
         if (made := result()) is not None:
             yield made
             return
-        newest = _newest(store, path)
-        if newest is None or newest.is_over(clock()):
+        newest, now = _newest(store, path), clock()
+        if is_new := newest != seen:
+            seen, since = newest, now
+        if newest is None or newest.is_over(now) or now - since > newest.ttl_seconds + SKEW_SECONDS:
             lease = _take(store, path, newest, holder, ttl_seconds, clock)
-        elif newest != unchanged[0]:
-            unchanged, lease = (newest, clock()), None
+            if lease is not None:
+                break
+        elif is_new:
             log.info("waiting for %s, which works on %s", newest.holder, path)
-        elif clock() - unchanged[1] > newest.ttl_seconds + SKEW_SECONDS:
-            lease = _take(store, path, newest, holder, ttl_seconds, clock)
-        else:
-            lease = None
-        if lease is not None:
-            break
         wait(POLL_SECONDS)
     try:
         if (made := result()) is not None:

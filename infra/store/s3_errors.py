@@ -90,38 +90,33 @@ def is_transient(error: Exception) -> bool:
 
 def explain(error: Exception, full: str, bucket: str, endpoint: str) -> StoreError:
     """The error as one line: what is wrong, where, what to set; no credentials in it."""
-    server = _host(endpoint)
-    where = f"s3://{full}"
-    code = server_code(error)
-    name = type(error).__name__
+    server, code, name = _host(endpoint), server_code(error), type(error).__name__
     if is_transient(error):
         answered = f"answers {code}" if code else "does not answer"
         setting = "AWS_ENDPOINT_URL" if endpoint else "AWS_ENDPOINT_URL (another server than AWS)"
         return StoreUnavailable(
-            f"{where}: the server {server} {answered} ({name}); see that it runs and that {setting} is right"
+            f"s3://{full}: the server {server} {answered} ({name}); "
+            f"see that it runs and that {setting} is right"
         )
+    shown = f" ({code})" if code else ""
     if code == "NoSuchBucket":
-        return StoreError(
-            f"{where}: there is no bucket {bucket!r} at {server}; create it, name another store, "
-            "or set AWS_ENDPOINT_URL"
-        )
-    if code in _BAD_CREDENTIALS or name in ("NoCredentialsError", "PartialCredentialsError"):
-        reason = "no complete credentials were found" if not code else f"{server} refuses the credentials"
-        return StoreError(f"{where}: {reason}{f' ({code})' if code else ''}; set {_KEYS}")
-    if code in ("ExpiredToken", "TokenRefreshRequired"):
-        return StoreError(f"{where}: the session token has expired; renew the credentials and start again")
-    if code == "RequestTimeTooSkewed":
-        return StoreError(f"{where}: the clock of this machine is wrong; set it and start again")
-    if isinstance(error, PermissionError) or code in ("AccessDenied", "403"):
-        return StoreError(
-            f"{where}: {server} denies access; check {_KEYS}, and that they may list, read, write and "
-            f"delete in bucket {bucket!r}"
-        )
-    if name == "SSLError":
-        return StoreError(
-            f"{where}: the certificate of {server} is not trusted; set AWS_CA_BUNDLE to the authority's"
-        )
-    return StoreError(f"{where}: {_without_secrets(_one_line(error))}{f' ({code})' if code else ''}")
+        reason = f"there is no bucket {bucket!r} at {server}; create it, name another store, "
+        reason += "or set AWS_ENDPOINT_URL"
+    elif code in _BAD_CREDENTIALS or name in ("NoCredentialsError", "PartialCredentialsError"):
+        reason = f"{server} refuses the credentials{shown}" if code else "no complete credentials were found"
+        reason += f"; set {_KEYS}"
+    elif code in ("ExpiredToken", "TokenRefreshRequired"):
+        reason = "the session token has expired; renew the credentials and start again"
+    elif code == "RequestTimeTooSkewed":
+        reason = "the clock of this machine is wrong; set it and start again"
+    elif isinstance(error, PermissionError) or code in ("AccessDenied", "403"):
+        reason = f"{server} denies access; check {_KEYS}, and that they may list, read, write and "
+        reason += f"delete in bucket {bucket!r}"
+    elif name == "SSLError":
+        reason = f"the certificate of {server} is not trusted; set AWS_CA_BUNDLE to the authority's"
+    else:
+        reason = _without_secrets(_one_line(error)) + shown
+    return StoreError(f"s3://{full}: {reason}")
 
 
 def _host(endpoint: str) -> str:

@@ -14,18 +14,18 @@ from data.config import JudgeConfig
 from infra.retries import Retries
 
 API_KEY = "RZERO_JUDGE_API_KEY"
-"""The environment variable that holds the endpoint's key; it is written nowhere."""
+"""The environment variable with the endpoint's key, which is written nowhere."""
 
 RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
 class EndpointUnavailable(OSError):
-    """The endpoint did not answer in several tries; what asked can be tried again later."""
+    """The endpoint did not answer in several tries; it may later."""
 
 
 class EndpointError(RuntimeError):
-    """The endpoint refuses, and trying again will not help; the message says what to change."""
+    """The endpoint refuses for good; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)

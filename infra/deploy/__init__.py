@@ -1,1 +1,1 @@
-"""What a deployment needs beside the code: pools, limits, the automation, and a local set-up of all of it."""
+"""What a deployment needs beside the code: pools, limits, automations, and a local set-up of them all."""

@@ -33,7 +33,7 @@ class CannotStart(Exception):
 
 
 class LocalServer:
-    """The local set-up of the repository in `root`; its notes lie in `folder`, else in `.rzero-server`."""
+    """The local set-up of the repository in `root`; its files lie in `folder`, else in `.rzero-server`."""
 
     def __init__(self, root: Path, port: int, folder: Path | None = None) -> None:
         if not (root / "prefect.yaml").exists():
@@ -50,7 +50,7 @@ class LocalServer:
         return f"http://{_HOST}:{self.port}"
 
     def up(self) -> Iterator[str]:
-        """Bring up what is not up yet; a line for people on each thing that is ready."""
+        """Bring up what is not up yet; yields a line for people on each thing that is ready."""
         with self._alone():
             yield f"server       {self._server()}"
             yield from self._prefect("infra.deploy", "setup")
@@ -103,7 +103,7 @@ class LocalServer:
         return False
 
     def _worker_is_online(self, began: float) -> bool:
-        """Whether the worker has been heard of since it was started."""
+        """Whether the worker has sent a heartbeat since it was started."""
         url = f"{self.url}/api/work_pools/{POOL}/workers/filter"
         with contextlib.suppress(httpx.HTTPError):
             workers = httpx.post(url, json={}).raise_for_status().json()
@@ -136,7 +136,7 @@ class LocalServer:
             # The templated working directory of prefect.yaml.
             "PWD": str(self.root),
         }
-        # The browser's copy of the UI asks port 4200 where it is not told.
+        # Otherwise the UI in the browser asks port 4200.
         place = {"PREFECT_SERVER_UI_API_URL" if server else "PREFECT_API_URL": f"{self.url}/api"}
         return kept | own | place
 

@@ -1,4 +1,4 @@
-"""What a Prefect server must have before rzero is deployed to it: the pool, the limit, the automation."""
+"""What a Prefect server needs before rzero is deployed to it: the pool, the limit, the automation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HERE = Path(__file__).parent
 
 
 def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
-    """Create what is missing at the API in use; a line for people on each thing.
+    """Create what is missing at the API in use; yields a line for people on each thing.
 
-    A pool and a limit that exist are left as they are, since a team may have changed them; the automation
-    is brought to what `automations.yaml` says, and not touched where it says so already.
+    An existing pool or limit is left alone, since a team may have changed it. An automation is updated only
+    if it differs from `automations.yaml`.
     """
     from prefect.client.orchestration import get_client
 
@@ -70,7 +70,7 @@ def _automations(client: Any) -> Iterator[str]:
             client.create_automation(wanted)
             fate = "created"
         elif _said(existing[0]) == _said(wanted):
-            # An update forgets which runs have beaten: a node that is lost just now would never be noticed.
+            # An update forgets the heartbeats so far: a node lost just now would never be noticed.
             fate = "is there"
         else:
             client.update_automation(existing[0].id, wanted)
@@ -79,7 +79,7 @@ def _automations(client: Any) -> Iterator[str]:
 
 
 def _said(automation: Any) -> Any:
-    """What an automation says, without the numbers that a server gives and the order of its sets."""
+    """The content of an automation, without the server's ids and whatever the order of its sets."""
     from prefect.events.schemas.automations import AutomationCore
 
     def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What this machine can run, what is missing, and the command that mends it, in seconds: no heavy import."""
+"""What this machine can run, what is missing, and the command to fix it. It imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `mend` is the command that helps where it is not there.
+    """One thing that was checked.
 
-    `needed_for` says what works without it does not; 'everything' where nothing works.
+    `mend` is the command that fixes it; `needed_for` says what does not work without it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Check:
 
 
 def examine(store: str) -> list[Check]:
-    """All checks, in the order in which a new user meets them."""
+    """All checks, in the order in which a new user needs them."""
     return [
         _python(),
         *_local(),
@@ -73,7 +73,7 @@ def examine(store: str) -> list[Check]:
 
 
 def abilities(checks: Sequence[Check]) -> dict[str, bool]:
-    """Which backends work here, by what is there."""
+    """Which backends work here."""
     there = {check.name for check in checks if check.ok}
     local = {"Python", "torch", "transformers", "store"} <= there
     engine = {"Python", "store", "transformers", "compute interpreter", "vLLM"} <= there

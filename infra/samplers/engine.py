@@ -1,4 +1,4 @@
-"""What both vLLM samplers tell the engine: its options, its environment, its GPUs."""
+"""How both vLLM samplers set up an engine: options, environment, GPUs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def engine_options(config: EngineSamplerConfig, model_dir: Path) -> dict[str, An
         "tensor_parallel_size": config.tensor_parallel,
         "enforce_eager": config.eager,
         "enable_prefix_caching": True,
-        # The model's own defaults for temperature and the like would change what is drawn.
+        # Otherwise the model's own defaults, for temperature and the like, would change what is drawn.
         "generation_config": "vllm",
         "seed": 0,
     }
@@ -40,7 +40,7 @@ def engine_options(config: EngineSamplerConfig, model_dir: Path) -> dict[str, An
 
 
 def engine_gpus(config: EngineSamplerConfig) -> list[tuple[str, ...]]:
-    """The GPUs of each replica, none where they share the cores; DeviceSetupError where it cannot be."""
+    """The GPUs of each replica, none on a CPU; DeviceSetupError if the numbers do not fit."""
     if config.device == "cpu":
         return [()] * max(1, config.replicas)
     gpus = chosen_gpus("sampler", config.gpus, config.device)
@@ -51,11 +51,10 @@ def engine_environment(config: EngineSamplerConfig, gpus: Sequence[str]) -> dict
     """Variables of an engine's process."""
     if gpus:
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    threads = str(config.threads)
     return {
         "CUDA_VISIBLE_DEVICES": "",
         "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", str(_CPU_CACHE_GIB)),
-        # Pinned threads would fight with those of another engine on the same cores.
+        # Pinned threads would compete with those of another engine on the same cores.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": threads,
+        "OMP_NUM_THREADS": str(config.threads),
     }

@@ -1,4 +1,4 @@
-"""How prompts and completions travel between a stage and its engine: two Parquet files. No torch."""
+"""Prompts and completions as Parquet files between a stage and its engine. No torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The `server` sampler: OpenAI-compatible endpoints, given or started here on loopback with a key.
 
-One request a prompt, `n` its samples, at most `requests_at_once` under way at each endpoint: a fast
-endpoint takes more of the prompts, and none is flooded. vLLM's endpoints are asked for token ids, so
-that texts and counts are those of the other samplers; of another endpoint's text the tokens are counted
+Each prompt is one request for its `n` samples, with at most `requests_at_once` under way at each endpoint: a
+fast endpoint takes more of the prompts, and none is flooded. vLLM's endpoints are asked for token ids, so
+that texts and counts equal those of the other samplers; the tokens of another endpoint's text are counted
 with the model's tokenizer.
 """
 
@@ -39,7 +39,7 @@ _GREETING_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint that answers: its URL with the version, the model's name there, whether vLLM serves it."""
+    """An endpoint that answers: its URL up to /v1, the model's name there, and whether it is vLLM."""
 
     url: str
     model: str
@@ -117,10 +117,9 @@ class ServerSampler(Sampler):
                     client, endpoint, prompts[index], prompt_ids[index], params, seeds[index]
                 )
 
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(self._config.request_timeout_seconds, connect=_GREETING_SECONDS),
-            limits=limits,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             headers=self._headers(),
             trust_env=self._servers is None,
         ) as client:
@@ -213,7 +212,7 @@ class ServerSampler(Sampler):
         raise DeviceCrash(f"{endpoint.url} does not answer ({problem}), tried {_RETRIES.attempts} times")
 
     def _greet(self, url: str) -> Endpoint:
-        """Whether the endpoint lives and serves the model."""
+        """The endpoint, if it answers and serves the model."""
         import httpx
 
         try:
@@ -246,7 +245,7 @@ class ServerSampler(Sampler):
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run it in a loop of its own thread: the caller may be within a running loop."""
+    """Run it in a thread of its own, since the caller may be within a running loop."""
     outcome: Future[T] = Future()
 
     def run() -> None:

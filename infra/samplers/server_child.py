@@ -17,7 +17,8 @@ _MODULE = "vllm.entrypoints.openai.api_server"
 
 
 def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Serve until the parent has no more use for it. The key comes in $VLLM_API_KEY, not in the arguments."""
+    """Serve until the parent closes the job. The key comes in $VLLM_API_KEY, not in the arguments."""
+    import vllm  # noqa: F401  # its absence is told as such; runpy would wrap the error
 
     def end_when_closed() -> None:
         for _ in channel.requests():

@@ -1,4 +1,4 @@
-"""vLLM servers that a stage starts itself: one a replica, on loopback, with a key, ended with the stage."""
+"""vLLM servers that a stage starts: one for each replica, on loopback, with a key, ended with the stage."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnServers(JobGroup):
                 _wait_until_healthy(job, port, deadline, config.start_timeout_seconds)
 
     def check(self) -> None:
-        """The error of a server that is gone, where there is one."""
+        """Raise the error of a server that is gone."""
         for job in self:
             if not job.is_running():
                 job.wait_for("nothing more", 10.0, "the end of the server")
@@ -63,7 +63,7 @@ def _wait_until_healthy(job: DeviceJob, port: int, deadline: float, timeout_seco
 
 
 def _ports(first: int, count: int) -> Sequence[int]:
-    """So many free ports, from `first` on, or any where it is 0; DeviceSetupError where one is taken."""
+    """Free ports from `first` on, or any if it is 0; DeviceSetupError if one is taken."""
     with contextlib.ExitStack() as stack:
         ports = []
         for number in range(count):

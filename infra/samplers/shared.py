@@ -1,4 +1,4 @@
-"""One sampler held open between the shards of a stage, so that an engine starts once, not once a shard."""
+"""One sampler kept open between the shards of a stage, so that an engine starts only once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def shared_sampler(config: SamplerConfig, model_dir: Path) -> Iterator[Sampler]:
         try:
             yield _held[1]
         except BaseException:
-            # Its engine may be what failed: the next shard gets a new one.
+            # Its engine may have failed: the next shard gets a new one.
             _close()
             raise
 
 
 def release_sampler() -> None:
-    """Close the sampler that is held open, if there is one, and free its device."""
+    """Close the sampler that is kept open, if any, and free its device."""
     with _lock:
         _close()
 

@@ -1,4 +1,4 @@
-"""The engine's process of the `vllm` sampler; runs where vLLM is installed."""
+"""The process of the `vllm` sampler's engine; runs where vLLM is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         channel.say(
             "drawn", tokens=sum(len(r["token_ids"]) for r in rows), seconds=time.monotonic() - started
         )
-    # Its worker gives back shared memory when it is told to end, not when it is orphaned.
+    # Its worker releases shared memory when it is told to end, but not when it is orphaned.
     engine.llm_engine.engine_core.shutdown()
     return {}
 
@@ -55,23 +55,18 @@ def draw(
             raise BadInput(f"prompt {index} is empty: a model needs at least one token to go on from")
         if len(ids) >= longest:
             raise BadInput(f"prompt {index} has {len(ids)} tokens; the engine reads at most {longest}")
-    # All greedy completions of a prompt are the same, and vLLM draws but one.
-    greedy = params["temperature"] == 0
+    # All greedy completions of a prompt are the same, and vLLM draws only one.
+    repeats = params["samples"] if params["temperature"] == 0 else 1
+    samples = params["samples"] // repeats
     asked = [
-        engine_params(
-            params,
-            min(params["max_tokens"], longest - len(ids)),
-            seed,
-            eos,
-            1 if greedy else params["samples"],
-        )
+        engine_params(params, min(params["max_tokens"], longest - len(ids)), seed, eos, samples)
         for ids, seed in zip(prompt_ids, seeds, strict=True)
     ]
     outputs = _finished(engine, [TokensPrompt(prompt_token_ids=ids) for ids in prompt_ids], asked, channel)
     rows = []
     for index, output in enumerate(outputs):
-        samples = sorted(output.outputs, key=lambda one: one.index) * (params["samples"] if greedy else 1)
-        texts = completion_texts(tokenizer, [list(one.token_ids) for one in samples], eos)
+        drawn = sorted(output.outputs, key=lambda one: one.index) * repeats
+        texts = completion_texts(tokenizer, [list(one.token_ids) for one in drawn], eos)
         rows += [
             {
                 "prompt": index,
@@ -80,13 +75,13 @@ def draw(
                 "finish_reason": "length" if one.finish_reason == "length" else "stop",
                 "prompt_tokens": len(prompt_ids[index]),
             }
-            for one, text in zip(samples, texts, strict=True)
+            for one, text in zip(drawn, texts, strict=True)
         ]
     return rows
 
 
 def _finished(engine: Any, prompts: list[Any], asked: list[Any], channel: Channel) -> list[Any]:
-    """Every finished request, in order; the parent hears of progress, to tell a hang from work."""
+    """Every finished request, in order. Reports progress, so that the parent can tell work from a hang."""
     core = engine.llm_engine
     for number, (prompt, params) in enumerate(zip(prompts, asked, strict=True)):
         core.add_request(str(number), prompt, params)

@@ -76,9 +76,9 @@ def read_checkpoint(
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
 ) -> TrainingState:
-    """Put the weights and moments back in place and return the rest.
+    """Restore the weights and moments in place, and return the rest.
 
-    CheckpointError where the files cannot be read or are those of another job.
+    CheckpointError if the files cannot be read or belong to another job.
     """
     try:
         content = json.loads((folder / "state.json").read_text())

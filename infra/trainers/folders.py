@@ -1,4 +1,4 @@
-"""Hugging Face directories: what a training takes over from its model and what it writes anew."""
+"""Hugging Face directories: what a training copies from its model and what it writes itself."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ _KEPT_NAMES = ("LICENSE", "NOTICE")
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """The model unchanged: every file of its directory but those that the store added."""
+    """Copy the model unchanged, without the files that the store added."""
     target.mkdir(parents=True, exist_ok=True)
     for file in _files(source):
         shutil.copyfile(file, target / file.name)
 
 
 def write_model(model: Any, stored: torch.dtype, source: Path, target: Path) -> None:
-    """The model's weights in the dtype `stored`, and everything else byte for byte as in `source`.
+    """Write the model's weights in the dtype `stored`, and copy everything else from `source`.
 
     Training changes neither the architecture nor the tokenizer, so config, generation config, tokenizer
-    and chat template are the source's; nothing of this machine gets into the directory. Changes the
-    model's dtype in place.
+    and chat template are the source's byte for byte. Changes the model's dtype in place.
     """
     target.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -42,7 +41,7 @@ def write_model(model: Any, stored: torch.dtype, source: Path, target: Path) -> 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers: a stage reports by its steps."""
+    """Hide the progress bars of transformers; a stage reports its own progress."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

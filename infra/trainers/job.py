@@ -1,4 +1,4 @@
-"""What every trainer asks of a job: whether it can be trained, and which job a checkpoint is of. No torch."""
+"""Checks of a job, and the fingerprint that tells which job a checkpoint belongs to. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.trainers.protocol import TrainingJob
 
 
 def check_job(job: TrainingJob) -> None:
-    """ValueError for a job that no step could be made of."""
+    """ValueError for a job that cannot be trained."""
     config = job.config
     if config.steps == 0:
         return
@@ -25,10 +25,10 @@ def check_job(job: TrainingJob) -> None:
 
 
 def fingerprint(job: TrainingJob) -> str:
-    """The sha256 of everything that decides a training but the model's weights.
+    """The sha256 of everything that decides a training, except the model's weights.
 
-    The size of a micro-batch decides nothing but rounding: a training that ran out of memory goes on with
-    a smaller one.
+    The micro-batch size only affects rounding, so a training that ran out of memory continues with a smaller
+    one.
     """
     content = {
         "role": job.role,

@@ -1,4 +1,4 @@
-"""GRPO on one device: `LocalTrainer`, the policy kept in memory for rollouts and updates alike."""
+"""GRPO on one device: one policy in memory, for rollouts and updates."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LocalTrainer(Trainer):
 
 
 class _Training:
-    """One job under way: the learner, the tokenizer and the tables so far."""
+    """A job being trained: its learner, its tokenizer and its tables so far."""
 
     def __init__(self, config: LocalTrainerConfig, job: TrainingJob) -> None:
         from transformers import AutoTokenizer
@@ -99,7 +99,7 @@ class _Training:
         self._metrics: list[pa.Table] = []
 
     def resume(self, checkpoints: Checkpoints) -> int:
-        """Go back to the newest checkpoint; its step, 0 without one."""
+        """Restore the newest checkpoint; its step, or 0 if there is none."""
         newest = checkpoints.newest()
         if newest is None:
             return 0
@@ -116,7 +116,7 @@ class _Training:
         where = f"step {step}"
         with self._device_work(where):
             rollouts = self._draw(step)
-        # The reward function runs with the process's own settings: the Challenger's samples from a model.
+        # Outside of device work: the Challenger's reward function samples from a model itself.
         scores = scored(reward, rollouts, job.role, step)
         rewards = [float(score.reward) for score in scores]
         groups = torch.tensor([rollout.group for rollout in rollouts])
@@ -176,7 +176,7 @@ class _Training:
         ]
 
     def _tokenize(self, prompt: str) -> tuple[int, ...]:
-        # The prompt is text as the model reads it: its template has added what is to be added.
+        # The template has been applied to the prompt, so nothing is added.
         ids = tuple(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
         if not ids:
             raise ValueError(f"{self._job.role}: the prompt {prompt!r} has no tokens")

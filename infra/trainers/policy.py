@@ -111,7 +111,7 @@ def load_policy(model_dir: Path, device: torch.device, dtype: torch.dtype) -> tu
             use_safetensors=True,
         )
     stored = model.dtype
-    # Cloned out of the mapped file, into memory of its own: aligned alike in every run.
+    # Copied from the mapped file into memory of its own, which is aligned alike in every run.
     return Policy(_cast(model, torch.float32).to(device), dtype), stored
 
 
@@ -136,7 +136,7 @@ def _head_statistics(
 
 @torch.no_grad()
 def _head_is_plain(model: Any, device: torch.device) -> bool:
-    # Some architectures scale or cap their logits after the head; they take the way through the whole model.
+    # Some architectures scale or cap their logits after the head; these use the whole model.
     ids = torch.arange(1, 5, device=device).unsqueeze(0)
     head = model.get_output_embeddings()
     if head is None:

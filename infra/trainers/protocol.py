@@ -35,7 +35,7 @@ class ScoredRollout:
 
 
 Reward = Callable[[Sequence[Rollout]], Sequence[ScoredRollout]]
-"""Scores the whole batch of a step at once, in its order (the repetition penalty needs the batch)."""
+"""Scores the whole batch of a step, in order, since the repetition penalty compares its rollouts."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainingJob:
 
 
 class Checkpoints(Protocol):
-    """Where a training keeps its state, so that another process can go on from it."""
+    """Where a training keeps its state, so that another process can continue it."""
 
     def newest(self) -> tuple[int, Path] | None:
         """The newest complete checkpoint, its step and a local folder with its files; None at first."""
@@ -78,7 +78,7 @@ class TrainingResult:
     metrics: pa.Table
     resumed_from_step: int
     engine_metrics: pa.Table | None = None
-    """Whatever else the engine reported of each step: the table `engine_metrics`."""
+    """The table `engine_metrics`: whatever else the engine reported of each step."""
 
 
 class Trainer(Protocol):

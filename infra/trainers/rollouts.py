@@ -1,7 +1,7 @@
-"""Which prompts a step takes, what its reward function returned, and its rows: no torch.
+"""The prompts of a step, the checks of its rewards, and its rows in the tables. No torch.
 
-Everything that is drawn is a function of the job's seed and the step, so a training that is resumed
-needs no state of a random number generator.
+Everything drawn is a function of the job's seed and the step, so a resumed training needs no state of a
+random number generator.
 """
 
 from __future__ import annotations
@@ -126,6 +126,6 @@ def step_metrics(
 
 
 def joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table of one chunk and exactly this schema, whether its pieces were made or read back."""
+    """One table of one chunk and exactly this schema, whether its pieces are new or read from files."""
     plain = [pa.Table.from_arrays(piece.columns, schema=schema) for piece in pieces]
     return pa.concat_tables(plain or [schema.empty_table()]).combine_chunks()

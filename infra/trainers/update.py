@@ -17,7 +17,7 @@ _REMEDY = "try a smaller learning_rate or gradient_clip, or dtype float32"
 
 
 class Learner:
-    """Updates a policy in place. The reference of the KL term is the policy as it is handed over."""
+    """Updates a policy in place. The reference of the KL term is the policy as it was at the start."""
 
     def __init__(self, policy: Policy, config: GrpoConfig) -> None:
         self.policy = policy
@@ -73,12 +73,12 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         for micro, old in zip(micros, old_log_probs, strict=True):
             now = self.policy.statistics(micro, config.temperature)
-            # A single update starts from the policy that drew: old and present log-probabilities are one.
+            # A single update starts from the policy that drew, so old and new log-probabilities are equal.
             old = now.log_probs.detach() if old is None else old
             surrogate = policy_loss(
                 now.log_probs, old, micro.advantages, config.clip_low, config.clip_high, config.clip_dual
             )
-            # Divided by the tokens of the whole mini-batch: the micro-batches add up to its token mean.
+            # Divided by the tokens of the whole mini-batch, so that micro-batches add up to its token mean.
             loss = surrogate.loss.sum() / tokens
             kl = torch.zeros_like(now.entropy)
             if self._reference is not None:
@@ -123,7 +123,7 @@ class _Totals:
         self._entropy += sums[3]
 
     def add_update(self, norm: float, tokens: int) -> None:
-        """An update's gradient is there: its policy loss is the sum since the last one."""
+        """Close an update: its policy loss is the sum since the last one."""
         self._losses.append(self._loss_sum / tokens)
         self._norms.append(norm)
         self._tokens += tokens

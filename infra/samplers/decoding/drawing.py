@@ -1,8 +1,7 @@
-"""Drawing tokens: numbers in [0, 1) that each row makes from its own seed, and the inverse of the
-cumulative distribution.
+"""Drawing tokens: each row makes numbers in [0, 1) from its own seed and inverts the cumulative distribution.
 
 A generator shared by a batch would make a row's tokens depend on its neighbours. Here the number is a
-hash of (seed, sample, position), so a row draws the same token wherever and with whomever it is run.
+hash of (seed, sample, position), so a row draws the same token in any batch.
 """
 
 from __future__ import annotations

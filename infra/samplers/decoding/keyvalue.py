@@ -1,9 +1,8 @@
 """A key-value cache in preallocated memory, for any transformers model with plain attention layers.
 
-transformers' dynamic cache concatenates, copying everything at each token; its static cache makes
-attention read the whole length and cannot drop rows. This one writes into one block of memory and hands
-out views of what is filled; rows can be repeated after the prompt and dropped when finished, and the
-memory is used again by the next batch.
+transformers' dynamic cache copies everything at each token; its static cache makes attention read the whole
+length and cannot drop rows. This one writes into one block of memory and returns views of the filled part;
+rows can be repeated after the prompt and dropped when finished, and the next batch reuses the memory.
 """
 
 from __future__ import annotations
@@ -121,7 +120,7 @@ class KeyValueCache(Cache):
             layer.select(rows)
 
     def clear(self) -> None:
-        """Make ready for other prompts; the memory is kept."""
+        """Get ready for other prompts; the memory is kept."""
         for layer in self._own:
             layer.clear()
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 COMPACT_BELOW = 0.75
-"""Rows are dropped once the unfinished are a smaller share than this: copying them costs something."""
+"""Finished rows are dropped once the others are a smaller share than this, since dropping means copying."""
 
 
 class Decoded(NamedTuple):
-    """Every drawn token, the end-of-sequence token included, and why it ended."""
+    """The drawn tokens, the end-of-sequence token included, and why they ended."""
 
     token_ids: list[int]
     finish_reason: Literal["stop", "length"]
@@ -54,11 +54,11 @@ def decode(
     so a prompt's completions depend on the rest of the call through rounding alone. A batch holds at
     most `batch_tokens` rows times (prompt + max_tokens), but at least one row. `pad_token_id` fills the
     left of shorter prompts, where the mask hides it. A completion that reaches the model's longest
-    position ends there with 'length'. The model is put in evaluation mode for the call. A batch that does
-    not fit into the device's memory is run in halves, and so are those after it.
+    position ends there with 'length'. The model is in evaluation mode during the call. If a batch does
+    not fit into the device's memory, it and all later ones run in halves.
 
     Raises ValueError for an empty prompt, one that leaves no room, or seeds that do not match; OutOfMemory
-    where not even one row fits.
+    if not even one row fits.
     """
     _check(model, prompt_ids, seeds)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
@@ -95,7 +95,7 @@ def _run_what_fits(
                     f"out of memory on {loop.device} with one completion at a time "
                     f"({str(error).splitlines()[0]}); try a smaller max_tokens, or dtype bfloat16"
                 ) from error
-        # Out here the traceback is gone, and with it what held the memory.
+        # Only out here is the traceback gone, and with it what held the memory.
         loop.most_rows = len(piece) // 2
         loop.forget()
         free_memory()
@@ -175,7 +175,7 @@ class _Loop:
         return self._decode(context, source, keys, limits)
 
     def forget(self) -> None:
-        """Drop the memory of the keys and values: it was too much."""
+        """Drop the memory of keys and values, which was too much."""
         if self._cache is not None:
             self._cache = KeyValueCache(self._model.config)
 
@@ -217,8 +217,8 @@ class _Context:
     """What a batch of rows has read so far, and the logits of what comes next.
 
     `ids` int64 [prompts, width], padded on the left; `lengths` int64 [prompts].
-    Without a cache (a model whose layers do not keep plain keys and values) everything is read again for
-    each token: slow, but right for any causal model.
+    Without a cache (for layers that do not keep plain keys and values) everything is read again for each
+    token: slow, but right for any causal model.
     """
 
     def __init__(

@@ -216,12 +216,15 @@ def test_a_directory_that_is_no_causal_language_model_is_told(
         open_sampler(config, other)
 
 
-def test_an_environment_without_vllm_is_told(model_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [VllmSamplerConfig, ServerSamplerConfig])
+def test_an_environment_without_vllm_is_told(
+    kind: type[VllmSamplerConfig | ServerSamplerConfig], model_dir: Path, tmp_path: Path
+) -> None:
     # This environment may have it: whatever starts here finds none.
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['vllm'] = None")
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}" exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    config = VllmSamplerConfig(device="cpu", python=str(python))
+    config = kind(device="cpu", python=str(python))
     with pytest.raises(DeviceSetupError, match="has no package 'vllm'"):
         open_sampler(config, model_dir)

@@ -1,4 +1,4 @@
-"""An experiment: every variant of a run with every seed, each an evolution, as one flow."""
+"""An experiment as one flow: every variant of a run with every seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.start import begin, unfinished_steps
 
 
 def run_name(name: str, variant: Variant, seed: int) -> str:
-    """Name of the run of one variant with one seed."""
+    """The name of a variant's run with one seed."""
     return f"{name}-{variant.name}-seed{seed}"
 
 
@@ -28,16 +28,16 @@ def experiment(
     store: str | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> list[str]:
-    """Run, or resume, the runs of an experiment; their names.
+    """Run, or resume, the runs of an experiment. Returns their names.
 
     Args:
         name: Name of the experiment's runs: <name>-<variant>-seed<n>.
         experiment: Which experiment, a file of data/experiments.
-        variants: Names of the variants to run; all where none is named.
-        seeds: Seeds of each variant; 0, 1 and 2 where none is named.
-        preset: Name of the preset; 'tiny' where none is named.
-        iterations: How many iterations; the preset's number where none is named.
-        store: Folder or URI of the store; the preset's where none is named.
+        variants: Names of the variants to run; default: all.
+        seeds: Seeds of each variant; default: 0, 1 and 2.
+        preset: Name of the preset; default: 'tiny'.
+        iterations: How many iterations; default: the preset's number.
+        store: Folder or URI of the store; default: the preset's.
         overrides: Settings of all runs, by dotted key.
     """
     chosen = load_variants(experiment, tuple(variants or ()))

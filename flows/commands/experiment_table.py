@@ -1,4 +1,4 @@
-"""The table of an experiment: one row a variant and iteration, figures over seeds, from the store alone."""
+"""The table of an experiment: one row per variant and iteration, figures over seeds, from the store alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIGURES = {
 
 
 def hard_groups(runs: Sequence[Run]) -> list[str]:
-    """Groups of problems of which the base models (one a seed) answer at most HARD_GREEDY greedily."""
+    """Groups of problems whose greedy accuracy, averaged over the base models, is at most HARD_GREEDY."""
     scores = [_scores(run, 0) for run in runs]
     found = [frame.filter(pl.col("measure") == "greedy") for frame in scores if frame is not None]
     if not found:
@@ -34,10 +34,10 @@ def hard_groups(runs: Sequence[Run]) -> list[str]:
 
 
 def experiment_rows(variants: Mapping[str, Sequence[Run]], hard: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a variant and iteration: each figure's mean over seeds with its lowest and highest value.
+    """One row per variant and iteration: each figure's mean over seeds with its lowest and highest value.
 
     `hard` are the groups of the hard part. Columns: variant, iteration, seeds, then for each figure
-    a mapping of 'mean', 'low', 'high'; None where no seed has it.
+    a mapping of 'mean', 'low', 'high', or None if no seed has it.
     """
     rows = []
     for name, runs in variants.items():

@@ -39,7 +39,7 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
 
 
 def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
-    """One row an iteration, benchmark and measure: value, low and high in [0, 1], problems.
+    """One row per iteration, benchmark and measure: value, low and high in [0, 1], problems.
 
     `headline` marks the measure that enters the averages; an average says over how many `benchmarks` it is.
     """
@@ -52,7 +52,7 @@ def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
 
 
 def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for a person: a line a benchmark and measure, a column an iteration; averages last."""
+    """The rows for a person: a line per benchmark and measure, a column per iteration; averages last."""
     iterations = sorted({row["iteration"] for row in rows})
     lines: dict[tuple[str, str], dict[int, str]] = {}
     largest = {
@@ -72,7 +72,7 @@ def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def partial_sets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each benchmark that was measured on another number of problems than the whole set has."""
+    """A line for each benchmark that was not measured on its whole set."""
     lines = []
     for name, problems in {(row["benchmark"], row.get("problems")) for row in rows}:
         size = _size(name)

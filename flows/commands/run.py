@@ -34,6 +34,7 @@ def run(
     Finished work is not done again.
     """
     from flows.errors import resumable_work
+    from flows.evolve import evolve
     from flows.start import begin, unfinished_steps
     from infra.store.store import Store
 
@@ -46,8 +47,6 @@ def run(
             f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
             err=True,
         )
-        from flows.evolve import evolve
-
         with resumable_work():
             evolve(run=config.run, iterations=config.iterations, store=config.store)
     else:
@@ -71,8 +70,7 @@ def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
     if gain := gain_line(rows):
         click.echo(click.wrap_text(gain, width()))
     click.echo(f"Report: {write_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
-    is_named = store and store != os.environ.get("RZERO_STORE")
-    ending = f" --store {shlex.quote(store)}" if store and is_named else ""
+    ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
     last = f"--iteration {config.iterations}"
     click.echo(f"Next: rzero status {config.run}{ending}")
     click.echo(f"      rzero inspect {config.run} {last}{ending}")

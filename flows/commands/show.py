@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from flows.text import visible
 
 _WIDTH = 100
-"""Where neither a terminal nor $COLUMNS gives one."""
+"""In a pipe or a file, unless $COLUMNS says otherwise."""
 
 
 def width() -> int:

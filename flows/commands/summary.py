@@ -51,7 +51,7 @@ def finished_artifact(
 
 
 def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
-    """One row a stage: iteration, stage, state, seconds, finished_at, uri, and the key figures."""
+    """One row per stage: iteration, stage, state, seconds, finished_at, uri, and the key figures."""
     rows = []
     for item in steps:
         manifest, step = item.manifest, item.step
@@ -77,12 +77,11 @@ def _state(item: FinishedStep) -> str:
 
 
 def summary_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
-    """One row an iteration, from 0 (the base model), with its key figures; None where not known yet."""
-    by_iteration: dict[int, dict[str, Manifest]] = {}
+    """One row per iteration from 0 (the base model), with its key figures; None if not known yet."""
+    by_iteration: dict[int, dict[str, Manifest]] = {item.step.iteration: {} for item in steps}
     for item in steps:
-        found = by_iteration.setdefault(item.step.iteration, {})
         if item.manifest:
-            found[item.step.stage] = item.manifest
+            by_iteration[item.step.iteration][item.step.stage] = item.manifest
     return [_summary_row(number, manifests) for number, manifests in sorted(by_iteration.items())]
 
 
@@ -90,10 +89,8 @@ def _summary_row(iteration: int, manifests: Mapping[str, Manifest]) -> dict[str,
     def figure(stage: str, name: str) -> Any:
         return manifests[stage].figures.get(name) if stage in manifests else None
 
-    maj = next(
-        (n for n in (manifests["evaluate"].figures if "evaluate" in manifests else ()) if "maj@" in n),
-        "maj@k",
-    )
+    measured = manifests["evaluate"].figures if "evaluate" in manifests else {}
+    maj = next((name for name in measured if "maj@" in name), "maj@k")
     return {
         "iteration": iteration,
         "challenger_reward_before": figure("train_challenger", "probe_reward_mean"),

@@ -11,7 +11,7 @@ COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "correct", "maj
 
 
 def problem_scores(evaluation: pl.DataFrame) -> pl.DataFrame:
-    """One row a problem and measure: benchmark, problem_id, group, measure, score (0 to 1).
+    """One row per problem and measure: benchmark, problem_id, group, measure, score (0 to 1).
 
     pass@1 is the mean over the problem's samples; maj@k and greedy are 0 or 1.
     """
@@ -34,10 +34,10 @@ def problem_scores(evaluation: pl.DataFrame) -> pl.DataFrame:
 
 
 def mean_accuracy(scores: pl.DataFrame) -> Interval | None:
-    """Mean over benchmarks of the mean over problems, of one measure; None without a row.
+    """Mean over benchmarks of the mean over problems, for one measure; None if there are no rows.
 
     The interval is a percentile bootstrap over problems within each benchmark: how far the mean would move
-    with other problems of the same kind. The resamples are the same on each call.
+    with other problems of the same kind. Every call draws the same resamples.
     """
     parts = [
         part["score"].to_numpy()
@@ -53,7 +53,7 @@ def gain(before: pl.DataFrame, after: pl.DataFrame) -> Interval | None:
 
 
 def accuracy_by_iteration(evaluation: pl.DataFrame) -> pl.DataFrame:
-    """line, run, iteration, measure, value, low, high: one row for each that is there."""
+    """line, run, iteration, measure, value, low, high: one row for each that was measured."""
     rows = []
     keys = ["line", "run", "iteration"]
     for (line, run, iteration), part in evaluation.group_by(keys, maintain_order=True):
@@ -69,7 +69,7 @@ def accuracy_by_iteration(evaluation: pl.DataFrame) -> pl.DataFrame:
 def accuracy_by_sample(evaluation: pl.DataFrame) -> pl.DataFrame:
     """line, run, iteration, sample, value: accuracy with the i-th sample of every problem alone.
 
-    The spread of these values is what other dice would do to an accuracy of one sample a problem.
+    Their spread shows how far chance moves an accuracy measured with one sample per problem.
     """
     keys = ["line", "run", "iteration", "sample"]
     return (
@@ -96,7 +96,7 @@ def accuracy_by_group(evaluation: pl.DataFrame) -> pl.DataFrame:
 
 
 def sample_count(evaluation: pl.DataFrame) -> list[int]:
-    """The numbers of samples a problem that occur: [10] for maj@10."""
+    """The numbers of samples per problem that occur: [10] for maj@10."""
     sampled = evaluation.filter(pl.col("mode") == "sampled")
     counts = sampled.group_by("run").agg(pl.col("sample").n_unique())["sample"]
     return sorted(set(counts.to_list()))

@@ -28,7 +28,7 @@ _TRAININGS = "trainings of the Challenger"
 
 
 def p_hat_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
-    """p_hat before and after the Challenger's training, one chart an iteration of each line."""
+    """p_hat before and after the Challenger's training, one chart per line and iteration."""
     charts: list[Chart] = []
     for line in lines:
         samples = line.runs[0].config.answers.samples

@@ -37,7 +37,7 @@ def measure_names(evaluation: pl.DataFrame) -> dict[str, str]:
 
 
 def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
-    """Accuracy by iteration: one chart of all measures for one line, one a measure for several."""
+    """Accuracy by iteration: one chart for one line, one per measure for several."""
     if evaluation.is_empty():
         return []
     table = acc.accuracy_by_iteration(evaluation)
@@ -220,7 +220,7 @@ def _curves(lines: Sequence[Line], frame: pl.DataFrame, column: str, starts: dic
 
 
 def time_charts(runs: Sequence[Run]) -> list[Chart]:
-    """Time by stage, one bar an iteration of each run."""
+    """Time by stage, one bar per run and iteration."""
     rows: list[tuple[str, str, float]] = []
     for run in runs:
         for item in run.steps:

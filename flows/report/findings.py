@@ -1,4 +1,4 @@
-"""The report's first words: the figures that matter, and what in them asks for care."""
+"""The top of the report: the figures that matter, and what to be careful about in them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _spread(gains: Sequence[acc.Interval]) -> acc.Interval:
 def cautions(
     lines: Sequence[Line], evaluation: pl.DataFrame, probe: pl.DataFrame, scored: pl.DataFrame
 ) -> list[str]:
-    """Sentences on what the figures do not show, each drawn from the figures themselves."""
+    """Sentences on what the figures do not show, derived from the figures themselves."""
     told = []
     for line in lines:
         head = f"{line.label}: " if len(lines) > 1 else ""

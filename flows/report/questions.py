@@ -1,7 +1,7 @@
 """What the Challenger writes and what becomes of it: pure functions of the `probe` and `scored` tables.
 
-Every frame comes with the columns `line`, `run` and `iteration`. `probe` holds questions of the Challenger as
-an iteration finds it, `scored` those of the Challenger that the iteration has trained.
+Every frame has the columns `line`, `run` and `iteration`. `probe` holds questions of the Challenger that an
+iteration begins with, `scored` those of the Challenger that it has trained.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def share_by_iteration(frame: pl.DataFrame, condition: pl.Expr) -> pl.DataFrame:
 
 
 def in_domain_share(frame: pl.DataFrame) -> pl.DataFrame:
-    """Share of the well-formed questions that lie in the base's domain; no rows where that is not known.
+    """Share of the well-formed questions that lie in the base's domain; no rows if that is not known.
 
     A question that cannot be read as one of the domain counts as outside.
     """
@@ -130,7 +130,7 @@ def fates(scored: pl.DataFrame, fine: bool = False) -> pl.DataFrame:
 
 
 def with_known_labels(scored: pl.DataFrame) -> pl.DataFrame:
-    """`label_is_right` by the judge's verdict where the truth is not known and it was asked."""
+    """`label_is_right`, filled in with the judge's verdict where the truth is not known."""
     if "label_is_right_by_judge" not in scored.columns:
         return scored
     return scored.with_columns(label_is_right=pl.coalesce("label_is_right", "label_is_right_by_judge"))

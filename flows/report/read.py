@@ -23,7 +23,7 @@ _NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
 
 @dataclass(frozen=True)
 class Run:
-    """A run, its steps from the base model on, finished or not."""
+    """A run with all its steps, finished or not, from the base model on."""
 
     store: Store
     config: RunConfig
@@ -36,20 +36,18 @@ class Run:
 
     @property
     def last_iteration(self) -> int:
-        """The last iteration that is finished, 0 for the base model alone, -1 where not even that is."""
+        """The last finished iteration; 0 for the base model alone, -1 if not even that is finished."""
         unfinished = [item.step.iteration for item in self.steps if item.manifest is None]
         return min(unfinished) - 1 if unfinished else self.steps[-1].step.iteration
 
     @property
     def first_unfinished(self) -> tuple[int, str] | None:
-        """Iteration and stage of the first unfinished step; None where all are finished."""
-        for item in self.steps:
-            if item.manifest is None:
-                return item.step.iteration, item.step.stage
-        return None
+        """Iteration and stage of the first unfinished step; None if all are finished."""
+        unfinished = (item.step for item in self.steps if item.manifest is None)
+        return next(((step.iteration, step.stage) for step in unfinished), None)
 
     def artifact(self, iteration: int, stage: str) -> tuple[ArtifactRef, Manifest] | None:
-        """A finished artifact with its manifest; None where it is unfinished."""
+        """A finished artifact with its manifest; None if it is unfinished."""
         for item in self.steps:
             if (item.step.iteration, item.step.stage) == (iteration, stage):
                 return (item.step.ref, item.manifest) if item.step.ref and item.manifest else None
@@ -58,9 +56,9 @@ class Run:
     def table(
         self, iteration: int, stage: str, side_table: str | None = None, columns: Sequence[str] | None = None
     ) -> pl.DataFrame | None:
-        """A table of a finished stage; None where the stage is unfinished or has no such table.
+        """A table of a finished stage; None if the stage is unfinished or has no such table.
 
-        StoreError where a file is not as long as its manifest says.
+        Raises StoreError if a file is not as long as its manifest says.
         """
         found = self.artifact(iteration, stage)
         files = table_files(found[1], side_table) if found else []
@@ -79,7 +77,7 @@ class Run:
         return frame
 
     def iterations(self) -> Iterator[int]:
-        """Numbers of the iterations of which anything is finished."""
+        """The iterations of which anything is finished."""
         for iteration in range(self.steps[-1].step.iteration + 1):
             if any(item.manifest and item.step.iteration == iteration for item in self.steps):
                 yield iteration
@@ -98,11 +96,8 @@ def read_runs(store: Store, names: Sequence[str]) -> list[Run]:
     runs = []
     for name in dict.fromkeys(names):
         config = known_run(store, name)
-        begun = [
-            int(entry.removeprefix("iteration="))
-            for entry in store.names(f"runs/{name}")
-            if entry.removeprefix("iteration=").isdigit() and entry.startswith("iteration=")
-        ]
+        folders = [entry.partition("=") for entry in store.names(f"runs/{name}")]
+        begun = [int(number) for word, _, number in folders if word == "iteration" and number.isdigit()]
         steps = read_steps(store, config, max([config.iterations, *begun]))
         finished = [item.step.iteration for item in steps if item.manifest]
         last = max([config.iterations, *finished])
@@ -146,7 +141,7 @@ def collect(
 ) -> pl.DataFrame:
     """A table of all runs and iterations in one, with `line`, `run` and `iteration` before its columns.
 
-    It has no rows and no columns where nothing is finished.
+    The frame is empty, without columns, if nothing is finished.
     """
     parts = []
     for line in lines:
@@ -186,7 +181,7 @@ def flat_config(config: RunConfig) -> dict[str, Any]:
 
 
 def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """Settings in which the runs differ, with the value of each run; names and places aside."""
+    """Settings that differ between the runs, other than name and store, with the value of each run."""
     flat = [flat_config(run.config) for run in runs]
     names = list(dict.fromkeys(name for config in flat for name in config))
     rows = [(name, [config.get(name) for config in flat]) for name in names if name not in ("run", "store")]

@@ -1,4 +1,4 @@
-"""Colours of the charts: each light colour has a dark twin that the page's script puts in its place.
+"""Colours of the charts. Each light colour has a dark twin, which the page's script swaps in.
 
 The series colours are Okabe and Ito's, which people with colour-blindness tell apart; symbols and dashes
 differ too, so that no chart rests on colour alone.

@@ -114,48 +114,31 @@ def whole_axis(title: str, values: Sequence[int]) -> Axis:
     return Axis(title, range=(low - 0.35, high + 0.35), extra={"dtick": step, "tickformat": "d", "tick0": 0})
 
 
+_AXIS: dict[str, Any] = {
+    "gridcolor": theme.GRID,
+    "linecolor": theme.GRID,
+    "tickcolor": theme.GRID,
+    "ticks": "outside",
+}
+_AXIS |= {"zeroline": False, "automargin": True, "fixedrange": True}
+_LAYOUT = {
+    "template": "none",
+    "paper_bgcolor": theme.PAPER,
+    "plot_bgcolor": theme.PAPER,
+    "font": {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": theme.INK},
+    "margin": {"l": 56, "r": 14, "t": 12, "b": 44},
+    "hoverlabel": {"bgcolor": theme.PAPER, "bordercolor": theme.QUIET, "align": "left"},
+    "hoverlabel_font_color": theme.INK,
+    "legend": {"orientation": "h", "traceorder": "normal", "maxheight": 0.9, "x": 0, "xanchor": "left"},
+    "legend_y": 1.02,
+    "legend_yanchor": "bottom",
+}
+
+
 def new_figure(x: Axis, y: Axis, height: int = 330, legend: bool = True) -> go.Figure:
     """An empty figure in the report's style."""
-    axis = {
-        "gridcolor": theme.GRID,
-        "linecolor": theme.GRID,
-        "zeroline": False,
-        "ticks": "outside",
-        "tickcolor": theme.GRID,
-        "automargin": True,
-        "fixedrange": True,
-    }
-    layout = {
-        "template": "none",
-        "height": height,
-        "paper_bgcolor": theme.PAPER,
-        "plot_bgcolor": theme.PAPER,
-        "font": {
-            "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
-            "size": 13,
-            "color": theme.INK,
-        },
-        "margin": {"l": 56, "r": 14, "t": 12, "b": 44},
-        "hoverlabel": {
-            "bgcolor": theme.PAPER,
-            "bordercolor": theme.QUIET,
-            "font": {"color": theme.INK},
-            "align": "left",
-        },
-        "legend": {
-            "orientation": "h",
-            "traceorder": "normal",
-            "maxheight": 0.9,
-            "y": 1.02,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-        },
-        "showlegend": legend,
-        "xaxis": axis | x.options(),
-        "yaxis": axis | y.options(),
-    }
-    return go.Figure(layout=layout)
+    axes = {"xaxis": _AXIS | x.options(), "yaxis": _AXIS | y.options()}
+    return go.Figure(layout=go.Layout(**_LAYOUT, **axes, height=height, showlegend=legend))
 
 
 def shade_kept(figure: go.Figure, line: Line) -> None:
@@ -183,15 +166,8 @@ def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -
             )
         error = None
         if item.low is not None and item.high is not None:
-            pairs = list(zip(item.y, item.low, item.high, strict=True))
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": [0 if v is None or h is None else max(0.0, h - v) for v, _, h in pairs],
-                "arrayminus": [0 if v is None or low is None else max(0.0, v - low) for v, low, _ in pairs],
-                "thickness": 1.4,
-                "width": 3,
-            }
+            error = {"type": "data", "symmetric": False, "thickness": 1.4, "width": 3}
+            error["array"], error["arrayminus"] = _above(item.high, item.y), _above(item.y, item.low)
         figure.add_scatter(
             x=place,
             y=list(item.y),
@@ -204,6 +180,12 @@ def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -
             marker={"color": item.colour, "size": 8, "symbol": item.symbol},
         )
     return figure
+
+
+def _above(upper: Sequence[float | None], lower: Sequence[float | None]) -> list[float]:
+    """How far each value lies above another; 0 where it does not, or one of them is not known."""
+    pairs = zip(upper, lower, strict=True)
+    return [0 if high is None or low is None else max(0.0, high - low) for high, low in pairs]
 
 
 def line_series(frame: pl.DataFrame, lines: Sequence[Line]) -> list[Series]:
@@ -255,13 +237,10 @@ def cells(series: Sequence[Series], share: bool) -> list[list[object]]:
 
     rows: list[list[object]] = []
     for item in series:
-        for index, (x, y) in enumerate(zip(item.x, item.y, strict=True)):
-            if y is None:
-                continue
-            low = item.low[index] if item.low else None
-            high = item.high[index] if item.high else None
-            at = f"{x:.4g}" if isinstance(x, float) else x
-            rows.append([item.label, at, shown(y), shown(low), shown(high)])
+        unknown = [None] * len(item.y)
+        for x, *values in zip(item.x, item.y, item.low or unknown, item.high or unknown, strict=True):
+            if values[0] is not None:
+                rows.append([item.label, f"{x:.4g}" if isinstance(x, float) else x, *map(shown, values)])
     return rows
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from data.config import RunConfig
 from flows.commands.summary import FinishedStep, read_steps
-from infra.artifacts.artifact import ArtifactRef, Manifest, table_files
+from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import known_run
-from infra.store.store import Store, StoreError
-from infra.store.tables import parquet_table
+from infra.store.store import Store
+from tasks.stage.graph import STAGES, Step
 
 _NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
 """Settings in which the runs of one line may differ."""
@@ -35,16 +34,22 @@ class Run:
         return self.config.run
 
     @property
-    def last_iteration(self) -> int:
-        """The last finished iteration; 0 for the base model alone, -1 if not even that is finished."""
-        unfinished = [item.step.iteration for item in self.steps if item.manifest is None]
-        return min(unfinished) - 1 if unfinished else self.steps[-1].step.iteration
+    def unfinished(self) -> list[Step]:
+        """What is still to be done; not what earlier versions did within a stage that is there."""
+        done_within = {
+            (item.step.iteration, source.made_as)
+            for item in self.steps
+            if item.manifest
+            for name, source in STAGES[item.step.stage].inputs.items()
+            if name not in item.manifest.inputs and not source.before
+        }
+        missing = [item.step for item in self.steps if item.manifest is None]
+        return [step for step in missing if (step.iteration, step.stage) not in done_within]
 
     @property
-    def first_unfinished(self) -> tuple[int, str] | None:
-        """Iteration and stage of the first unfinished step; None if all are finished."""
-        unfinished = (item.step for item in self.steps if item.manifest is None)
-        return next(((step.iteration, step.stage) for step in unfinished), None)
+    def last_iteration(self) -> int:
+        """The last finished iteration; 0 for the base model alone, -1 if not even that is finished."""
+        return min([step.iteration - 1 for step in self.unfinished] or [self.steps[-1].step.iteration])
 
     def artifact(self, iteration: int, stage: str) -> tuple[ArtifactRef, Manifest] | None:
         """A finished artifact with its manifest; None if it is unfinished."""
@@ -56,24 +61,11 @@ class Run:
     def table(
         self, iteration: int, stage: str, side_table: str | None = None, columns: Sequence[str] | None = None
     ) -> pl.DataFrame | None:
-        """A table of a finished stage; None if the stage is unfinished or has no such table.
-
-        Raises StoreError if a file is not as long as its manifest says.
-        """
+        """A table of a finished stage; None if the stage is unfinished or has no such table."""
         found = self.artifact(iteration, stage)
-        files = table_files(found[1], side_table) if found else []
-        if not found or not files:
+        if not found or not table_files(found[1], side_table):
             return None
-        parts = []
-        for file in files:
-            path = f"{self.store.path_of(found[0].uri)}/{file.name}"
-            content = self.store.read(path)
-            if len(content) != file.bytes:
-                raise StoreError(
-                    f"{self.store.uri_of(path)} is {len(content)} bytes long, its manifest says {file.bytes}"
-                )
-            parts.append(parquet_table(content, columns))
-        frame: Any = pl.from_arrow(pa.concat_tables(parts))
+        frame: Any = pl.from_arrow(read_table(self.store, found[0], side_table, columns))
         return frame
 
     def iterations(self) -> Iterator[int]:

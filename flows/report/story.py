@@ -73,9 +73,12 @@ def _state(run: Run) -> str:
     config = run.config
     done = max(0, run.last_iteration)
     state = f"{done} of {run.steps[-1].step.iteration} iterations finished"
-    if run.first_unfinished:
-        iteration, stage = run.first_unfinished
-        state += f"; unfinished from {stage} of iteration {iteration} on, this report shows what there is"
+    if run.unfinished:
+        first = run.unfinished[0]
+        state += f"; unfinished from {first.stage} of iteration {first.iteration} on, "
+        state += "this report shows what there is"
+    if any(item.step.is_earlier for item in run.steps):
+        state += "; outdated in part, since other versions or settings made it (see rzero status)"
     for item in run.steps:
         if item.step.damage:
             state += f"; left out as damaged, to be made again by the next run: {item.step.damage}"

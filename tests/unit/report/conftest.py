@@ -72,7 +72,12 @@ def make_run(
                 store.put(f"{step.location.path}/config.json", f"{run} {iteration} {stage}".encode())
             for name, rows in tables.items():
                 writer.add_table(table_of(rows, SCHEMAS[name]), None if name == kind else name)
+            made = outcome_of(steps)
             inputs: dict[str, ArtifactRef] = {}
+            for name, source in STAGES[stage].inputs_in(config, iteration).items():
+                ref = (before if source.before else made).get(source.made_as)
+                assert ref is not None
+                inputs[name] = ref
             writer.commit(kind=kind, stage_version=1, seed=seed, inputs=inputs, figures=figures, config={})
         before = outcome_of(walk_iteration(store, config, iteration, before))
     return config

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_a_run_that_went_on_beyond_its_first_goal_is_shown_to_the_end(
     (run,) = read_runs(store, ["made"])
     assert run.config.iterations == 1
     assert run.last_iteration == 2
-    assert run.first_unfinished is None
+    assert run.unfinished == []
 
 
 def test_links_lead_to_every_parquet_file(finished: Path, tmp_path: Path) -> None:
@@ -248,3 +249,21 @@ def test_a_damaged_table_is_left_out_and_named(
     assert "accuracy" in page.charts
     assert f"left out as damaged, to be made again by the next run: {damaged}" in page.text
     assert "unfinished from score_and_filter of iteration 1 on" in page.text
+
+
+def test_what_earlier_versions_made_is_shown_and_called_outdated(
+    local_store: Store, fabricate: Fabricate, tmp_path: Path
+) -> None:
+    fabricate(local_store, iterations=1)
+    run = Path(local_store.root) / "runs/made"
+    config = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(config | {"seed": 7}))
+    # They drew and graded in one stage.
+    for folder in list(run.rglob("sample_evaluation")):
+        shutil.rmtree(folder)
+    for path in run.rglob("evaluate/*/_manifest.json"):
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps(manifest | {"inputs": {"solver": manifest["inputs"]["completions"]}}))
+    page = page_of(write_report(local_store, ["made"], tmp_path / "report.html"))
+    assert {"accuracy", "kept", "train-solver-kl"} <= set(page.charts)
+    assert "1 of 1 iterations finished; outdated in part" in page.text

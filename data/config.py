@@ -7,9 +7,9 @@ Numbers of the paper are quoted as "paper: ..." in the descriptions; the presets
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from data.backends import SamplerConfig, TrainerConfig
 from data.domain import PromptStyle
@@ -17,6 +17,13 @@ from data.section import Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+PAPER_REWARD: dict[str, dict[str, float]] = {
+    "uncertainty": {"weight": 1.0},
+    "answered": {"weight": 1.0},
+    "repetition": {"weight": 1.0, "threshold": 0.5},
+}
+"""The Challenger's reward of the paper, section 2.2; `answered` differs from 1 only where samples abstain."""
 
 
 def check_run_name(name: str) -> str:
@@ -105,13 +112,26 @@ class ChallengerConfig(GrpoConfig):
     """Training of the Challenger: questions at the edge of what the Solver can do."""
 
     reward_samples: int = Field(10, ge=2, description="m: answers of the Solver to each question. Paper: 10.")
-    repetition_weight: float = Field(1.0, ge=0.0, description="lambda of the repetition penalty. Paper: 1.")
-    repetition_threshold: float = Field(
-        0.5, gt=0.0, le=1.0, description="tau: clusters are cut at this BLEU distance. Paper: 0.5."
+    reward: dict[str, dict[str, JsonValue] | None] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="Terms of the reward by name (tasks/rewards/terms), each with its weight and options; "
+        "null: without this term. The paper's terms are there unless they are null.",
     )
     probe_questions: int = Field(
         0, ge=0, description="Fresh questions scored before training, to watch the reward; 0: none."
     )
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _over_the_papers(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        reward: dict[str, Any] = {name: dict(settings) for name, settings in PAPER_REWARD.items()}
+        for name, settings in given.items():
+            known = reward.get(name, {})
+            reward[name] = {**known, **settings} if isinstance(settings, dict) else settings
+        return reward
 
 
 class SolverConfig(GrpoConfig):
@@ -158,14 +178,11 @@ class FilterConfig(Section):
 
 
 class MemoryConfig(Section):
-    """What an iteration remembers of the questions of earlier ones; the paper remembers nothing."""
+    """What the Solver is trained on again of earlier iterations' questions; in the paper nothing.
 
-    penalty_weight: float = Field(
-        0.0,
-        ge=0.0,
-        description="Taken from the Challenger's reward for a near-duplicate of an earlier iteration's "
-        "candidate (the same text, or a BLEU of at least 0.5).",
-    )
+    The Challenger's own memory is the term `memory` of its reward.
+    """
+
     replay_share: Probability = Field(
         0.0, description="Share of all earlier kept questions that the Solver trains on once more."
     )
@@ -252,7 +269,7 @@ class RunConfig(Section):
     filter: FilterConfig = Field(description="Which questions are kept.")
     memory: MemoryConfig | None = Field(
         None,
-        description="What is remembered of earlier iterations' questions; null: nothing, as in the paper.",
+        description="What is trained on again of earlier iterations; null: nothing, as in the paper.",
     )
     solver: SolverConfig = Field(description="Training of the Solver.")
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")

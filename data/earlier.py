@@ -58,10 +58,27 @@ def _time_limits(values: Values) -> Values:
     }
 
 
+def _reward_terms(values: Values) -> Values:
+    """The weights of the Challenger's reward used to be fields of `challenger` and `memory`."""
+    challenger, memory = dict(values.get("challenger") or {}), values.get("memory")
+    moved: dict[str, dict[str, Any]] = {}
+    for field in ("weight", "threshold"):
+        if f"repetition_{field}" in challenger:
+            moved.setdefault("repetition", {})[field] = challenger.pop(f"repetition_{field}")
+    if memory is not None and "penalty_weight" in memory:
+        memory = dict(memory)
+        moved["memory"] = {"weight": memory.pop("penalty_weight")}
+    if not moved:
+        return values
+    challenger["reward"] = moved | challenger.get("reward", {})
+    return {**values, "challenger": challenger, "memory": memory}
+
+
 STEPS: tuple[Callable[[Values], Values], ...] = (
     _domain_of_its_own,
     _without_settings_of_other_backends,
     _time_limits,
+    _reward_terms,
 )
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 

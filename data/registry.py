@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Generic, TypeVar
@@ -16,12 +17,13 @@ class Registry(Generic[T]):
     """The objects of one kind, by name.
 
     A file `<name>.py` in the package `data.things` holds one as `THING`; other packages name theirs with an
-    entry point of the group `rzero.things`. `error` is what an unusable name raises.
+    entry point of the group `rzero.things`, or of `group`. `error` makes what an unusable name raises.
     """
 
     package: str
     kind: type[T]
-    error: type[ValueError]
+    error: Callable[[str], ValueError]
+    group: str | None = None
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -50,5 +52,5 @@ class Registry(Generic[T]):
         return {module.name for module in pkgutil.iter_modules(folders)}
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
-        group = f"rzero.{self.package.rpartition('.')[2]}"
+        group = self.group or f"rzero.{self.package.rpartition('.')[2]}"
         return {point.name: point for point in metadata.entry_points(group=group)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,8 @@ from data import domains
 from data.backends import variants
 from data.config import RunConfig
 from data.domain import DomainError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class ConfigError(ValueError):
@@ -72,10 +74,16 @@ def resolve(
 
 def validate(values: Mapping[str, Any]) -> RunConfig:
     """The RunConfig with these values; ConfigError with one line a fault."""
+    return validated(RunConfig, values)
+
+
+def validated(model: type[Model], values: Any, path: str = "") -> Model:
+    """The section with these values, which stands at `path`; ConfigError with one line a fault."""
     try:
-        return RunConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(fault) for fault in error.errors())) from None
+        faults = [_explain(fault, model, path) for fault in error.errors()]
+        raise ConfigError("\n".join(faults)) from None
 
 
 def first_difference(old: RunConfig, new: RunConfig, ignore: Sequence[str] = ()) -> str | None:
@@ -146,8 +154,8 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     node[last] = _parse(value) if isinstance(value, str) else value
 
 
-def _explain(fault: Any) -> str:
-    where, section, backends = _place(fault["loc"])
+def _explain(fault: Any, model: type[BaseModel], path: str) -> str:
+    where, section, backends = _place(fault["loc"], model, path)
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
         return f"{where}: {_unknown(str(fault['loc'][-1]), section, backends)}"
@@ -168,14 +176,15 @@ def _explain(fault: Any) -> str:
 _Model = type[BaseModel]
 
 
-def _place(location: Sequence[str | int]) -> tuple[str, _Model | None, Mapping[str, _Model]]:
-    """Of pydantic's location: the dotted setting, the section that it is in, and that section's backends.
+def _place(
+    location: Sequence[str | int], inner: _Model | None, path: str
+) -> tuple[str, _Model | None, Mapping[str, _Model]]:
+    """Of pydantic's location in a section at `path`: the dotted setting, its section, that one's variants.
 
     Pydantic names the backend after its section; people do not.
     """
-    dotted: list[str] = []
+    dotted = [path] if path else []
     section: _Model | None = None
-    inner: _Model | None = RunConfig
     backends: Mapping[str, _Model] = {}
     for part in map(str, location):
         if inner is None and part in backends:

@@ -1,11 +1,13 @@
 """The tables of a run: pyarrow schemas with a description for every column.
 
-`SCHEMAS[name]` is the schema of table `name`; its metadata holds the table's name, description and
+`schema_of(name)` is the schema of table `name`; its metadata holds the table's name, description and
 schema version. Nothing in a table depends on the clock, the host or the path of the store, so equal
 runs give equal bytes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -24,8 +26,7 @@ def _table(name: str, description: str, columns: list[tuple[str, pa.DataType, bo
 _STR, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _MESSAGES = pa.list_(pa.struct([pa.field("role", _STR), pa.field("content", _STR)]))
 
-_REWARD = "max(0, uncertainty * answered_share - the penalties' weights * cluster_share and near_earlier)."
-_NEAR_EARLIER = "whether an earlier iteration asked nearly the same; false where none is remembered."
+_REWARD = "max(0, gains * factors - penalties), each a term of challenger.reward; 0 where badly formed."
 
 QUESTIONS = _table(
     "questions",
@@ -78,21 +79,6 @@ SCORED = _table(
         ("votes", _INT, False, "Votes of the majority answer."),
         ("samples", _INT, False, "Answers drawn."),
         ("abstentions", _INT, False, "Samples that gave no answer."),
-        ("answered_share", _FLOAT, False, "Share of the samples that gave an answer."),
-        (
-            "uncertainty",
-            _FLOAT,
-            False,
-            "1 - 2|p_hat - 1/2|; 0 where badly formed (paper, eq. of r_uncertainty).",
-        ),
-        (
-            "cluster_share",
-            _FLOAT,
-            False,
-            "Size of the question's cluster divided by the number of candidates.",
-        ),
-        ("cluster_size", _INT, False, "Questions in its cluster; 0 where badly formed."),
-        ("near_earlier", _BOOL, False, _NEAR_EARLIER),
         ("reward", _FLOAT, False, _REWARD),
         ("kept", _BOOL, False, "Whether it is in the curriculum."),
         ("drop_reason", _STR, True, "Why it is not; null where kept."),
@@ -139,7 +125,7 @@ MEMORY = _table(
 
 ROLLOUTS = _table(
     "rollouts",
-    "Every rollout of a training with its reward and the parts of it.",
+    "Every rollout of a training with its reward and the parts of it, which are null for the other role.",
     [
         ("step", _INT, False, "Training step, from 1."),
         ("group", _INT, False, "Group within the step; its rollouts share the prompt."),
@@ -158,10 +144,6 @@ ROLLOUTS = _table(
         ("question", _STR, True, "Challenger: the question of the completion."),
         ("majority_answer", _STR, True, "Challenger: the frozen Solver's majority answer."),
         ("p_hat", _FLOAT, True, "Challenger: votes of the majority answer over samples that answered."),
-        ("answered_share", _FLOAT, True, "Challenger: share of the samples that gave an answer."),
-        ("uncertainty", _FLOAT, True, "Challenger: 1 - 2|p_hat - 1/2|."),
-        ("cluster_share", _FLOAT, True, "Challenger: size of the question's cluster over the batch size."),
-        ("near_earlier", _BOOL, True, f"Challenger: {_NEAR_EARLIER}"),
     ],
 )
 
@@ -203,10 +185,6 @@ PROBE = _table(
         ("reason", _STR, True, "Why it is badly formed; else null."),
         ("majority_answer", _STR, True, "The frozen Solver's majority answer."),
         ("p_hat", _FLOAT, False, "Votes of the majority answer over samples that answered."),
-        ("answered_share", _FLOAT, False, "Share of the samples that gave an answer."),
-        ("uncertainty", _FLOAT, False, "1 - 2|p_hat - 1/2|; 0 where badly formed."),
-        ("cluster_share", _FLOAT, False, "Size of its cluster over the number of questions."),
-        ("near_earlier", _BOOL, False, _NEAR_EARLIER),
         ("reward", _FLOAT, False, _REWARD),
         ("in_range", _BOOL, True, "Whether the question lies in the base's domain; for watching only."),
         ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
@@ -295,6 +273,23 @@ SCHEMAS: dict[str, pa.Schema] = {
     "completions": COMPLETIONS,
     "evaluation": EVALUATION,
 }
+
+NamedColumn = tuple[str, str, str]
+"""Name, type ('float', 'int' or 'bool') and description of a column of a reward term."""
+TERM_TABLES = {"scored": "abstentions", "rollouts": "p_hat", "probe": "p_hat"}
+"""The tables that hold the columns of the reward's terms, and the column behind which they do."""
+
+
+def schema_of(table: str, of_terms: Sequence[NamedColumn] = ()) -> pa.Schema:
+    """The schema of a table, with the columns of these reward terms where it is one of `TERM_TABLES`."""
+    schema, types = SCHEMAS[table], {"float": _FLOAT, "int": _INT, "bool": _BOOL}
+    for offset, (name, kind, text) in enumerate(of_terms):
+        if name in schema.names:
+            raise ValueError(f"a reward term's column {name!r} is in the table {table!r} already")
+        # In `rollouts` the Solver's rows have none.
+        column = pa.field(name, types[kind], table == "rollouts", {"description": text})
+        schema = schema.insert(SCHEMAS[table].get_field_index(TERM_TABLES[table]) + 1 + offset, column)
+    return schema
 
 
 def description(schema: pa.Schema, column: str) -> str:

@@ -15,6 +15,7 @@ from infra.artifacts.runs import freeze_run, load_run
 from infra.store.store import Store
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import prepare_base_model
+from tasks.rewards.challenger import settled
 from tasks.sample_evaluation import sample_evaluation
 from tasks.stage.graph import STAGES, Step, outcome_of, walk
 from tasks.stage.task import Run
@@ -42,7 +43,7 @@ def begin(
             {} if iterations is None else {"iterations": iterations}
         )
         return validate(existing.model_dump(mode="json") | changes)
-    config = resolve(run, preset or "tiny", overrides, store, iterations)
+    config = settled(resolve(run, preset or "tiny", overrides, store, iterations))
     place = Store(config.store)
     existing = load_run(place, run)
     _check_time_limits(config)

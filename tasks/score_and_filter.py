@@ -15,9 +15,11 @@ from infra.artifacts.problems import problems_of
 from tasks.curriculum.contamination import Overlap, find_overlaps
 from tasks.curriculum.diversity import diversity_figures
 from tasks.curriculum.filter import drop_reason, training_labels
-from tasks.curriculum.memory import Row, memory_rows, penalties_of, remembered, replayed
+from tasks.curriculum.memory import Row, memory_rows, questions_of, remembered, replayed
 from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.grading.judge import judge_labels
+from tasks.rewards.challenger import ChallengerReward
+from tasks.stage.graph import remembers
 from tasks.stage.task import stage
 from tasks.stage.work import Work
 from tasks.voting.domains import answer_reader, grader_of
@@ -32,6 +34,7 @@ def score_and_filter(
     """Vote on every candidate, score it as in training, and keep what lies at the edge."""
     candidates, memory = work.table(questions), remembered(work, earlier)
     domain = domains.get(work.config.domain)
+    formula = ChallengerReward(work.config.challenger.reward)
     read = _read_answers(work, answers)
     work.add_rows("votes", read)
     with grader_of(work.config.domain) as grader:
@@ -39,13 +42,14 @@ def score_and_filter(
         scored = score_votes(
             list(candidates.select("question", "challenger_answer", "reason").iter_rows()),
             votes,
-            penalties_of(work.config, memory),
+            formula,
+            questions_of(memory),
         )
         truths = [domain.truth_of(question.question) for question in scored]
         right = _label_is_right(scored, truths, grader)
         work.figures["grader_timeouts"] = grader.timeouts
     rows = [
-        _row(number, question, len(scored))
+        _row(number, question)
         | {"label_is_right": is_right, "label_is_right_by_judge": None}
         | {"true_answer": truth.answer, "in_range": truth.in_range, "terms": truth.terms}
         for number, (question, truth, is_right) in enumerate(zip(scored, truths, right, strict=True))
@@ -58,11 +62,11 @@ def score_and_filter(
         work.figures |= figures
         for row in rows:
             row["label_is_right_by_judge"] = judged.get(row["question_id"])
-    work.add_rows("scored", rows)
+    work.add_rows("scored", rows, formula.columns)
     style = work.config.base_model.prompt_style
     curriculum = [_curriculum_row(index, row, domain, style) for index, row in enumerate([*kept, *again])]
     work.add_rows("curriculum", curriculum)
-    if work.config.memory is not None:
+    if remembers(work.config):
         work.add_rows("memory", memory_rows(memory, work.iteration, rows, kept))
     work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
     work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])
@@ -189,7 +193,7 @@ def _label_is_right(
     return [verdicts.get(index) for index in range(len(scored))]
 
 
-def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, Any]:
+def _row(number: int, question: ScoredQuestion) -> dict[str, Any]:
     vote = question.vote
     return {
         "question_id": number,
@@ -200,11 +204,7 @@ def _row(number: int, question: ScoredQuestion, candidates: int) -> dict[str, An
         "votes": vote.votes if vote else 0,
         "samples": vote.samples if vote else 0,
         "abstentions": vote.abstentions if vote else 0,
-        "answered_share": question.answered_share,
-        "uncertainty": question.uncertainty,
-        "cluster_share": question.cluster_share,
-        "cluster_size": round(question.cluster_share * candidates),
-        "near_earlier": question.near_earlier,
+        **question.terms,
         "reward": question.reward,
     }
 

@@ -12,8 +12,10 @@ from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpu_split import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
-from tasks.curriculum.memory import penalties_of, remembered
+from tasks.curriculum.memory import questions_of, remembered
 from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_questions
+from tasks.rewards.challenger import ChallengerReward
+from tasks.rewards.term import Column
 from tasks.stage.task import stage
 from tasks.stage.training import add_training, step_reporter
 from tasks.stage.work import Work
@@ -29,7 +31,7 @@ def train_challenger(
 ) -> None:
     """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
     config = work.config.challenger
-    penalties = penalties_of(work.config, remembered(work, earlier))
+    formula, known = ChallengerReward(config.reward), questions_of(remembered(work, earlier))
     prompts = Prompts(work.config, work.model(challenger))
     trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
     # The Challenger as it comes in is watched before anything else takes the device.
@@ -42,7 +44,7 @@ def train_challenger(
 
         def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
             ask = _ask(work, sampler, prompts, label)
-            return score_questions(completions, ask, grader, penalties, work.config.domain)
+            return score_questions(completions, ask, grader, formula, known, work.config.domain)
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
             texts = [rollout.completion.text for rollout in rollouts]
@@ -50,7 +52,7 @@ def train_challenger(
             return [ScoredRollout(question.reward, question.parts()) for question in scored]
 
         if before:
-            _probe(work, before, score)
+            _probe(work, before, score, formula.columns)
         result = open_trainer(trainer_config).train(
             TrainingJob(
                 role="challenger",
@@ -59,6 +61,7 @@ def train_challenger(
                 config=config,
                 seed=work.seed,
                 output_dir=Path(folder),
+                reward_columns=formula.columns,
             ),
             reward,
             work.checkpoints(),
@@ -89,7 +92,7 @@ def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> l
     return [completions[0].text for completions in drawn]
 
 
-def _probe(work: Work, completions: Sequence[str], score: Score) -> None:
+def _probe(work: Work, completions: Sequence[str], score: Score, columns: Sequence[Column]) -> None:
     """Watch the reward before training."""
     scored = score(completions, "probe")
     domain, rows = domains.get(work.config.domain), []
@@ -101,7 +104,9 @@ def _probe(work: Work, completions: Sequence[str], score: Score) -> None:
             {"question_id": index, **parts, "reward": question.reward}
             | {"in_range": truth.in_range, "terms": truth.terms}
         )
-    work.add_rows("probe", rows)
-    work.figures["probe_uncertainty_mean"] = round(sum(q.uncertainty for q in scored) / len(scored), 6)
+    work.add_rows("probe", rows, columns)
+    work.figures["probe_uncertainty_mean"] = round(
+        sum(q.terms["uncertainty"] for q in scored) / len(scored), 6
+    )
     work.figures["probe_reward_mean"] = round(sum(q.reward for q in scored) / len(scored), 6)
     work.log.info(f"train_challenger: reward before training {work.figures['probe_reward_mean']:.3f}")

@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.config import PAPER_REWARD
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from tasks.rewards.challenger import ChallengerReward
 from tasks.rewards.solver import solver_rewards
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
@@ -51,6 +53,8 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
                 config=work.config.solver,
                 seed=work.seed,
                 output_dir=Path(folder),
+                # One schema for both roles: a glob over `train_*` reads their rollouts as one table.
+                reward_columns=ChallengerReward(PAPER_REWARD).columns,
             ),
             reward,
             work.checkpoints(),

@@ -59,9 +59,9 @@ def inspect(
         return
     if iteration is None:
         raise ConfigError("--iteration: say of which iteration")
-    ref, name, folder = _find(place, config, iteration, stage, table)
+    ref, folder = _find(place, config, iteration, stage, table)
     if only_columns:
-        _show_columns(name)
+        _show_columns(place, ref, folder)
         return
     frame = _read(place, ref, folder, sql)
     if as_json:
@@ -117,8 +117,8 @@ def table_rows(item: FinishedStep) -> list[dict[str, Any]]:
 
 def _find(
     store: Store, config: RunConfig, iteration: int, stage: str, table: str | None
-) -> tuple[ArtifactRef, str, str]:
-    """The artifact, the name of the table, and its folder in the artifact ("" for the main table)."""
+) -> tuple[ArtifactRef, str]:
+    """The artifact, and the table's folder in it ("" for the main table)."""
     from data.resolve import ConfigError
     from data.schemas import SCHEMAS
     from flows.commands.summary import finished_artifact
@@ -139,14 +139,16 @@ def _find(
     if name not in tables:
         there = ", ".join(sorted(tables)) or "none"
         raise ConfigError(f"--table: {wanted} has no table {name!r}; it has: {there}")
-    return ref, name, tables[name]
+    return ref, tables[name]
 
 
-def _show_columns(table: str) -> None:
-    from data.schemas import SCHEMAS, description
+def _show_columns(store: Store, ref: ArtifactRef, folder: str) -> None:
+    from data.schemas import description
+    from infra.artifacts.artifact import read_table
 
-    for column in (schema := SCHEMAS[table]).names:
-        click.echo(f"{column:24} {schema.field(column).type!s:10} {description(schema, column)}")
+    schema = read_table(store, ref, folder.removeprefix("/") or None).schema
+    for field in schema:
+        click.echo(f"{field.name:24} {field.type!s:10} {description(schema, field.name)}")
 
 
 def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:

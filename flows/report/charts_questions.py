@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +23,7 @@ from flows.report.charts import (
 )
 from flows.report.read import Line, of_line
 from flows.text import number, percent
+from tasks.rewards.challenger import ChallengerReward
 
 _NORMAL = "95\u00a0% interval of the mean"
 _TRAININGS = "trainings of the Challenger"
@@ -83,14 +85,19 @@ def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame],
 
 
 def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
-    """Uncertainty and reward of fresh questions, before and after each training."""
+    """The reward of fresh questions and the terms that it is made of, before and after each training."""
     charts: list[Chart] = []
-    for column in ("uncertainty", "reward"):
+    terms = {
+        term.columns[0].name: term
+        for line in lines
+        for term in ChallengerReward(line.runs[0].config.challenger.reward).listed
+    }
+    for column in (*terms, "reward"):
         series = []
         for moment, frame in (("before", probe), ("after", scored)):
             before = moment == "before"
             for item in (
-                line_series(q.mean_by_iteration(frame, column), lines) if not frame.is_empty() else ()
+                line_series(q.mean_by_iteration(frame, column), lines) if column in frame.columns else ()
             ):
                 item.dash, item.symbol = ("dot", "circle-open") if before else ("solid", "circle")
                 item.label = moment if len(lines) == 1 else f"{item.label}, {moment}"
@@ -103,8 +110,12 @@ def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFra
         if not series:
             continue
         x = whole_axis("iteration", [int(i) for item in series for i in item.x])
-        spread = spread_words(lines, _NORMAL, points=False)
-        charts.append(series_chart(column, series, x, share=False, spread=spread))
+        about: dict[str, Any] = {"spread": spread_words(lines, _NORMAL, points=False)}
+        if term := terms.get(column):
+            about |= {"key": column.replace("_", "-"), "term": term.name.capitalize(), "role": term.role}
+            about["what"] = term.columns[0].description
+        chart = "reward-term" if term else "reward"
+        charts.append(series_chart(chart, series, x, share=False, whole=term is None, **about))
     return charts
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.curriculum.diversity import near_earlier
+from tasks.rewards.terms.memory import near_earlier
 
 KEYS = ["line", "run", "iteration"]
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
@@ -26,8 +26,6 @@ _SHARED_COLUMNS = (
     "question",
     "majority_answer",
     "p_hat",
-    "answered_share",
-    "uncertainty",
     "cluster_share",
     "reward",
     "in_range",

@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 
 from data.backends import LocalTrainerConfig
-from data.schemas import METRICS, ROLLOUTS
+from data.schemas import METRICS
 from infra.samplers.decoding.complete import complete
 from infra.samplers.protocol import SamplingParams
 from infra.samplers.texts import eos_token_ids, pad_token_id
@@ -67,7 +67,7 @@ class LocalTrainer(Trainer):
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)
-            return TrainingResult(job.output_dir, ROLLOUTS.empty_table(), METRICS.empty_table(), 0)
+            return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         training = _Training(self._config, job)
         first = training.resume(checkpoints)
         for step in range(first + 1, config.steps + 1):
@@ -117,13 +117,13 @@ class _Training:
         with self._device_work(where):
             rollouts = self._draw(step)
         # Outside of device work: the Challenger's reward function samples from a model itself.
-        scores = scored(reward, rollouts, job.role, step)
+        scores = scored(reward, rollouts, job.role, step, job.rollouts_schema)
         rewards = [float(score.reward) for score in scores]
         groups = torch.tensor([rollout.group for rollout in rollouts])
         # In float64 the mean of equal rewards is exact enough for their advantage to vanish.
         values = torch.tensor(rewards, dtype=torch.float64)
         advantages = group_advantages(values, groups, config.divide_by_std).tolist()
-        rows = rollout_table(rollouts, scores, advantages, config.group_size, job.role)
+        rows = rollout_table(rollouts, scores, advantages, config.group_size, job.role, job.rollouts_schema)
         with self._device_work(where):
             sequences = [Sequences(self._prompt_ids[r.prompt], r.completion.token_ids) for r in rollouts]
             update = self._learner.update(sequences, advantages, self._pad, f"{job.role}, {where}")
@@ -146,7 +146,7 @@ class _Training:
         return TrainingResult(self._job.output_dir, *self._tables(), resumed_from_step)
 
     def _tables(self) -> tuple[pa.Table, pa.Table]:
-        return joined(self._rollouts, ROLLOUTS), joined(self._metrics, METRICS)
+        return joined(self._rollouts, self._job.rollouts_schema), joined(self._metrics, METRICS)
 
     def _device_work(self, where: str) -> AbstractContextManager[None]:
         job = self._job

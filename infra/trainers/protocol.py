@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from data.config import GrpoConfig
+    from data.schemas import NamedColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class TrainingJob:
     seed: int
     output_dir: Path
     """An empty local folder that gets the trained model."""
+    reward_columns: Sequence[NamedColumn] = ()
+    """Columns of the table `rollouts` that the reward function fills beside those of the contract."""
+
+    @property
+    def rollouts_schema(self) -> pa.Schema:
+        """The schema of the job's table `rollouts`."""
+        from data.schemas import schema_of
+
+        return schema_of("rollouts", self.reward_columns)
 
 
 class Checkpoints(Protocol):

@@ -18,9 +18,6 @@ from infra.store.tables import table_of
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Reward, Rollout, ScoredRollout
 
-REWARD_PARTS = frozenset(field.name for field in ROLLOUTS if field.nullable)
-"""Columns of the `rollouts` table that the reward function fills; the trainer fills the others."""
-
 
 @lru_cache(maxsize=4)
 def _epoch_order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
@@ -48,9 +45,13 @@ def rollout_seed(seed: int, step: int, group: int) -> int:
     return derive_seed(seed, "rollout", step, group)
 
 
-def scored(reward: Reward, rollouts: Sequence[Rollout], role: str, step: int) -> list[ScoredRollout]:
+def scored(
+    reward: Reward, rollouts: Sequence[Rollout], role: str, step: int, schema: pa.Schema = ROLLOUTS
+) -> list[ScoredRollout]:
     """The rewards of a step's rollouts; RewardError unless there is one finite, known reward for each."""
     where = f"{role}, step {step}"
+    # What may be null the reward function fills; the trainer fills the other columns.
+    known = {field.name for field in schema if field.nullable}
     results = list(reward(rollouts))
     if len(results) != len(rollouts):
         raise RewardError(f"{where}: the reward function scored {len(results)} of {len(rollouts)} rollouts")
@@ -61,10 +62,9 @@ def scored(reward: Reward, rollouts: Sequence[Rollout], role: str, step: int) ->
             )
         if not math.isfinite(result.reward):
             raise RewardError(f"{where}: the reward of rollout {number} is {result.reward}, not finite")
-        if not REWARD_PARTS.issuperset(result.parts):
-            unknown = ", ".join(sorted(set(result.parts) - REWARD_PARTS))
+        if unknown := ", ".join(sorted(set(result.parts) - known)):
             raise RewardError(
-                f"{where}: unknown reward parts: {unknown}; known are {', '.join(sorted(REWARD_PARTS))}"
+                f"{where}: unknown reward parts: {unknown}; known are {', '.join(sorted(known))}"
             )
     return results
 
@@ -75,6 +75,7 @@ def rollout_table(
     advantages: Sequence[float],
     group_size: int,
     role: str,
+    schema: pa.Schema = ROLLOUTS,
 ) -> pa.Table:
     """The rows of one step for the `rollouts` table; RewardError where a part has a wrong type."""
     rows = [
@@ -95,7 +96,7 @@ def rollout_table(
         for number, (rollout, score, advantage) in enumerate(zip(rollouts, scores, advantages, strict=True))
     ]
     try:
-        return table_of(rows, ROLLOUTS)
+        return table_of(rows, schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise RewardError(f"{role}: a reward part does not fit its column: {error}") from error
 

@@ -1,7 +1,7 @@
 """What a run remembers of earlier iterations' questions: what was asked, and what can be replayed.
 
-Not in the paper; off unless `memory` is set. The memory travels as a side table of the scored candidates:
-that of iteration t holds the candidates of iterations 1 to t.
+Not in the paper; off unless `memory` is set or the reward lists a term that remembers. The memory travels
+as a side table of the scored candidates: that of iteration t holds the candidates of iterations 1 to t.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.config import RunConfig
 from infra.artifacts.artifact import ArtifactRef
-from tasks.curriculum.questions import Penalties
 from tasks.stage.work import Work
 
 Row = Mapping[str, Any]
@@ -25,14 +23,9 @@ def remembered(work: Work, earlier: ArtifactRef | None) -> list[Row]:
     return list(work.table(earlier, "memory").iter_rows(named=True))
 
 
-def penalties_of(config: RunConfig, memory: Sequence[Row]) -> Penalties:
-    """What lessens a question's reward."""
-    return Penalties(
-        repetition_weight=config.challenger.repetition_weight,
-        repetition_threshold=config.challenger.repetition_threshold,
-        memory_weight=config.memory.penalty_weight if config.memory else 0.0,
-        earlier=[row["question"] for row in memory],
-    )
+def questions_of(memory: Sequence[Row]) -> list[str]:
+    """The questions in the memory."""
+    return [row["question"] for row in memory]
 
 
 def memory_rows(

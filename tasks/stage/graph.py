@@ -17,6 +17,7 @@ from data.seeds import derive_seed
 from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, artifact_key, find
 from infra.artifacts.lineage import newest_location
 from infra.store.store import Store
+from tasks.rewards.challenger import ChallengerReward
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,15 @@ class Stage:
         }
 
 
-def _penalises(config: RunConfig) -> bool:
-    return config.memory is not None and config.memory.penalty_weight > 0
+def _rewards_remember(config: RunConfig) -> bool:
+    """Whether the Challenger's reward depends on the questions of earlier iterations."""
+    return any(term.remembers for term in ChallengerReward(config.challenger.reward).acting)
 
 
-def _remembers(config: RunConfig) -> bool:
-    return config.memory is not None
+def remembers(config: RunConfig) -> bool:
+    """Whether earlier questions are kept: for a term of the reward, if only to watch them, or to replay."""
+    listed = ChallengerReward(config.challenger.reward).listed
+    return config.memory is not None or any(term.remembers for term in listed)
 
 
 _PROMPTS = ("domain", "base_model.prompt_style")
@@ -114,12 +118,11 @@ STAGES: dict[str, Stage] = {
             inputs={
                 "challenger": before("challenger"),
                 "solver": before("solver"),
-                "earlier": before("score_and_filter", when=_penalises),
+                "earlier": before("score_and_filter", when=_rewards_remember),
             },
             reads=(
                 *_PROMPTS,
                 "challenger",
-                "memory.penalty_weight",
                 "answers.temperature",
                 "answers.top_p",
                 "answers.top_k",
@@ -153,15 +156,14 @@ STAGES: dict[str, Stage] = {
             inputs={
                 "questions": here("generate_questions"),
                 "answers": here("sample_answers"),
-                "earlier": before("score_and_filter", when=_remembers),
+                "earlier": before("score_and_filter", when=remembers),
             },
             reads=(
                 *_PROMPTS,
                 "base_model.tiny",
                 "filter",
                 "memory",
-                "challenger.repetition_weight",
-                "challenger.repetition_threshold",
+                "challenger.reward",
                 "evaluation.benchmarks",
                 "evaluation.data",
                 "evaluation.judge",

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from data.config import RunConfig
-from data.schemas import SCHEMAS
+from data.schemas import SCHEMAS, NamedColumn, schema_of
 from data.seeds import derive_seed
 from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
 from infra.artifacts.artifact import (
@@ -112,9 +112,11 @@ class Work:
             where = set_aside(self.store, damage.path)
             raise StoreError(f"{damage}; set aside at {where}: start the same command again") from None
 
-    def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def add_rows(
+        self, table: str, rows: Sequence[Mapping[str, Any]], more_columns: Sequence[NamedColumn] = ()
+    ) -> None:
         """Write the rows of a table of the contract; a side table where it is not the stage's main one."""
-        self.add_table(table, table_of(rows, SCHEMAS[table]))
+        self.add_table(table, table_of(rows, schema_of(table, more_columns)))
 
     def add_table(self, table: str, content: pa.Table) -> None:
         """Write a table that has the contract's schema already."""

@@ -12,13 +12,13 @@ import pytest
 
 from data import domains
 from data.benchmarks import load
-from data.schemas import SCHEMAS
 from flows.commands.summary import read_steps, status_rows, summary_rows
 from flows.evolve import evolve
 from infra.artifacts.artifact import Manifest, verify
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
 from tasks.stage.graph import stage_names
+from tests.support.schemas import RUN_SCHEMAS
 from tests.support.small_run import small_overrides
 
 
@@ -61,12 +61,12 @@ def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) ->
         "metrics": "train_*/*/metrics/part-*.parquet",
     }
     elsewhere = {"engine_metrics", "memory"}
-    assert set(tables) == set(SCHEMAS) - elsewhere, (
+    assert set(tables) == set(RUN_SCHEMAS) - elsewhere, (
         "the trainer 'verl', and a run that remembers, write those"
     )
     for name, pattern in tables.items():
         frame = pl.scan_parquet(f"{small_store}/runs/small/iteration=1/{pattern}").collect()
-        assert frame.columns == SCHEMAS[name].names, name
+        assert frame.columns == RUN_SCHEMAS[name].names, name
         assert frame.height > 0 or name == "overlaps", name
 
 
@@ -177,7 +177,7 @@ def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_be
     overrides = small_overrides() | {
         # Two terms: so few questions that the second iteration asks some of the first again.
         "base_model.tiny.solver_terms": "2",
-        "memory.penalty_weight": "0.5",
+        "challenger.reward.memory.weight": "0.5",
         "memory.replay_share": "0.5",
     }
     evolve(run="remembers", preset="tiny", iterations=2, store=str(tmp_path), overrides=overrides)

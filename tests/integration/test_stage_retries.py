@@ -167,7 +167,8 @@ def test_a_time_limit_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "reaches"), [("memory.replay_share=0.3", False), ("memory.penalty_weight=0.5", True)]
+    ("override", "reaches"),
+    [("memory.replay_share=0.3", False), ("challenger.reward.memory.weight=0.5", True)],
 )
 def test_what_an_artifact_is_not_made_from_does_not_reach_its_stage(
     prefect_server: None, tmp_path: Path, override: str, reaches: bool

@@ -61,11 +61,11 @@ class Record:
         step = rollouts[0].step
         if len(rollouts) != config.prompts_per_step * config.group_size:
             raise TrainingError(f"{self._job.role}, step {step}: verl drew {len(rollouts)} rollouts")
-        scores = scored(reward, rollouts, self._job.role, step)
+        scores = scored(reward, rollouts, self._job.role, step, self._job.rollouts_schema)
         rewards = [float(score.reward) for score in scores]
         advantages = advantages_within_groups(rewards, config.group_size, config.divide_by_std)
         self._tables["rollouts"][step] = rollout_table(
-            rollouts, scores, advantages, config.group_size, self._job.role
+            rollouts, scores, advantages, config.group_size, self._job.role, self._job.rollouts_schema
         )
         self._scored[step] = (rollouts, rewards)
         answer = [0.0] * len(samples)
@@ -131,7 +131,8 @@ class Record:
         config = self._job.config
         if step % config.checkpoint_every_steps or step == config.steps:
             return
-        tables = {name: self.table(SCHEMAS[name]) for name in self._tables}
+        schemas = SCHEMAS | {"rollouts": self._job.rollouts_schema}
+        tables = {name: self.table(schemas[name]) for name in self._tables}
         with tempfile.TemporaryDirectory(prefix=".packed-", dir=folder) as packed:
             pack(folder, step, Path(packed), fingerprint(self._job), self._workers, tables)
             checkpoints.save(step, Path(packed))

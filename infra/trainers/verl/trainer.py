@@ -16,7 +16,7 @@ from typing import Any
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
+from data.schemas import ENGINE_METRICS, METRICS
 from infra.artifacts.model_check import check_model_directory
 from infra.jobs import QUIET, DeviceCrash, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
@@ -77,7 +77,7 @@ class VerlTrainer(Trainer):
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)
-            return TrainingResult(job.output_dir, ROLLOUTS.empty_table(), METRICS.empty_table(), 0)
+            return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
         cluster = cluster_of(self._config, gpus)
         check_fits(job.role, config, cluster)
@@ -99,7 +99,7 @@ class VerlTrainer(Trainer):
                 self._follow(device, record, paths, reward, checkpoints, report)
         return TrainingResult(
             job.output_dir,
-            record.table(ROLLOUTS),
+            record.table(job.rollouts_schema),
             record.table(METRICS),
             first,
             record.table(ENGINE_METRICS),

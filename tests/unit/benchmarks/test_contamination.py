@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from data.benchmark import Problem
+from data.config import PAPER_REWARD
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from flows.start import begin
@@ -17,7 +18,8 @@ from infra.store.store import Store
 from infra.store.tables import table_of
 from tasks.curriculum.contamination import find_overlaps, words
 from tasks.curriculum.filter import drop_reason
-from tasks.curriculum.questions import Penalties, score_votes
+from tasks.curriculum.questions import score_votes
+from tasks.rewards.challenger import ChallengerReward
 from tasks.score_and_filter import score_and_filter
 from tasks.stage.task import Run
 from tasks.voting.votes import Vote
@@ -88,7 +90,7 @@ def test_the_problem_that_shares_most_is_named() -> None:
 
 def test_a_hit_is_dropped_only_where_that_is_asked_for() -> None:
     config = resolve("a").filter
-    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], Penalties())
+    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], ChallengerReward(PAPER_REWARD))
     assert config.contamination == "report"
     assert drop_reason(scored, config) is None
     assert drop_reason(scored, config, contaminated=True) == "contaminated"

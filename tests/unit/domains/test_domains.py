@@ -9,11 +9,13 @@ import pytest
 
 from data import domains
 from data.benchmark import Benchmark, Problem
+from data.config import PAPER_REWARD
 from data.domain import DomainError, Truth
 from data.prompts import Prompts
 from data.resolve import ConfigError, resolve
-from tasks.curriculum.questions import Penalties, score_questions
+from tasks.curriculum.questions import score_questions
 from tasks.grading.grades import grade, read_answer
+from tasks.rewards.challenger import ChallengerReward
 from tasks.voting.domains import DomainGrader, answer_reader, grader_of, proposal_reader
 from tasks.voting.equivalence import Grader
 from tasks.voting.votes import Vote, majority
@@ -69,12 +71,14 @@ def _solver(questions: Sequence[str]) -> list[list[str]]:
 def test_it_goes_from_proposals_over_votes_to_rewards(colours: str) -> None:
     written = ["red+yellow -> orange", "<question>1+1</question>\\boxed{2}"]
     with grader_of(colours) as grader:
-        scored, unread = score_questions(written, _solver, grader, Penalties(), colours)
+        scored, unread = score_questions(
+            written, _solver, grader, ChallengerReward(PAPER_REWARD), domain=colours
+        )
         assert scored.vote is not None
         assert (scored.question, scored.answer, scored.reason) == ("red+yellow", "orange", None)
         assert (scored.vote.answer, scored.vote.votes, scored.vote.abstentions) == ("Orange", 2, 1)
         assert scored.p_hat == pytest.approx(2 / 3)
-        assert scored.uncertainty == pytest.approx(2 / 3)
+        assert scored.terms["uncertainty"] == pytest.approx(2 / 3)
         assert (unread.question, unread.reason, unread.reward) == (None, "no_arrow", 0.0)
         truth = domains.get(colours).truth_of(scored.question)
         assert truth == Truth("orange", True, 2)

@@ -20,6 +20,7 @@ from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
 from tasks.stage.graph import STAGES, Outcome, outcome_of, stage_names, walk_iteration
+from tests.support.schemas import RUN_SCHEMAS
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
 OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")
@@ -71,7 +72,7 @@ def make_run(
             if kind == "model":
                 store.put(f"{step.location.path}/config.json", f"{run} {iteration} {stage}".encode())
             for name, rows in tables.items():
-                writer.add_table(table_of(rows, SCHEMAS[name]), None if name == kind else name)
+                writer.add_table(table_of(rows, RUN_SCHEMAS[name]), None if name == kind else name)
             made = outcome_of(steps)
             inputs: dict[str, ArtifactRef] = {}
             for name, source in STAGES[stage].inputs_in(config, iteration).items():
@@ -101,7 +102,7 @@ def _outcome(
         tables["metrics"] = [metric_row(step, iteration) for step in range(1, 4)]
     if stage == "train_challenger":
         scored = scored_rows(iteration, rng, False)
-        names = [name for name in SCHEMAS["probe"].names if name != "reason"]
+        names = [name for name in RUN_SCHEMAS["probe"].names if name != "reason"]
         tables["probe"] = [{name: row[name] for name in names} | {"reason": None} for row in scored]
     return "model", tables, {}
 

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.schemas import SCHEMAS
 from flows.report import accuracy as acc
 from flows.report import questions as q
 from flows.report.samples import choose, spaced
+from tests.support.schemas import RUN_SCHEMAS
 
 KEYS = {"line": "a", "run": "a", "iteration": 1}
 
@@ -167,7 +167,7 @@ def test_the_sample_holds_kept_dropped_and_badly_formed_candidates(fabricated_sc
 
 @pytest.fixture
 def fabricated_scored(scored_table: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(scored_table, infer_schema_length=None).select(SCHEMAS["scored"].names)
+    return pl.DataFrame(scored_table, infer_schema_length=None).select(RUN_SCHEMAS["scored"].names)
 
 
 def test_where_the_truth_is_not_known_the_judge_s_verdict_on_a_label_counts() -> None:

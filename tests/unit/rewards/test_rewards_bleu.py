@@ -11,7 +11,6 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from sklearn.cluster import AgglomerativeClustering
 
 from tasks.rewards import bleu, clusters
-from tasks.rewards.linkage import weighted_average_linkage
 
 SMOOTHING = SmoothingFunction().method1
 
@@ -89,33 +88,21 @@ def test_the_path_of_large_batches_gives_the_same_partition(monkeypatch: pytest.
         assert same_partition(clusters.cluster_labels(texts), peer_labels(bleu.distances(texts)))
 
 
-def test_the_path_of_collapsed_text_gives_the_same_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_collapsed_beyond_what_can_be_compared_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(clusters, "FULL_MATRIX", 0)
-    monkeypatch.setattr(clusters, "EXACT_COMPONENT", 1)
-    for texts in batches(12, 40):
-        assert same_partition(clusters.cluster_labels(texts), peer_labels(bleu.distances(texts)))
-
-
-def test_collapsed_text_in_parts_still_joins_copies_across_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "FULL_MATRIX", 0)
-    monkeypatch.setattr(clusters, "EXACT_COMPONENT", 1)
-    monkeypatch.setattr(clusters, "PART", 6)
+    monkeypatch.setattr(clusters, "LARGEST_COMPONENT", 20)
     stem = "find the sum of all the integers between zero and"
-    texts = [f"{stem} {k}" for k in range(24)]
-    assert set(clusters.cluster_labels(texts).tolist()) == {0}
+    with pytest.raises(ValueError, match=r"24 questions of one batch .* at most 20 can be compared"):
+        clusters.cluster_labels([f"{stem} {k}" for k in range(24)])
 
 
 def test_a_merge_at_exactly_the_threshold_is_not_made() -> None:
-    matrix = np.array([[0.0, 0.5], [0.5, 0.0]])
-    assert weighted_average_linkage(matrix.copy(), np.array([1, 1]), 0.5).tolist() == [0, 1]
-    assert weighted_average_linkage(matrix.copy(), np.array([1, 1]), 0.51).tolist() == [0, 0]
-
-
-def test_the_weights_of_items_count_in_the_average() -> None:
-    # {0 (weight 3), 1} at distance 0; the third is 0.4 from the first, 0.9 from the second: 0.525 on average.
-    matrix = np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.9], [0.4, 0.9, 0.0]])
-    assert weighted_average_linkage(matrix.copy(), np.array([3, 1, 1]), 0.53).tolist() == [0, 0, 0]
-    assert weighted_average_linkage(matrix.copy(), np.array([1, 1, 1]), 0.53).tolist() == [0, 0, 1]
+    texts = ["a b c d e", "a b c d f"]
+    distance = float(bleu.distances(texts)[0, 1])
+    assert clusters.cluster_labels(texts, distance).tolist() == [0, 1]
+    assert clusters.cluster_labels(texts, float(np.nextafter(distance, 1))).tolist() == [0, 0]
 
 
 def test_clusters_are_numbered_in_order_of_first_appearance() -> None:

@@ -113,8 +113,3 @@ def test_an_empty_label_is_refused() -> None:
         solver_rewards(["1"], [" "], _Spelling())
     with pytest.raises(ValueError, match="1 answers but 2 labels"):
         solver_rewards(["1"], ["1", "2"], _Spelling())
-
-
-def test_a_near_duplicate_of_an_earlier_question_costs_the_memory_weight() -> None:
-    rewards = challenger_rewards([0.5, 0.5], [0.1, 0.1], [True] * 2, None, 1.0, [1, 0], 0.5)
-    assert rewards.tolist() == pytest.approx([0.4, 0.9])

@@ -16,7 +16,7 @@ def _question(votes: int, answered: int = 10, samples: int = 10) -> ScoredQuesti
         abstentions=samples - answered,
         p_hat=votes / answered if answered else 0.0,
     )
-    return ScoredQuestion("3+4", "7", None, vote, 0.0, 0.0, False, 0.0)
+    return ScoredQuestion("3+4", "7", None, vote, {}, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_question_that_nobody_answered_is_dropped() -> None:
 
 
 def test_a_badly_formed_question_is_dropped_with_its_reason() -> None:
-    bad = ScoredQuestion(None, None, "no_box", None, 0.0, 0.0, False, 0.0)
+    bad = ScoredQuestion(None, None, "no_box", None, {}, 0.0)
     assert drop_reason(bad, FilterConfig()) == "bad_format:no_box"
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.resolve import resolve
-from tasks.curriculum.memory import memory_rows, penalties_of, replayed
+from tasks.curriculum.memory import memory_rows, replayed
 from tasks.stage.graph import STAGES
 
 
@@ -65,14 +65,14 @@ def test_the_share_replayed_is_the_share_asked_for_and_the_seed_decides_which(
 def test_nothing_is_remembered_unless_it_is_asked_for() -> None:
     config = resolve("a")
     assert not any("earlier" in stage.inputs_in(config, 2) for stage in STAGES.values())
-    assert penalties_of(config, []).memory_weight == 0.0
 
 
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
         ("memory.replay_share=0.3", {"score_and_filter"}),
-        ("memory.penalty_weight=0.5", {"score_and_filter", "train_challenger"}),
+        ("challenger.reward.memory.weight=0", {"score_and_filter"}),
+        ("challenger.reward.memory.weight=0.5", {"score_and_filter", "train_challenger"}),
     ],
 )
 def test_what_remembers_is_made_from_the_iteration_before(override: str, stages: set[str]) -> None:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.schemas import ROLLOUTS
+from data.schemas import ROLLOUTS, schema_of
 from infra.samplers import Completion
 from infra.trainers import Rollout, ScoredRollout
 from infra.trainers.errors import RewardError
 from infra.trainers.rollouts import (
-    REWARD_PARTS,
     prompt_indices,
     rollout_seed,
     rollout_table,
@@ -121,9 +120,18 @@ def test_all_rollouts_land_in_the_table_with_their_parts() -> None:
 
 
 def test_reward_parts_are_the_columns_that_may_be_null() -> None:
-    assert "p_hat" in REWARD_PARTS
-    assert "pseudo_label" in REWARD_PARTS
-    assert REWARD_PARTS.isdisjoint({"reward", "advantage", "prompt", "seed"})
+    rewards = [ScoredRollout(1.0, {"p_hat": 0.5, "pseudo_label": None})] * 4
+    assert scored(lambda batch: rewards, rollouts(), "solver", 3) == rewards
+    rewards = [ScoredRollout(1.0, {"reward": 1, "advantage": 1, "prompt": "", "seed": 1})] * 4
+    with pytest.raises(RewardError, match="unknown reward parts: advantage, prompt, reward, seed;"):
+        scored(lambda batch: rewards, rollouts(), "solver", 3)
+
+
+def test_a_column_of_a_job_s_reward_is_a_part_too() -> None:
+    schema = schema_of("rollouts", [("word_share", "float", "Words.")])
+    scores = scored(lambda batch: [ScoredRollout(1.0, {"word_share": 0.5})] * 4, rollouts(), "a", 3, schema)
+    table = rollout_table(rollouts(), scores, [0.0] * 4, group_size=2, role="a", schema=schema)
+    assert table.column("word_share").to_pylist() == [0.5] * 4
 
 
 def test_the_metrics_of_a_step_describe_its_rollouts() -> None:

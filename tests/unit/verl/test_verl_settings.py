@@ -58,7 +58,7 @@ def test_the_papers_numbers_reach_verl() -> None:
 def test_the_overlay_makes_the_authors_updates() -> None:
     config = resolve("a", "qwen3-4b+official-code")
     assert config.challenger.prompts_per_step // config.challenger.updates_per_step == 16
-    assert config.challenger.repetition_weight == 2.0
+    assert config.challenger.reward["repetition"] == {"weight": 2.0, "threshold": 0.5}
     assert config.challenger.learning_rate == 1e-6
     assert config.preset == "qwen3-4b+official-code"
 

@@ -114,7 +114,7 @@ def _fit_backends(values: dict[str, Any], settings: Mapping[str, Any]) -> None:
         classes = variants(field.annotation)
         if classes and isinstance(preset := values.get(name), dict):
             backend = settings.get(f"{name}.backend", preset.get("backend"))
-            if backend in classes:
+            if isinstance(backend, str) and backend in classes:
                 known = classes[backend].model_fields
                 values[name] = {key: value for key, value in preset.items() if key in known}
 
@@ -205,7 +205,7 @@ def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) 
     known_by = [repr(backend) for backend, kind in backends.items() if name in kind.model_fields]
     if section and known_by:
         own = section.model_fields["backend"].default
-        return f"the backend {own!r} has no such setting; it is one of {' and '.join(known_by)}"
+        return f"the backend {own!r} has no such setting; it belongs to {' and '.join(known_by)}"
     return f"there is no such setting{_suggestion(name, section.model_fields if section else ())}"
 
 

@@ -119,11 +119,11 @@ def test_overrides_may_be_a_mapping() -> None:
         ),
         (
             {"overrides": ["sampler.port=1"]},
-            "sampler.port: the backend 'transformers' has no such setting; it is one of 'server'",
+            "sampler.port: the backend 'transformers' has no such setting; it belongs to 'server'",
         ),
         (
             {"overrides": ["sampler.batch_tokens=1", "sampler.backend=vllm"]},
-            "sampler.batch_tokens: the backend 'vllm' has no such setting; it is one of 'transformers'",
+            "sampler.batch_tokens: the backend 'vllm' has no such setting; it belongs to 'transformers'",
         ),
         (
             {"overrides": ["trainer.threads=many"]},
@@ -133,6 +133,7 @@ def test_overrides_may_be_a_mapping() -> None:
             {"overrides": ["sampler.backend=vlm"]},
             "sampler.backend: there is no backend 'vlm'; did you mean 'vllm'?",
         ),
+        ({"overrides": {"sampler.backend": ["vllm"]}}, "sampler.backend: there is no backend \"['vllm']\""),
         ({"overrides": {"trainer": {}}}, "trainer.backend: must be set; there are: local, verl"),
         ({"overrides": ["solver.lerning_rate=1"]}, "did you mean 'learning_rate'?"),
         ({"overrides": ["solvr.steps=1"]}, "solvr: there is no such setting; did you mean 'solver'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[name])
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported out of later garbage collections, which the code asks for to free memory."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

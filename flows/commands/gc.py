@@ -13,7 +13,7 @@ from flows.text import size
 
 if TYPE_CHECKING:
     from infra.store.store import Store
-    from tasks.stage.housekeeping import Plan, Waste
+    from tasks.stage.housekeeping import Plan, Removable
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -52,7 +52,7 @@ def gc(
     configs = [known_run(place, name) for name in names]
     keep = None if keep_iterations is None else _numbers(keep_iterations)
     found = plan(place, configs, keep, keep_checkpoints)
-    gone = [waste for waste in found.waste if remove(place, waste)] if delete else []
+    gone = [item for item in found.removable if remove(place, item)] if delete else []
     if as_json:
         show_json(_document(found, gone, delete))
     else:
@@ -73,13 +73,13 @@ def _numbers(text: str) -> set[int]:
     return numbers
 
 
-def _document(found: Plan, gone: Sequence[Waste], delete: bool) -> dict[str, Any]:
-    removed = {waste.path for waste in gone}
+def _document(found: Plan, gone: Sequence[Removable], delete: bool) -> dict[str, Any]:
+    removed = {item.path for item in gone}
     return {
-        "waste": [
-            {name: getattr(waste, name) for name in ("path", "what", "why", "bytes")}
-            | {"removed": waste.path in removed}
-            for waste in found.waste
+        "removable": [
+            {name: getattr(item, name) for name in ("path", "what", "why", "bytes")}
+            | {"removed": item.path in removed}
+            for item in found.removable
         ],
         "bytes": found.bytes,
         "spared": found.spared,
@@ -87,18 +87,18 @@ def _document(found: Plan, gone: Sequence[Waste], delete: bool) -> dict[str, Any
     }
 
 
-def _show(found: Plan, gone: Sequence[Waste], delete: bool, store: Store) -> None:
-    for waste in found.waste:
-        click.echo(f"{size(waste.bytes):>10}  {waste.what:18}  {waste.path}: {waste.why}")
+def _show(found: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
+    for item in found.removable:
+        click.echo(f"{size(item.bytes):>10}  {item.what:18}  {item.path}: {item.why}")
     for line in found.spared:
         click.echo(f"{'kept':>10}  {line}", err=True)
-    if not found.waste:
+    if not found.removable:
         click.echo(f"nothing to remove in {store.uri}")
     elif not delete:
-        count = len(found.waste)
+        count = len(found.removable)
         click.echo(f"{size(found.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
-        click.echo(f"{size(sum(waste.bytes for waste in gone)):>10}  removed, {len(gone)} in all")
-        for waste in found.waste:
-            if waste not in gone:
-                click.echo(f"rzero: {waste.path} is being worked on now; it was left", err=True)
+        click.echo(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
+        for item in found.removable:
+            if item not in gone:
+                click.echo(f"rzero: {item.path} is being worked on now; it was left", err=True)

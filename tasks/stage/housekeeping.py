@@ -1,9 +1,9 @@
-"""What no kept iteration needs any more: found from the store alone, removed in an order that is safe to
-stop at any moment.
+"""Finds what no kept iteration needs any more, from the store alone, and removes it in an order that is safe
+to interrupt at any moment.
 
-Kept is what the walk over the kept iterations reaches: their artifacts, and whatever those are made from,
-finished or under way. Where the walk cannot tell yet (an artifact that is damaged or missing will be made
-again, and what follows may then be reached as it is) everything stays.
+Kept is what the walk over the kept iterations reaches: their artifacts and everything those are made from,
+finished or not. Where the walk cannot tell yet, everything stays: an artifact that is damaged or missing will
+be made again, and its successors may then be reached unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasks.stage.graph import STAGES, Step, needed_later, walk
 
 LEASES = "_lease"
 LEFTOVER_SECONDS = 3600.0
-"""A half-written file that nobody has touched for so long has no writer any more."""
+"""A half-written file that nobody has touched for this long has no writer any more."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _DAMAGED = re.compile(r"[0-9a-f]{64}\.damaged-\d+")
@@ -32,8 +32,8 @@ _RESULT = re.compile(r"(?P<run>.+?)-(?P<key>[0-9a-f]{64})(?:-part-\d+)?-[0-9a-f]
 
 
 @dataclass(frozen=True)
-class Waste:
-    """One thing that may go: its path within the store, what it is, why, and its bytes."""
+class Removable:
+    """Something that may go: its path within the store, what it is, why it may go, and its bytes."""
 
     path: str
     what: str
@@ -44,15 +44,15 @@ class Waste:
 
 @dataclass
 class Plan:
-    """What may go, in the order of removal, and what is left alone although the walk does not reach it."""
+    """What may go, in the order of removal, and what stays although the walk does not reach it."""
 
-    waste: list[Waste] = field(default_factory=list)
+    removable: list[Removable] = field(default_factory=list)
     spared: list[str] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
-        """Bytes of all that may go."""
-        return sum(each.bytes for each in self.waste)
+        """Bytes of everything that may go."""
+        return sum(each.bytes for each in self.removable)
 
 
 def plan(
@@ -61,50 +61,50 @@ def plan(
     keep_iterations: Collection[int] | None = None,
     keep_checkpoints: int = 1,
 ) -> Plan:
-    """What may go of these runs; `keep_iterations` None keeps every iteration."""
-    found = Plan()
+    """What may go of these runs; `keep_iterations` None keeps all."""
+    planned = Plan()
     for config in configs:
-        _Run(store, config, keep_iterations, keep_checkpoints).look(found)
-    return found
+        _RunFiles(store, config, keep_iterations, keep_checkpoints).add_to(planned)
+    return planned
 
 
-def remove(store: Store, waste: Waste) -> bool:
-    """Remove one thing; False where somebody has begun to work on it meanwhile.
+def remove(store: Store, item: Removable) -> bool:
+    """Remove one thing; False if somebody has begun to work on it meanwhile.
 
     What makes a thing exist goes first: a manifest before its files, a shard's record before the shard, a
-    checkpoint's listing before the checkpoint. So a killed removal leaves nothing half visible, and the
-    next one finds the rest.
+    checkpoint's listing before the checkpoint. So a killed removal leaves nothing half visible, and the next
+    one finds the rest.
     """
-    if waste.leftover is not None:
-        store.drop(waste.leftover)
-    elif waste.what == "artifact":
-        # As if to make it: whoever wants to, waits until it is gone.
-        if _live_leases(store, waste.path) or not acquire(store, f"{waste.path}/{LEASES}/stage", "rzero gc"):
+    if item.leftover is not None:
+        store.drop(item.leftover)
+    elif item.what == "artifact":
+        # Hold the lease of its maker: whoever wants to make it waits until it is gone.
+        if _live_leases(store, item.path) or not acquire(store, f"{item.path}/{LEASES}/stage", "rzero gc"):
             return False
-        if _live_leases(store, waste.path, besides="stage"):
-            store.remove(f"{waste.path}/{LEASES}/stage")
+        if _live_leases(store, item.path, besides="stage"):
+            store.remove(f"{item.path}/{LEASES}/stage")
             return False
-        names = [name for name in store.names(waste.path) if name not in (MANIFEST, PARTS, LEASES)]
+        names = [name for name in store.names(item.path) if name not in (MANIFEST, PARTS, LEASES)]
         for name in (MANIFEST, PARTS, *names):
-            store.remove(f"{waste.path}/{name}")
-        store.remove(waste.path)
-    elif waste.what == "lease":
-        files = store.names(waste.path)
-        if holder_of(store, waste.path) is not None:
+            store.remove(f"{item.path}/{name}")
+        store.remove(item.path)
+    elif item.what == "lease":
+        files = store.names(item.path)
+        if holder_of(store, item.path) is not None:
             return False
-        # By name: the file of somebody who takes it in this moment is another one.
+        # By name: somebody who takes the lease at this moment writes another file.
         for name in files:
-            store.remove(f"{waste.path}/{name}")
-    elif waste.what == "checkpoint":
-        store.remove(f"{waste.path}/{LISTING}")
-        store.remove(waste.path)
+            store.remove(f"{item.path}/{name}")
+    elif item.what == "checkpoint":
+        store.remove(f"{item.path}/{LISTING}")
+        store.remove(item.path)
     else:
-        store.remove(waste.path)
+        store.remove(item.path)
     return True
 
 
-class _Run:
-    """One run: the files that it has, and the steps that are kept."""
+class _RunFiles:
+    """The files of one run, and the steps that are kept."""
 
     def __init__(
         self, store: Store, config: RunConfig, keep: Collection[int] | None, keep_checkpoints: int
@@ -127,12 +127,12 @@ class _Run:
         self.steps = walk(store, config, max([config.iterations, *there]))
         self.kept = self._kept(keep)
 
-    def look(self, found: Plan) -> None:
-        """Add what may go."""
+    def add_to(self, planned: Plan) -> None:
+        """Plan the removal of what may go."""
         strange = sorted(folder for folder in self.live if not self._is_reached(folder))
         if strange:
-            # Another version, or another configuration: what it needs cannot be told from here.
-            found.spared += [
+            # Another version or configuration is at work; what it needs cannot be told from here.
+            planned.spared += [
                 f"{self.root}/{each}: is being worked on; so the run is left alone" for each in strange
             ]
             return
@@ -145,40 +145,36 @@ class _Run:
             why, spared = self._judge(folder) if is_artifact else self._judge_damaged(folder)
             if why:
                 doomed.append(folder)
-                found.waste.append(
-                    self._waste(folder, "artifact" if is_artifact else "damaged artifact", why)
+                planned.removable.append(
+                    self._removable(folder, "artifact" if is_artifact else "damaged artifact", why)
                 )
             elif spared:
-                found.spared.append(f"{self.root}/{folder}: {spared}")
+                planned.spared.append(f"{self.root}/{folder}: {spared}")
             if is_artifact and not why:
-                found.waste += [*self._checkpoints(folder), *self._leases(folder)]
+                planned.removable += [*self._checkpoints(folder), *self._leases(folder)]
         keys = {folder.rpartition("/")[2] for folder in self.folders if folder not in doomed}
-        found.waste += self._results(keys)
-        self._leftovers(found)
+        planned.removable += self._results(keys)
+        self._leftovers(planned)
 
-    def _leftovers(self, found: Plan) -> None:
-        """Add what killed writers left."""
+    def _leftovers(self, planned: Plan) -> None:
+        """Plan the removal of what killed writers left."""
         try:
             leftovers = self.store.leftovers(self.root, LEFTOVER_SECONDS)
         except StoreUnavailable:
             raise
         except StoreError as error:
-            # Listing the uploads of a bucket is a permission of its own.
-            found.spared.append(f"half-written files of {self.root}: {error}")
+            # Listing the uploads of a bucket needs a permission of its own.
+            planned.spared.append(f"half-written files of {self.root}: {error}")
             return
         for leftover in leftovers:
             path = leftover.full.removeprefix(f"{self.store.root}/")
             why = "its writer did not finish it"
-            found.waste.append(Waste(path, "half-written file", why, leftover.bytes, leftover))
+            planned.removable.append(Removable(path, "half-written file", why, leftover.bytes, leftover))
 
     def _kept(self, keep: Collection[int] | None) -> dict[str, Step]:
-        """The steps that a kept iteration, or one that is worked on, needs: by 'iteration=K/stage'."""
-        last = -1
-        wanted = set() if keep is None else {*keep}
-        wanted |= {_iteration(folder.split("/")[0]) or 0 for folder in self.live}
-        for number in {step.iteration for step in self.steps}:
-            if keep is None or number in wanted:
-                last = max(last, number)
+        """The steps that a kept iteration, or one being worked on, needs, by 'iteration=K/stage'."""
+        wanted = {*(keep or ())} | {_iteration(folder.split("/")[0]) or 0 for folder in self.live}
+        last = max((step.iteration for step in self.steps if step.iteration in wanted), default=-1)
         return {
             f"iteration={step.iteration}/{step.stage}": step
             for step in self.steps
@@ -188,13 +184,13 @@ class _Run:
         }
 
     def _is_reached(self, folder: str) -> bool:
-        """Whether it is the artifact, or the one to be made, of a step that is kept."""
+        """Whether it is the artifact, made or yet to be made, of a step that is kept."""
         step_name, _, key = folder.rpartition("/")
         step = self.kept.get(step_name)
         return step is not None and step.location is not None and step.location.key == key
 
     def _judge(self, folder: str) -> tuple[str | None, str | None]:
-        """Why an artifact may go, or why it is left alone although the walk does not reach it."""
+        """Why an artifact may go, or why it stays although the walk does not reach it."""
         step_name, _, key = folder.rpartition("/")
         step = self.kept.get(step_name)
         if self._is_reached(folder):
@@ -212,7 +208,7 @@ class _Run:
         return "the run does not reach its key any more", None
 
     def _judge_damaged(self, folder: str) -> tuple[str | None, str | None]:
-        """The same of what was set aside."""
+        """The same for what was set aside."""
         step = self.kept.get(folder.rpartition("/")[0])
         if step is None:
             return "no kept iteration needs it", None
@@ -233,7 +229,7 @@ class _Run:
             return True
         return manifest is not None and manifest.stage_version > STAGES[stage].version
 
-    def _checkpoints(self, folder: str) -> Iterator[Waste]:
+    def _checkpoints(self, folder: str) -> Iterator[Removable]:
         """Checkpoints of a finished training beyond the last few."""
         files = self.folders[folder]
         if MANIFEST not in files or folder in self.live:
@@ -244,9 +240,9 @@ class _Run:
             path = f"{CHECKPOINTS}/{step}"
             size = sum(size for name, size in files.items() if name.startswith(f"{path}/"))
             why = "its training is finished"
-            yield Waste(f"{self.root}/{folder}/{path}", "checkpoint", why, size)
+            yield Removable(f"{self.root}/{folder}/{path}", "checkpoint", why, size)
 
-    def _leases(self, folder: str) -> Iterator[Waste]:
+    def _leases(self, folder: str) -> Iterator[Removable]:
         """Leases that nobody holds."""
         files = self.folders[folder]
         names = sorted({name.split("/")[1] for name in files if name.startswith(f"{LEASES}/")})
@@ -254,21 +250,21 @@ class _Run:
             path = f"{self.root}/{folder}/{LEASES}/{name}"
             if holder_of(self.store, path) is None:
                 size = sum(size for file, size in files.items() if file.startswith(f"{LEASES}/{name}/"))
-                yield Waste(path, "lease", "its holder is gone", size)
+                yield Removable(path, "lease", "its holder is gone", size)
 
-    def _results(self, keys: Collection[str]) -> Iterator[Waste]:
-        """Prefect's results that refer to artifacts which are gone."""
+    def _results(self, keys: Collection[str]) -> Iterator[Removable]:
+        """Prefect's results that refer to missing artifacts."""
         for name, size in self.store.sizes(results_path()).items():
             match = _RESULT.fullmatch(name)
             if match and match["run"] == self.config.run and match["key"] not in keys:
-                yield Waste(f"{results_path()}/{name}", "Prefect result", "its artifact is gone", size)
+                yield Removable(f"{results_path()}/{name}", "Prefect result", "its artifact is gone", size)
 
-    def _waste(self, folder: str, what: str, why: str) -> Waste:
-        return Waste(f"{self.root}/{folder}", what, why, sum(self.folders[folder].values()))
+    def _removable(self, folder: str, what: str, why: str) -> Removable:
+        return Removable(f"{self.root}/{folder}", what, why, sum(self.folders[folder].values()))
 
 
 def _live_leases(store: Store, path: str, besides: str | None = None) -> list[str]:
-    """Who works on an artifact, or on parts of it."""
+    """Who is working on an artifact or on parts of it."""
     names = [name for name in store.names(f"{path}/{LEASES}") if name != besides]
     holders = [holder_of(store, f"{path}/{LEASES}/{name}") for name in names]
     return [holder for holder in holders if holder is not None]
@@ -280,6 +276,6 @@ def _iteration(name: str) -> int | None:
 
 
 def _newest_first(folder: str) -> tuple[int, int, str]:
-    """What was made from other artifacts goes before those: what is left keeps its inputs."""
+    """Artifacts go before those they were made from, so what is left keeps its inputs."""
     iteration, stage, name = folder.split("/")
     return -(_iteration(iteration) or 0), -list(STAGES).index(stage), name

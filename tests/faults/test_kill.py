@@ -10,7 +10,7 @@ from tests.faults.kills import Moment, run_through
 SEED = 5
 MOMENTS = {
     "run.json": (0.5, 5.0),
-    "iteration=0/evaluate/*/_parts/*.json": (0.0, 0.3),
+    "iteration=0/sample_evaluation/*/_parts/*.json": (0.0, 0.3),
     "iteration=1/train_challenger/*/_checkpoints/*/_checkpoint.json": (0.0, 0.3),
     "iteration=1/generate_questions/*/_parts/*.json": (0.0, 0.3),
     "iteration=1/score_and_filter/*/_manifest.json": (0.0, 0.3),

@@ -173,7 +173,9 @@ def test_the_seconds_of_a_sharded_stage_are_those_of_its_shards(small_store: Pat
     assert manifest.seconds >= sum(part["seconds"] for part in parts)
 
 
-def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_before(tmp_path: Path) -> None:
+def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_before(
+    prefect_server: None, tmp_path: Path
+) -> None:
     overrides = small_overrides() | {
         # Two terms: so few questions that the second iteration asks some of the first again.
         "base_model.tiny.solver_terms": "2",

@@ -65,11 +65,11 @@ def test_gc_shows_first_and_what_it_removes_is_not_missed(small_store: Path, tmp
     assert sorted(path for path in store.rglob("*") if path.is_file()) == files
 
     told = json.loads(_rzero(store, "gc", "small", "--keep-checkpoints", "0", "--delete", "--json").stdout)
-    assert all(waste["removed"] for waste in told["waste"])
-    assert {waste["what"] for waste in told["waste"]} == {"artifact", "checkpoint"}
+    assert all(item["removed"] for item in told["removable"])
+    assert {item["what"] for item in told["removable"]} == {"artifact", "checkpoint"}
     left = {path for path in store.rglob("*") if path.is_file()}
     gone = [path for path in files if path not in left]
-    assert sum(waste["bytes"] for waste in told["waste"]) > 0
+    assert sum(item["bytes"] for item in told["removable"]) > 0
     assert gone
     assert all("f" * 64 in path.parts or "_checkpoints" in path.parts for path in gone)
     assert not any("other" in path.parts for path in gone)

@@ -31,7 +31,7 @@ def config() -> RunConfig:
 
 
 def _paths(found: Plan, what: str | None = None) -> set[str]:
-    return {waste.path for waste in found.waste if what in (None, waste.what)}
+    return {item.path for item in found.removable if what in (None, item.what)}
 
 
 def _other_key(store: Store, like: Location) -> Location:
@@ -57,7 +57,7 @@ def _everything(store: Store) -> dict[str, int]:
 def test_of_a_finished_run_nothing_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
     finish(config, 2, 17)
     found = plan(store, [config])
-    assert (found.waste, found.spared) == ([], [])
+    assert (found.removable, found.spared) == ([], [])
 
 
 def test_an_artifact_under_a_key_that_is_reached_no_more_may_go(
@@ -71,7 +71,7 @@ def test_an_artifact_under_a_key_that_is_reached_no_more_may_go(
     assert _paths(found) == {old.path, half.path}
     assert found.bytes == sum(store.sizes(old.path).values()) + 4
     before = _everything(store)
-    assert all(remove(store, waste) for waste in found.waste)
+    assert all(remove(store, item) for item in found.removable)
     gone = set(before) - set(_everything(store))
     assert gone == {name for name in before if name.startswith((old.path, half.path))}
 
@@ -85,7 +85,7 @@ def test_an_old_key_stays_while_the_run_has_nothing_in_its_place(
     newer = replace(stage, version=stage.version + 1)
     monkeypatch.setitem(graph.STAGES, "train_challenger", newer)
     found = plan(store, [config])
-    assert found.waste == []
+    assert found.removable == []
     assert [line.split(":")[0] for line in found.spared] == [place.path for place in reversed(made[3:])]
     finish(config, 1, 1)
     assert _paths(plan(store, [config])) == {made[3].path}
@@ -102,7 +102,7 @@ def test_what_a_newer_version_made_stays(
         newest = finish(config, 1, 2)
         assert _paths(plan(store, [config])) == {made[2].path, made[9].path}
     found = plan(store, [config])
-    assert found.waste == []
+    assert found.removable == []
     assert len(found.spared) == len(newest) == 2
 
 
@@ -112,14 +112,14 @@ def test_while_an_artifact_is_damaged_nothing_that_may_follow_from_it_goes(
     made = finish(config, 1, 10)
     set_aside(store, made[4])
     found = plan(store, [config])
-    assert found.waste == []
+    assert found.removable == []
     assert len(found.spared) == 6, "what was set aside and is not made again, and the five stages after it"
     finish(config, 1, 1)
     found = plan(store, [config])
     assert _paths(found) == _paths(found, "damaged artifact") == {f"{made[4].path}.damaged-1"}
-    assert all(remove(store, waste) for waste in found.waste)
+    assert all(remove(store, item) for item in found.removable)
     assert all(step.ref for step in walk(store, config, 1))
-    assert plan(store, [config]).waste == []
+    assert plan(store, [config]).removable == []
 
 
 @pytest.mark.parametrize(("keep", "left"), [(0, []), (1, [4]), (2, [2, 4]), (99, [2, 4])])
@@ -128,8 +128,8 @@ def test_of_a_finished_training_only_the_last_checkpoints_stay(
 ) -> None:
     made = finish(config, 1, 10)
     _checkpoints(store, made[3], tmp_path, range(2, 5, 2))
-    for waste in plan(store, [config], keep_checkpoints=keep).waste:
-        assert remove(store, waste)
+    for item in plan(store, [config], keep_checkpoints=keep).removable:
+        assert remove(store, item)
     files = store.sizes(f"{made[3].path}/_checkpoints")
     assert sorted({name.split("/")[0] for name in files}) == [f"step-{step:06d}" for step in left]
 
@@ -142,7 +142,7 @@ def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
     assert training is not None
     _checkpoints(store, training, tmp_path, range(2, 4))
     store.put(f"{training.path}/_parts/part-00000.json", b"{}")
-    assert plan(store, [config], keep_checkpoints=0).waste == []
+    assert plan(store, [config], keep_checkpoints=0).removable == []
 
 
 def test_iterations_that_are_not_kept_go_but_not_what_a_kept_one_is_made_from(
@@ -154,8 +154,8 @@ def test_iterations_that_are_not_kept_go_but_not_what_a_kept_one_is_made_from(
     assert _paths(plan(store, [config], {0, 1})) == later
     assert _paths(plan(store, [config], {1})) == later | {made[1].path, made[2].path}
     assert _paths(plan(store, [config], {2})) == evaluations - later
-    for waste in plan(store, [config], {1}).waste:
-        assert remove(store, waste)
+    for item in plan(store, [config], {1}).removable:
+        assert remove(store, item)
     assert [step.ref is not None for step in walk(store, config, 1)] == [True, False, False] + [True] * 7
 
 
@@ -163,7 +163,7 @@ def test_iterations_beyond_the_configured_number_are_kept(
     store: Store, config: RunConfig, finish: Finish
 ) -> None:
     finish(config.model_copy(update={"iterations": 3}), 3, 24)
-    assert plan(store, [config]).waste == []
+    assert plan(store, [config]).removable == []
 
 
 def test_what_is_worked_on_is_protected_with_all_it_is_made_from(
@@ -184,7 +184,7 @@ def test_a_run_that_is_worked_on_under_other_keys_is_left_alone(
     old = _other_key(store, made[4])
     assert acquire(store, f"{old.path}/_lease/stage", "another version") is not None
     found = plan(store, [config])
-    assert found.waste == []
+    assert found.removable == []
     assert [old.path in line for line in found.spared] == [True]
 
 
@@ -194,11 +194,11 @@ def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed
 ) -> None:
     made = finish(config, 1, 10)
     old = _other_key(store, made[4])
-    (waste,) = plan(store, [config]).waste
+    (item,) = plan(store, [config]).removable
     held = acquire(store, f"{old.path}/_lease/{lease}", "quick")
     assert held is not None
     before = _everything(store)
-    assert not remove(store, waste)
+    assert not remove(store, item)
     assert _everything(store) == before
     assert held.renew()
 
@@ -210,9 +210,9 @@ def test_a_lease_whose_holder_is_gone_may_go(store: Store, config: RunConfig, fi
     assert acquire(store, f"{base.path}/_lease/part-00000", "killed", process=gone) is not None
     found = plan(store, [config])
     assert _paths(found) == _paths(found, "lease") == {f"{base.path}/_lease/part-00000"}
-    assert remove(store, found.waste[0])
+    assert remove(store, found.removable[0])
     assert store.names(f"{base.path}/_lease/stage") == ["00000001.json"]
-    assert plan(store, [config]).waste == []
+    assert plan(store, [config]).removable == []
 
 
 def test_a_half_written_file_may_go_once_nobody_writes_to_it(
@@ -225,8 +225,8 @@ def test_a_half_written_file_may_go_once_nobody_writes_to_it(
         changed = path.stat().st_mtime - age_seconds
         os.utime(path, (changed, changed))
     found = plan(store, [config])
-    assert [(waste.path, waste.bytes) for waste in found.waste] == [(f"{base.path}/.tmp-old", 10)]
-    assert remove(store, found.waste[0])
+    assert [(item.path, item.bytes) for item in found.removable] == [(f"{base.path}/.tmp-old", 10)]
+    assert remove(store, found.removable[0])
     assert not Path(store.full(f"{base.path}/.tmp-old")).exists()
     assert Path(store.full(f"{base.path}/.tmp-new")).exists()
 
@@ -276,8 +276,8 @@ def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
         try:
             with monkeypatch.context() as patch:
                 patch.setattr(os, "unlink", killed)
-                for waste in plan(store, [config]).waste:
-                    remove(store, waste)
+                for item in plan(store, [config]).removable:
+                    remove(store, item)
             break
         except Killed:
             moments += 1
@@ -291,5 +291,5 @@ def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
         store.remove(f"{old.path}/_lease")
     assert moments > 3
     assert set(before) - set(_everything(store)) == wanted
-    assert plan(store, [config]).waste == []
+    assert plan(store, [config]).removable == []
     assert housekeeping.plan(store, [config]).bytes == 0

@@ -120,12 +120,13 @@ def test_every_column_is_described_and_survives_parquet(name: str, tmp_path: Pat
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), json_values))
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
 def test_the_order_of_settings_does_not_change_a_key(config: dict[str, object]) -> None:
     turned = dict(reversed(config.items()))
     assert canonical_json(config) == canonical_json(turned)

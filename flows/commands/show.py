@@ -79,11 +79,11 @@ def _fit(columns: Sequence[_Column], wrap: bool = True) -> tuple[str, list[int]]
 
     Where cells may wrap, the widest column that has a space to break at gives way first.
     """
-    for gap in ("  ", " "):
+    for wraps, gap in itertools.product((False, True) if wrap else (False,), ("  ", " ")):
         room = width() - len(gap) * (len(columns) - 1)
         widths = [column.natural for column in columns]
         while sum(widths) > room:
-            spare = [i for i, column in enumerate(columns) if wrap and widths[i] > column.least]
+            spare = [i for i, column in enumerate(columns) if wraps and widths[i] > column.least]
             if not spare:
                 break
             widths[max(spare, key=lambda i: widths[i])] -= 1

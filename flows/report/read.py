@@ -99,17 +99,12 @@ def read_runs(store: Store, names: Sequence[str]) -> list[Run]:
 
 def lines_of(runs: Sequence[Run]) -> list[Line]:
     """The runs in lines: those that differ at most in their seed stand together."""
-    found: list[tuple[dict[str, Any], list[Run]]] = []
+    alike: dict[str, list[Run]] = {}
     for run in runs:
-        settings = run.config.model_dump(mode="json", exclude=set(_NOT_OF_A_LINE))
-        for known, members in found:
-            if known == settings:
-                members.append(run)
-                break
-        else:
-            found.append((settings, [run]))
+        settings = run.config.model_dump_json(exclude=set(_NOT_OF_A_LINE))
+        alike.setdefault(settings, []).append(run)
     lines: list[Line] = []
-    for _, members in found:
+    for members in alike.values():
         names = [run.name for run in members]
         label = _label(names)
         if label in (line.label for line in lines):
@@ -135,20 +130,18 @@ def collect(
 
     The frame is empty, without columns, if nothing is finished.
     """
-    parts = []
-    for line in lines:
-        for run in line.runs:
-            for iteration in run.iterations():
-                frame = run.table(iteration, stage, side_table, columns)
-                if frame is not None:
-                    parts.append(
-                        frame.select(
-                            pl.lit(line.label).alias("line"),
-                            pl.lit(run.name).alias("run"),
-                            pl.lit(iteration, dtype=pl.Int64).alias("iteration"),
-                            pl.all(),
-                        )
-                    )
+    parts = [
+        frame.select(
+            pl.lit(line.label).alias("line"),
+            pl.lit(run.name).alias("run"),
+            pl.lit(iteration, dtype=pl.Int64).alias("iteration"),
+            pl.all(),
+        )
+        for line in lines
+        for run in line.runs
+        for iteration in run.iterations()
+        if (frame := run.table(iteration, stage, side_table, columns)) is not None
+    ]
     return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 
@@ -157,24 +150,17 @@ def of_line(frame: pl.DataFrame, line: Line) -> pl.DataFrame:
     return frame if frame.is_empty() else frame.filter(pl.col("line") == line.label)
 
 
-def flat_config(config: RunConfig) -> dict[str, Any]:
-    """The configuration with dotted names."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, item)
-        else:
-            flat[prefix] = value
-
-    walk("", config.model_dump(mode="json"))
-    return flat
+def flat_config(value: Any, name: str = "") -> dict[str, Any]:
+    """A configuration's values by their dotted names."""
+    if not isinstance(value, dict):
+        return {name: value}
+    parts = (flat_config(item, f"{name}.{key}" if name else key) for key, item in value.items())
+    return {dotted: item for part in parts for dotted, item in part.items()}
 
 
 def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
     """Settings that differ between the runs, other than name and store, with the value of each run."""
-    flat = [flat_config(run.config) for run in runs]
+    flat = [flat_config(run.config.model_dump(mode="json")) for run in runs]
     names = list(dict.fromkeys(name for config in flat for name in config))
     rows = [(name, [config.get(name) for config in flat]) for name in names if name not in ("run", "store")]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

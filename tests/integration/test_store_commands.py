@@ -35,7 +35,7 @@ def test_status_needs_no_prefect(small_store: Path) -> None:
     done = _rzero(small_store, "status", "small", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [row["state"] for row in rows] == ["finished"] * 8
+    assert [row["state"] for row in rows] == ["finished"] * 10
     assert all(row["finished_at"] for row in rows)
 
 
@@ -43,7 +43,7 @@ def test_lineage_needs_no_prefect_and_leads_back_to_the_base_model(small_store: 
     where = ("lineage", "small", "--iteration", "1", "--stage", "evaluate")
     told = json.loads(_rzero(small_store, *where, "--json").stdout)
     stages = {artifact["stage"] for artifact in told["artifacts"].values()}
-    assert len(told["artifacts"]) == len(stages) == 7
+    assert len(told["artifacts"]) == len(stages) == 8
     assert told["problems"] == []
     shown = _rzero(small_store, *where)
     assert shown.returncode == 0, shown.stderr
@@ -76,7 +76,7 @@ def test_gc_shows_first_and_what_it_removes_is_not_missed(small_store: Path, tmp
     again = _rzero(store, "gc", "small", "--keep-checkpoints", "0")
     assert again.stdout.startswith("nothing to remove")
     status = json.loads(_rzero(store, "status", "small", "--json").stdout)
-    assert [row["state"] for row in status] == ["finished"] * 8
+    assert [row["state"] for row in status] == ["finished"] * 10
 
 
 @pytest.mark.parametrize(

@@ -178,19 +178,19 @@ def _dense_overlap(matrix: sp.csr_array, rows: slice, columns: slice) -> NDArray
     return np.ascontiguousarray((right @ left.T.toarray()).T, dtype=np.float32)
 
 
-def row_blocks(height: int, width: int) -> Iterator[slice]:
+def row_blocks(height: int, width: int, entries: int = BLOCK_ENTRIES) -> Iterator[slice]:
     """Slices of rows so that a block of that many rows and `width` columns keeps the memory bound."""
-    step = max(1, min(height, BLOCK_ENTRIES // max(1, width)))
+    step = max(1, min(height, entries // max(1, width)))
     for start in range(0, height, step):
         yield slice(start, min(height, start + step))
 
 
-def condensed_distances(batch: Batch) -> Floats:
+def condensed_distances(batch: Batch, block_entries: int = BLOCK_ENTRIES) -> Floats:
     """All distances, shape (n(n-1)/2,), in the order of `scipy.spatial.distance.squareform`."""
     n = len(batch)
     result = np.empty(n * (n - 1) // 2, dtype=np.float64)
     cursor = 0
-    for rows in row_blocks(n, n):
+    for rows in row_blocks(n, n, block_entries):
         block = dense_block(batch, rows, slice(rows.start, n))
         for offset in range(block.shape[0]):
             row = block[offset, offset + 1 :]
@@ -199,9 +199,9 @@ def condensed_distances(batch: Batch) -> Floats:
     return np.maximum(result, 0.0, out=result)
 
 
-def distances(texts: Sequence[str]) -> Floats:
+def distances(texts: Sequence[str], block_entries: int = BLOCK_ENTRIES) -> Floats:
     """The symmetric matrix of distances, shape (n, n), 0 on the diagonal."""
     n = len(texts)
     matrix = np.zeros((n, n))
-    matrix[np.triu_indices(n, 1)] = condensed_distances(encode(texts))
+    matrix[np.triu_indices(n, 1)] = condensed_distances(encode(texts), block_entries)
     return matrix + matrix.T

@@ -30,16 +30,21 @@ LARGEST_COMPONENT = 32_768
 PROBES = 16
 
 
-def cluster_labels(texts: Sequence[str], threshold: float = 0.5) -> Ints:
+def cluster_labels(
+    texts: Sequence[str],
+    threshold: float = 0.5,
+    full_matrix: int = FULL_MATRIX,
+    largest_component: int = LARGEST_COMPONENT,
+) -> Ints:
     """Cluster number of each text, shape (n,), numbered from 0 in order of first appearance.
 
     Clusters are merged while their average distance is strictly below `threshold` (paper: 0.5). ValueError
-    where more than `LARGEST_COMPONENT` texts hang together.
+    if more than `largest_component` texts hang together.
     """
     batch = bleu.encode(texts)
     if len(batch) == 0:
         return np.zeros(0, dtype=np.int64)
-    small = len(batch) <= FULL_MATRIX
+    small = len(batch) <= full_matrix
     if small and _looks_collapsed(batch, threshold):
         return _renumber(_linked(bleu.condensed_distances(batch), threshold))
     components = _components(batch, threshold)
@@ -47,10 +52,10 @@ def cluster_labels(texts: Sequence[str], threshold: float = 0.5) -> Ints:
     used = 0
     for members in components:
         part = np.zeros(1, dtype=np.int64)
-        if len(members) > LARGEST_COMPONENT:
+        if len(members) > largest_component:
             raise ValueError(
                 f"{len(members)} questions of one batch hang together as near-copies, and at most "
-                f"{LARGEST_COMPONENT} can be compared: the Challenger has collapsed; lower questions.count"
+                f"{largest_component} can be compared: the Challenger has collapsed; lower questions.count"
             )
         if len(members) > 1:
             distances = bleu.condensed_distances(batch.take(members))

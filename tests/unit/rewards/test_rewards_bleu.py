@@ -70,11 +70,9 @@ def test_copies_have_distance_zero_from_four_words_on() -> None:
         assert bleu.distances([text, text])[0, 1] == pytest.approx(distance, abs=1e-4)
 
 
-def test_the_blocks_of_a_larger_batch_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_a_larger_batch_join_seamlessly() -> None:
     texts = next(batches(1, 40))
-    whole = bleu.distances(texts)
-    monkeypatch.setattr(bleu, "BLOCK_ENTRIES", 100)
-    assert np.array_equal(bleu.distances(texts), whole)
+    assert np.array_equal(bleu.distances(texts, block_entries=100), bleu.distances(texts))
 
 
 def test_the_partition_equals_that_of_scikit_learn() -> None:
@@ -82,20 +80,17 @@ def test_the_partition_equals_that_of_scikit_learn() -> None:
         assert same_partition(clusters.cluster_labels(texts), peer_labels(bleu.distances(texts)))
 
 
-def test_the_path_of_large_batches_gives_the_same_partition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "FULL_MATRIX", 0)
+def test_the_path_of_large_batches_gives_the_same_partition() -> None:
     for texts in batches(12, 40):
-        assert same_partition(clusters.cluster_labels(texts), peer_labels(bleu.distances(texts)))
+        labels = clusters.cluster_labels(texts, full_matrix=0)
+        assert same_partition(labels, peer_labels(bleu.distances(texts)))
 
 
-def test_a_batch_that_collapsed_beyond_what_can_be_compared_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(clusters, "FULL_MATRIX", 0)
-    monkeypatch.setattr(clusters, "LARGEST_COMPONENT", 20)
+def test_a_batch_that_collapsed_beyond_what_can_be_compared_is_refused() -> None:
     stem = "find the sum of all the integers between zero and"
+    texts = [f"{stem} {k}" for k in range(24)]
     with pytest.raises(ValueError, match=r"24 questions of one batch .* at most 20 can be compared"):
-        clusters.cluster_labels([f"{stem} {k}" for k in range(24)])
+        clusters.cluster_labels(texts, full_matrix=0, largest_component=20)
 
 
 def test_a_merge_at_exactly_the_threshold_is_not_made() -> None:

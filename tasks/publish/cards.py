@@ -1,4 +1,4 @@
-"""What a finished stage shows in Prefect's UI: key figures, a sample, a plot, and where its files lie."""
+"""What a finished stage shows in Prefect's UI: key figures, a sample, a plot, and where its files are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tasks.stage.work import Work
 
 
 def publish_stage(work: Work, ref: ArtifactRef) -> None:
-    """Show a finished stage; outside a flow run nothing happens.
+    """Show a finished stage; does nothing outside a flow run.
 
-    The artifact exists already: what cannot be shown is logged and never fails the stage.
+    The artifact already exists, so a failure to show something is logged and never fails the stage.
     """
     if FlowRunContext.get() is None:
         return
@@ -92,13 +92,9 @@ def _title(work: Work) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A figure for people: numbers short, nothing for what is not known."""
+    """A figure for people, with numbers kept short."""
     if value is None:
         return "not known"
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

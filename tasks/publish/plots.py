@@ -1,6 +1,6 @@
-"""One plot a stage for Prefect's UI. The report (`rzero report`) has the many.
+"""One plot per stage for Prefect's UI; the report (`rzero report`) has many more.
 
-Drawn by matplotlib, which the extra 'report' brings; without it there is no plot.
+matplotlib draws them, which the extra 'report' brings; without it there are no plots.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COUNTED = ("training step", "candidates", "questions")
 
 
 def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
-    """A matplotlib figure and its caption; None where there is nothing to draw or matplotlib is missing."""
+    """A matplotlib figure and its caption; None if there is nothing to draw or matplotlib is missing."""
     if stage not in _PLOTS or importlib.util.find_spec("matplotlib") is None:
         return None
     side_table, draw = _PLOTS[stage]
@@ -38,7 +38,7 @@ def image_uri(figure: Any) -> str:
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
-    # Without pyplot: its global state belongs to the main thread.
+    # Not pyplot, whose global state belongs to the main thread.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -67,15 +67,11 @@ def _training(frame: pl.DataFrame) -> tuple[Any, str]:
 
 
 def _candidates(frame: pl.DataFrame) -> tuple[Any, str]:
-    found = (
-        frame.select(pl.col("reason").fill_null("well formed").alias("reason"))
-        .group_by("reason")
-        .len()
-        .sort("len", "reason")
-    )
+    reasons = frame.select(pl.col("reason").fill_null("well formed"))
+    counts = reasons.group_by("reason").len().sort("len", "reason")
     figure, axes = _axes("candidates", "")
-    colours = [_BLUE if reason == "well formed" else _ORANGE for reason in found["reason"]]
-    bars = axes.barh(found["reason"], found["len"], color=colours, height=0.6)
+    colours = [_BLUE if reason == "well formed" else _ORANGE for reason in counts["reason"]]
+    bars = axes.barh(counts["reason"], counts["len"], color=colours, height=0.6)
     axes.bar_label(bars, padding=3, color=_INK)
     axes.grid(axis="y", visible=False)
     return figure, "candidates that are well formed, and why others are not"
@@ -104,13 +100,13 @@ def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
 
 
 def _evaluation(frame: pl.DataFrame) -> tuple[Any, str]:
-    found = frame.group_by("benchmark", "mode").agg(pl.col("correct").mean()).sort("benchmark", "mode")
-    names = found["benchmark"].unique().sort().to_list()
+    accuracy = frame.group_by("benchmark", "mode").agg(pl.col("correct").mean()).sort("benchmark", "mode")
+    names = accuracy["benchmark"].unique().sort().to_list()
     figure, axes = _axes("correct", "")
     for offset, (mode, label, colour) in enumerate(
         (("sampled", "pass@1", _BLUE), ("greedy", "greedy", _ORANGE))
     ):
-        part = {name: value for name, of, value in found.iter_rows() if of == mode}
+        part = {name: value for name, of, value in accuracy.iter_rows() if of == mode}
         places = [index + 0.38 * offset for index, name in enumerate(names) if name in part]
         if places:
             bars = axes.barh(

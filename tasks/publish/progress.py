@@ -1,4 +1,4 @@
-"""How far a stage is, live in Prefect's UI: one progress bar a stage, moved by training steps and shards."""
+"""Live progress in Prefect's UI: one bar per stage, moved by training steps and shards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.artifacts.artifact import PARTS
 from tasks.stage.work import Work
 
 _SECONDS_BETWEEN = 2.0
-"""No more often is the server told, except of the end."""
+"""The server is updated no more often than this, except at the end."""
 
 
 @dataclass
@@ -26,9 +26,9 @@ _bars: dict[tuple[str, str], _Bar] = {}
 
 
 def report_progress(work: Work, done: int, total: int, of: str) -> None:
-    """Show that `done` of `total` steps, shards or the like are done; outside a flow run nothing happens.
+    """Show that `done` of `total` steps or shards are done; does nothing outside a flow run.
 
-    What cannot be shown is logged and left: it never fails the work.
+    A failure to show it is logged and never fails the work.
     """
     from prefect.context import FlowRunContext
 
@@ -66,6 +66,6 @@ def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None
 
 
 def artifact_key(work: Work, what: str) -> str:
-    """Prefect's key of what a stage shows: the same for each run of the same work."""
+    """Prefect's key for what a stage shows, the same in every run of the same work."""
     plain = f"{work.location.run} iteration {work.iteration} {work.stage.name} {what}".lower()
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in plain).split())

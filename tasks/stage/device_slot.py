@@ -1,6 +1,6 @@
-"""The device is shared between runs: a stage that uses it takes a slot of a global concurrency limit.
+"""Runs share the device: a stage that uses it takes a slot of a global concurrency limit.
 
-`RZERO_DEVICE_LIMIT` names the limit (the deployments set it to `gpu`); without the variable nobody is asked,
+`RZERO_DEVICE_LIMIT` names the limit (the deployments set it to `gpu`). Without it nothing is limited,
 and a limit that the server does not have lets everything through.
 """
 
@@ -23,9 +23,9 @@ _held = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
-    """Hold a slot while the stage works; the shards of one process, which share a sampler, share one.
+    """Hold a slot while the stage works; the shards of one process share a sampler and so a slot.
 
-    `gathers` says that the stage only gathers what its shards have made.
+    A stage that only `gathers` the work of its shards needs none.
     """
     name = os.environ.get("RZERO_DEVICE_LIMIT")
     if not name or gathers or not stage.uses_device:

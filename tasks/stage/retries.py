@@ -1,4 +1,4 @@
-"""What is tried again, and how: what can pass by itself, and a smaller batch where memory ran out."""
+"""Which errors are retried: those that may pass by themselves, and lack of memory, with smaller batches."""
 
 from __future__ import annotations
 
@@ -31,12 +31,15 @@ _MAY_PASS = frozenset(
 
 
 class StageTimeout(StageError):
-    """A stage that took longer than its limit each time."""
+    """A stage that exceeded its time limit in every attempt."""
 
 
 def can_pass(error: BaseException | None) -> bool:
-    """Whether an error can pass by itself: a store or a network that does not answer, a time limit, a
-    device whose memory another program fills. Not: bad configuration, a full disk, a missing file."""
+    """Whether an error may pass by itself.
+
+    That is so for a store or network that does not answer, a time limit, or a device whose memory another
+    program fills; not for a bad configuration, a full disk or a missing file.
+    """
     retryable = getattr(error, "retryable", None)
     if retryable is not None:
         return bool(retryable)
@@ -46,11 +49,11 @@ def can_pass(error: BaseException | None) -> bool:
 
 
 def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
-    """A stage's body that begins again with batches of half the size where memory runs out.
+    """Make a stage's body start again with batches of half the size when memory runs out.
 
-    Micro-batches and sampling batches decide no more than the order of additions, so the artifact keeps
-    its key and its recorded configuration; the figure `batch_halvings` says that it happened. A training
-    goes on from its newest checkpoint.
+    Micro-batches and sampling batches only affect the order of additions, so the artifact keeps its key and
+    its recorded configuration; the figure `batch_halvings` records what happened. A training resumes from its
+    newest checkpoint.
     """
 
     @functools.wraps(body)
@@ -63,7 +66,7 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
                 if not is_out_of_memory(error) or halvings == HALVINGS:
                     raise
                 told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            # Out here the traceback is gone, and with it what held the memory.
+            # Outside the except block the traceback is gone, and with it what held the memory.
             release_sampler()
             free_memory()
             smaller = halved(work.whole_config)
@@ -74,7 +77,7 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def halved(config: RunConfig) -> RunConfig:
-    """The configuration with batches of half the size, wherever they decide nothing but rounding."""
+    """The configuration with batches of half the size, where they affect nothing but rounding."""
 
     def half(section: Any, setting: str) -> Any:
         if setting not in type(section).model_fields:

@@ -60,12 +60,23 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def small_store(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def settings_read() -> set[tuple[str, str]]:
+    """Stage and setting of every read while the small run was made."""
+    return set()
+
+
+@pytest.fixture(scope="session")
+def small_store(
+    prefect_server: None, tmp_path_factory: pytest.TempPathFactory, settings_read: set[tuple[str, str]]
+) -> Path:
     """A store in which the small run 'small' has finished its one iteration undisturbed. Read only."""
     from flows.evolve import evolve
+    from tasks.stage.view import View
 
     store = tmp_path_factory.mktemp("small") / "store"
-    evolve(run="small", iterations=1, store=str(store), overrides=small_overrides())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(View, "on_read", lambda stage, setting: settings_read.add((stage, setting)))
+        evolve(run="small", iterations=1, store=str(store), overrides=small_overrides())
     return store
 
 

@@ -7,7 +7,7 @@ test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -332,21 +332,28 @@ def walk_iteration(store: Store, config: RunConfig, iteration: int, ended: Outco
 
 
 def readable_steps(store: Store, config: RunConfig, iterations: int) -> list[Step]:
-    """As `walk`, and where a stage has nothing under the key of today the newest artifact that it has.
+    """As `walk`, and where a stage has nothing under today's key, the newest artifact that it has.
 
-    For reading alone: so a store that an earlier version of rzero made can still be looked at.
+    For reading alone, so that a store which an earlier version of rzero made can still be looked at. A stage
+    that the earlier version did not have is left out.
     """
-    return list(_with_earlier(store, config.run, walk(store, config, iterations)))
+    steps = [_or_earlier(store, config.run, step) for step in walk(store, config, iterations)]
+    skipped = {
+        (step.iteration, source.made_as)
+        for step in steps
+        if step.is_earlier
+        for source in STAGES[step.stage].inputs.values()
+        if not source.before
+    }
+    return [step for step in steps if step.ref or (step.iteration, step.stage) not in skipped]
 
 
-def _with_earlier(store: Store, run: str, steps: list[Step]) -> Iterator[Step]:
-    for step in steps:
-        if step.ref is None and step.damage is None:
-            location = newest_location(store, run, step.iteration, step.stage)
-            ref, _ = _look(store, location) if location else (None, None)
-            if ref is not None:
-                step = Step(step.iteration, step.stage, location, ref, is_earlier=True)
-        yield step
+def _or_earlier(store: Store, run: str, step: Step) -> Step:
+    if step.ref is not None or step.damage is not None:
+        return step
+    location = newest_location(store, run, step.iteration, step.stage)
+    ref, _ = _look(store, location) if location else (None, None)
+    return step if ref is None else Step(step.iteration, step.stage, location, ref, is_earlier=True)
 
 
 def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | None]:

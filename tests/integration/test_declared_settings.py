@@ -13,9 +13,6 @@ from tasks.stage.graph import STAGES
 from tasks.stage.task import Run
 from tasks.stage.view import View
 
-ELSEWHERE = {("train_challenger", "memory.penalty_weight")}
-"""Read only where a run remembers: tests/integration/test_iteration.py runs one."""
-
 
 def test_a_stage_reads_all_that_it_declares(
     settings_read: set[tuple[str, str]], small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -31,4 +28,4 @@ def test_a_stage_reads_all_that_it_declares(
     with pytest.raises(StageError, match="nobody/nothing"):
         prepare_base_model.prefect_task.fn(run=Run(config=hub, iteration=0))
     declared = {(name, setting) for name, stage in STAGES.items() for setting in stage.reads}
-    assert declared - settings_read == ELSEWHERE
+    assert declared - settings_read == set()

@@ -102,7 +102,8 @@ def test_with_a_fresh_prefect_and_only_the_bucket_everything_finished_is_cached(
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     tasks = [line for line in output.splitlines() if "Task run" in line and "Finished in state" in line]
-    assert len(tasks) == 18, output
+    made = [name for name in before if name.endswith("/_manifest.json") or "/_parts/" in name]
+    assert len(tasks) == len(made) > 20, output
     assert all("Finished in state Cached" in line for line in tasks), output
     assert Store(bucket_run).sizes("runs") == before
 

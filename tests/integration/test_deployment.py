@@ -54,7 +54,7 @@ def test_the_deployment_completes_and_its_name_says_run_iteration_and_preset(
     assert deployed_run["state_type"] == "COMPLETED"
     assert deployed_run["name"] == "Deployed iteration 1 (tiny)"
     assert "rzero" in deployed_run["tags"]
-    assert len(_manifests(deployed_store)) == 8
+    assert len(_manifests(deployed_store)) == 10
 
 
 def test_the_same_again_executes_no_stage(

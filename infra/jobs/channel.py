@@ -1,4 +1,4 @@
-"""The line between a device job's process and the stage that started it, seen from the process."""
+"""The job's end of the line to the stage that started it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from infra.jobs.reap import JOB_VARIABLE, end_processes
 
 _PARENT_CHECK_SECONDS = 5.0
 _PATIENCE_SECONDS = 3.0
-
-
-class BadInput(Exception):
-    """The job cannot be done as specified; the message says what to change."""
 
 
 class Channel:

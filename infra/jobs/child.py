@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 from infra.artifacts.model_check import ModelDirectoryError
-from infra.jobs.channel import BadInput, Channel
+from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import FD_VARIABLE
 
@@ -40,7 +40,7 @@ def main(job_file: str) -> int:
     except ModuleNotFoundError as error:
         message = f"{sys.executable} has no package {(error.name or str(error)).split('.')[0]!r}"
         channel.say("failed", problem="setup", message=message)
-    except (BadInput, DeviceSetupError, ModelDirectoryError) as error:
+    except (DeviceSetupError, ModelDirectoryError) as error:
         channel.say("failed", problem="setup", message=str(error))
     except BaseException as error:
         traceback.print_exc()

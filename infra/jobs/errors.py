@@ -10,7 +10,7 @@ class DeviceError(RuntimeError):
 
 
 class DeviceSetupError(DeviceError):
-    """The job cannot be started as configured; the message says what to change."""
+    """The job cannot be done as configured; the message says what to change."""
 
 
 class DeviceCrash(DeviceError):
@@ -30,7 +30,6 @@ class DeviceHang(DeviceCrash):
 _MEMORY_SIGNS = (
     "out of memory",
     "outofmemoryerror",
-    "cuda error: out of memory",
     "no available memory for the cache blocks",
     "free memory on device",
     "cannot allocate memory",

@@ -1,4 +1,4 @@
-"""The parent's side of a device job: start it, talk to it, follow its log, end all of its processes."""
+"""The parent's side of device jobs: start them, talk to them, follow their logs, end all their processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -34,8 +34,8 @@ from infra.jobs.errors import (
 from infra.jobs.reap import FD_VARIABLE, JOB_VARIABLE, end_processes
 
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
-_ROOT = Path(__file__).resolve().parents[2]
-_PACKAGES = ("data", "infra")
+PACKAGES = [Path(__file__).resolve().parents[2] / name for name in ("data", "infra")]
+"""What a job's process imports: the rest of this environment must not shadow the other one."""
 QUIET = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
@@ -93,22 +93,21 @@ class DeviceJob:
         self.name = name
         self.messages: queue.Queue[Message] = queue.Queue() if messages is None else messages
         self.tail: deque[str] = deque(maxlen=60)
-        self._heard = time.monotonic()
+        self.heard()
         self._id = uuid.uuid4().hex
         self._log = stage_log()
-        self._python = python
         self.folder = Path(tempfile.mkdtemp(prefix="rzero-job-"))
+        """Removed when the job is closed or killed."""
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         job_file = self.folder / "job.json"
         job_file.write_text(json.dumps({"entry": entry, "spec": spec}, indent=1))
-        # Only these packages: the rest of this environment must not shadow the other one.
         packages = self.folder / "packages"
         packages.mkdir()
-        for package in _PACKAGES:
-            (packages / package).symlink_to(_ROOT / package)
+        for package in PACKAGES:
+            (packages / package.name).symlink_to(package)
         path = [str(packages), *filter(None, [(environment or {}).get("PYTHONPATH")])]
         read_end, write_end = os.pipe()
-        inherited = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
         self._process = subprocess.Popen(
             [python, "-m", "infra.jobs.child", str(job_file)],
             cwd=self.folder,
@@ -123,7 +122,10 @@ class DeviceJob:
             start_new_session=True,
         )
         os.close(write_end)
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.pid = self._process.pid
+        self._requests = self._process.stdin
         self._threads = [
             threading.Thread(target=self._read_log, args=(self._process.stdout,), daemon=True),
             threading.Thread(target=self._read_messages, args=(os.fdopen(read_end, "rb"),), daemon=True),
@@ -132,13 +134,8 @@ class DeviceJob:
             thread.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    @property
-    def pid(self) -> int:
-        """The job's process."""
-        return self._process.pid
-
     def is_running(self) -> bool:
-        """Whether the job's process lives."""
+        """Whether the job's process is alive."""
         return self._process.poll() is None
 
     def silent_seconds(self) -> float:
@@ -146,16 +143,13 @@ class DeviceJob:
         return time.monotonic() - self._heard
 
     def heard(self) -> None:
-        """Count its silence from now."""
+        """Start to count its silence from now."""
         self._heard = time.monotonic()
 
     def ask(self, **values: Any) -> None:
         """Send a request; DeviceCrash where the process is gone."""
-        stdin = self._process.stdin
-        assert stdin is not None
         try:
-            stdin.write(json.dumps({"kind": "request", **values}).encode() + b"\n")
-            stdin.flush()
+            self._request("request", values)
         except (BrokenPipeError, ValueError):
             raise self.error_of(Message("ended")) from None
 
@@ -176,35 +170,29 @@ class DeviceJob:
 
     def hang(self, doing: str, timeout_seconds: float) -> DeviceHang:
         """The error for a job that was silent for too long."""
-        last = f"; its last line: {self.tail[-1]}" if self.tail else ""
-        return DeviceHang(f"{self.name}: {doing} took more than {timeout_seconds:g} s{last}")
+        return DeviceHang(f"{self.name}: {doing} took more than {timeout_seconds:g} s{self._last_line()}")
 
     def error_of(self, message: Message) -> DeviceError:
         """The error that a 'failed' or 'ended' message stands for."""
-        if message.kind == "failed":
-            text = str(message.values["message"])
-            if message.values["problem"] == "setup":
-                return DeviceSetupError(f"{self.name}: {text}")
-            # An engine's own message says little; its log says why it died.
-            if is_memory(text) or any(is_memory(line) for line in self.tail):
-                return DeviceOutOfMemory(f"{self.name}: not enough memory ({self._memory_line(text)})")
+        text = str(message.values.get("message", ""))
+        if message.values.get("problem") == "setup":
+            return DeviceSetupError(f"{self.name}: {text}")
+        code = None if message.kind == "failed" else self._process.wait()
+        # An engine's own message says little; its log says why it died.
+        for line in (text, *reversed(self.tail)):
+            if is_memory(line):
+                return DeviceOutOfMemory(f"{self.name}: not enough memory ({line.strip()[:300]})")
+        if code is None:
             return DeviceCrash(f"{self.name}: {text}")
-        code = self._process.wait()
-        if any(is_memory(line) for line in self.tail):
-            return DeviceOutOfMemory(f"{self.name}: not enough memory ({self._memory_line('')})")
         if code == -9:
             return DeviceOutOfMemory(f"{self.name}: killed (signal 9), most likely for the machine's memory")
-        last = f"; its last line: {self.tail[-1]}" if self.tail else ""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return DeviceCrash(f"{self.name}: the process ended with {how}{last}")
+        return DeviceCrash(f"{self.name}: the process ended with {how}{self._last_line()}")
 
     def close(self) -> None:
         """Let the job finish its work, then end all of its processes; the device is free afterwards."""
-        stdin = self._process.stdin
-        assert stdin is not None
         with contextlib.suppress(OSError, ValueError):
-            stdin.write(b'{"kind": "close"}\n')
-            stdin.flush()
+            self._request("close", {})
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDING_SECONDS)
         self.kill()
@@ -216,9 +204,8 @@ class DeviceJob:
         with contextlib.suppress(OSError):
             self._process.kill()
         self._process.wait()
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._requests.close()
         for thread in self._threads:
             thread.join(timeout=5.0)
         self._cleanup()
@@ -234,14 +221,17 @@ class DeviceJob:
         else:
             self.kill()
 
-    def _memory_line(self, text: str) -> str:
-        lines = [line for line in (text, *reversed(self.tail)) if is_memory(line)]
-        return lines[0].strip()[:300]
+    def _request(self, kind: str, values: Mapping[str, Any]) -> None:
+        self._requests.write(json.dumps({"kind": kind, **values}).encode() + b"\n")
+        self._requests.flush()
+
+    def _last_line(self) -> str:
+        return f"; its last line: {self.tail[-1]}" if self.tail else ""
 
     def _read_log(self, stream: IO[bytes]) -> None:
         with stream:
             for raw in stream:
-                self._heard = time.monotonic()
+                self.heard()
                 line = _ESCAPES.sub("", raw.decode(errors="replace")).split("\r")[-1].rstrip()
                 if line and not _BAR.search(line):
                     self.tail.append(line)
@@ -250,7 +240,7 @@ class DeviceJob:
     def _read_messages(self, stream: IO[bytes]) -> None:
         with stream:
             for raw in stream:
-                self._heard = time.monotonic()
+                self.heard()
                 values = json.loads(raw)
                 self.messages.put(Message(values.pop("kind"), values))
 
@@ -260,6 +250,30 @@ class DeviceJob:
         for thread in self._threads:
             thread.join(timeout=2.0)
         self.messages.put(Message("ended"))
+
+
+class JobGroup(list[DeviceJob]):
+    """Running jobs that serve together; empty once they are ended."""
+
+    @contextlib.contextmanager
+    def ended_on_error(self) -> Iterator[None]:
+        """Within it an error ends the jobs: an engine that failed once is not trusted with more work."""
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
+
+    def close(self) -> None:
+        """Let them finish what they do, then end them; their devices are free afterwards."""
+        with contextlib.ExitStack() as stack:
+            while self:
+                stack.callback(self.pop().close)
+
+    def kill(self) -> None:
+        """End them now."""
+        while self:
+            self.pop().kill()
 
 
 def stage_log() -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.jobs.channel import BadInput, Channel
+from infra.jobs.channel import Channel
+from infra.jobs.errors import DeviceSetupError
 from infra.samplers.exchange import read_prompts, write_completions
 from infra.samplers.texts import completion_texts, end_tokens
 
@@ -52,9 +53,11 @@ def draw(
     prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     for index, ids in enumerate(prompt_ids):
         if not ids:
-            raise BadInput(f"prompt {index} is empty: a model needs at least one token to go on from")
+            raise DeviceSetupError(f"prompt {index} is empty: a model needs at least one token to go on from")
         if len(ids) >= longest:
-            raise BadInput(f"prompt {index} has {len(ids)} tokens; the engine reads at most {longest}")
+            raise DeviceSetupError(
+                f"prompt {index} has {len(ids)} tokens; the engine reads at most {longest}"
+            )
     # All greedy completions of a prompt are the same, and vLLM draws only one.
     repeats = params["samples"] if params["temperature"] == 0 else 1
     samples = params["samples"] // repeats

@@ -167,7 +167,7 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     assert changed == {name for name in before if "_proj." in name}
     # The other machines of a cluster see the shared folder alone, which is empty again at the end.
     ((_, told),) = started
-    assert all(Path(told[name]).is_relative_to(tmp_path) for name in ("model", "work", "prompts"))
+    assert all(Path(told[name]).is_relative_to(tmp_path) for name in ("model", "work"))
     assert not list(tmp_path.glob("rzero-verl-*"))
 
 

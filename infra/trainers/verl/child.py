@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.jobs.channel import BadInput, Channel
+from infra.jobs.channel import Channel
+from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
 from infra.trainers.verl.cluster import Cluster, Paths
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
@@ -30,7 +31,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     config, trainer = GrpoConfig(**spec["config"]), VerlTrainerConfig(**spec["trainer"])
     cluster = Cluster(**spec["cluster"])
     paths = Paths(model=Path(spec["model"]), work=Path(spec["work"]))
-    prompt_tokens = longest_prompt(paths.model, spec["prompts"])
+    prompt_tokens = longest_prompt(paths)
     longest = longest_context(check_model_directory(paths.model))
     settings = verl_settings(
         spec["role"], config, trainer, spec["seed"], cluster, paths, prompt_tokens, longest
@@ -46,7 +47,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     composed = compose(settings)
     channel.say("composed")
     if not cluster.has_gpus:
-        from infra.trainers.verl.cpu.patience import wait_longer_for_ray
+        from infra.trainers.verl.cpu import wait_longer_for_ray
 
         wait_longer_for_ray()
     run(composed, joined=cluster.address is not None)
@@ -61,7 +62,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def check_reachable(address: str) -> None:
-    """BadInput if no Ray cluster answers there; `ray.init` would try for ever."""
+    """DeviceSetupError if no Ray cluster answers there; `ray.init` would try for ever."""
     # `ray status` does not know the protocol of a client's address ("ray://…").
     if address.startswith("ray://"):
         return
@@ -70,18 +71,20 @@ def check_reachable(address: str) -> None:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
         said = (asked.stdout + asked.stderr).strip().splitlines()
     except subprocess.TimeoutExpired:
-        raise BadInput(f"trainer.ray_address: {address} gave no answer in {_ANSWER_SECONDS:g} s") from None
+        raise DeviceSetupError(
+            f"trainer.ray_address: {address} gave no answer in {_ANSWER_SECONDS:g} s"
+        ) from None
     if asked.returncode:
-        raise BadInput(f"trainer.ray_address: {address}: {said[-1][:400] if said else 'no answer'}")
+        raise DeviceSetupError(f"trainer.ray_address: {address}: {said[-1][:400] if said else 'no answer'}")
 
 
-def longest_prompt(model_dir: Path, prompts_file: str) -> int:
+def longest_prompt(paths: Paths) -> int:
     """Tokens of the longest prompt."""
     import pyarrow.parquet as pq
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
-    texts = sorted({extra["text"] for extra in pq.read_table(prompts_file)["extra_info"].to_pylist()})
+    tokenizer = AutoTokenizer.from_pretrained(paths.model, local_files_only=True)
+    texts = sorted({extra["text"] for extra in pq.read_table(paths.data)["extra_info"].to_pylist()})
     return max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 

@@ -47,37 +47,22 @@ def cluster_of(config: VerlTrainerConfig, gpus: Sequence[str]) -> Cluster:
     return Cluster(config.nodes, wanted or len(gpus), True, address)
 
 
-@dataclass(frozen=True)
 class Paths:
     """Where a training finds and leaves its files; with several nodes all of them see it."""
 
-    model: Path
-    work: Path
-
-    @property
-    def data(self) -> Path:
+    def __init__(self, model: Path, work: Path) -> None:
+        self.model = model
+        self.work = work
+        self.data = work / "prompts.parquet"
         """The prompts of all steps, in order."""
-        return self.work / "prompts.parquet"
-
-    @property
-    def checkpoints(self) -> Path:
+        self.checkpoints = work / "checkpoints"
         """verl's `global_step_<n>` folders."""
-        return self.work / "checkpoints"
-
-    @property
-    def metrics(self) -> Path:
+        self.metrics = work / "metrics.jsonl"
         """A JSON line for each step."""
-        return self.work / "metrics.jsonl"
-
-    @property
-    def address(self) -> Path:
+        self.address = work / "address.json"
         """Where the stage listens, and the key it wants."""
-        return self.work / "address.json"
-
-    @property
-    def agent_loops(self) -> Path:
+        self.agent_loops = work / "agent_loops.yaml"
         """The registration of the agent loop."""
-        return self.work / "agent_loops.yaml"
 
 
 def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:

@@ -8,7 +8,6 @@ import queue
 import secrets
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,8 @@ from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from data.schemas import ENGINE_METRICS, METRICS
 from infra.artifacts.model_check import check_model_directory
-from infra.jobs import QUIET, DeviceCrash, DeviceJob, Message, interpreter
+from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
+from infra.jobs.process import PACKAGES, QUIET
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
 from infra.trainers.job import check_job
@@ -29,8 +29,6 @@ from infra.trainers.verl.record import Record
 from infra.trainers.verl.scoring import scoring_service
 
 _ENTRY = "infra.trainers.verl.child:train"
-_PACKAGES = ("data", "infra")
-_ROOT = Path(__file__).resolve().parents[3]
 _LOOK_EVERY_SECONDS = 1.0
 # Unix sockets have short paths, and Ray puts some 66 characters below its folder.
 _LONGEST_RAY_FOLDER = 40
@@ -87,8 +85,7 @@ class VerlTrainer(Trainer):
             paths.checkpoints.mkdir()
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
-            prompts_file = work / "prompts.parquet"
-            write_prompts(job, prompts_file)
+            write_prompts(job, paths.data)
             messages: queue.Queue[Message] = queue.Queue()
             spec = self._spec(job, cluster, paths)
             environment = self.environment(cluster, gpus, paths)
@@ -150,16 +147,15 @@ class VerlTrainer(Trainer):
         return shared
 
     def _spec(self, job: TrainingJob, cluster: Cluster, paths: Paths) -> dict[str, Any]:
-        config = GrpoConfig(**{name: getattr(job.config, name) for name in GrpoConfig.model_fields})
         ray: dict[str, Any] = {}
         ray_folder = str(paths.work / "ray")
         if cluster.address is None and len(ray_folder) <= _LONGEST_RAY_FOLDER:
             ray["+ray_kwargs.ray_init._temp_dir"] = ray_folder
         if cluster.address is not None:
             # The cluster's processes have an environment of their own.
-            for package in _PACKAGES:
+            for package in PACKAGES:
                 ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(_ROOT / package, paths.work / "packages" / package, ignore=ignored)
+                shutil.copytree(package, paths.work / "packages" / package.name, ignore=ignored)
             variables = {
                 "PYTHONPATH": str(paths.work / "packages"),
                 "VERL_FILE_LOGGER_PATH": str(paths.metrics),
@@ -169,13 +165,12 @@ class VerlTrainer(Trainer):
             ray["+ray_kwargs.ray_init.runtime_env.env_vars"] = variables
         return {
             "role": job.role,
-            "config": config.model_dump(mode="json"),
+            "config": job.config.model_dump(mode="json", include=set(GrpoConfig.model_fields)),
             "trainer": self._config.model_dump(mode="json"),
             "seed": job.seed,
             "cluster": asdict(cluster),
             "model": str(paths.model),
             "work": str(paths.work),
-            "prompts": str(paths.data),
             "output": str(job.output_dir.resolve()),
             "ray": ray,
         }
@@ -207,12 +202,8 @@ def _token_mode() -> dict[str, str]:
 @contextlib.contextmanager
 def _work_folder(configured: str | None) -> Iterator[Path]:
     """A folder of this training's own, removed at the end."""
-    if configured is None:
-        folder = Path(tempfile.mkdtemp(prefix="rzero-verl-"))
-    else:
-        folder = Path(configured).expanduser().resolve() / f"rzero-verl-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    parent = None if configured is None else Path(configured).expanduser().resolve()
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rzero-verl-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

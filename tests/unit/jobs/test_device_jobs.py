@@ -30,7 +30,7 @@ Start = Callable[[str], DeviceJob]
 
 ENTRIES = """
     import os, subprocess, sys, time
-    from infra.jobs.channel import BadInput
+    from infra.jobs.errors import DeviceSetupError
 
     def echo(spec, channel):
         print("working on", spec["what"], flush=True)
@@ -74,7 +74,7 @@ ENTRIES = """
         import a_package_that_is_not_there
 
     def refuses(spec, channel):
-        raise BadInput("prompt 3 is empty")
+        raise DeviceSetupError("prompt 3 is empty")
 """
 
 

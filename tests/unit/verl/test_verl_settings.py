@@ -19,7 +19,7 @@ from data.resolve import resolve
 from infra.jobs import DeviceSetupError
 from infra.machine import gpu_split
 from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus
-from infra.trainers.verl.cluster import Cluster, Paths, cluster_of
+from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.settings import verl_settings
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
@@ -131,7 +131,7 @@ def test_what_verl_cannot_share_out_is_told_before_anything_starts(
 ) -> None:
     config = GrpoConfig(**{"steps": 1, "group_size": 2, "max_tokens": 8, **change})
     with pytest.raises(DeviceSetupError, match=message):
-        verl_settings("solver", config, VerlTrainerConfig(), 0, cluster, Paths(Path("m"), Path("w")), 4, 64)
+        check_fits("solver", config, cluster)
 
 
 def test_a_prompt_that_leaves_no_room_is_told() -> None:

@@ -1,8 +1,7 @@
-"""Which pairs of answers are equal: exact and in-process where possible, in killable workers else.
+"""Which pairs of answers are equal: in-process where possible, in killable workers else.
 
-What is read by `forms` is decided by comparing keys: no process, no algebra system. Other
-mathematics (integrals, sums, huge powers) is valued once an answer by math-verify and sympy in a
-worker; where that gives no value, math-verify compares the pair. Neither can hang the caller.
+Each answer is read once, into keys that are compared: no process, no algebra system. Sums, products,
+integrals and limits are first brought to a closed form by sympy in a worker, which cannot hang the caller.
 """
 
 from __future__ import annotations
@@ -10,25 +9,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tasks.voting.pool.workers import Outcome, WorkerPool
-from tasks.voting.reading.forms import Form, Status, agree, read
+from tasks.voting.reading import forms
+from tasks.voting.reading.cursor import Node, packed, unpacked
+from tasks.voting.reading.forms import Pending, Read, Refused, Unread
 
 LARGEST_MEMO = 200_000
-_OUT_OF_LIMITS = frozenset(("timeout", "memory", "died"))
 
 
-@dataclass(frozen=True)
-class Reading:
-    """An answer with what is known of it: its form, and the outcome of a worker's attempt if any."""
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An answer on which a worker ran out of time or memory: it equals only itself."""
 
-    answer: str
-    form: Form
-    failed: bool = False
-    """A worker ran out of time or memory on it: it equals only its own spelling."""
+    text: str
+    kind: str
+
+
+Answer = Read | Unread | Refused | Failed
 
 
 class Grader:
@@ -55,8 +56,7 @@ class Grader:
         self.refusals = 0
         self._pool = WorkerPool(timeout_seconds, memory_bytes, count)
         self._lock = threading.Lock()
-        self._readings: dict[str, Reading | Outcome] = {}
-        self._verdicts: dict[tuple[str, str], Outcome] = {}
+        self._outcomes: dict[Node, Outcome] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,94 +78,57 @@ class Grader:
         counted. The relation is symmetric, and independent of the other pairs.
         """
         readings = self.readings({answer for pair in pairs for answer in pair})
-        return self.compare([(readings[a], readings[b]) for a, b in pairs])
+        return [self._verdict(a, b, readings) for a, b in pairs]
 
-    def readings(self, answers: Iterable[str]) -> dict[str, Reading]:
+    def readings(self, answers: Iterable[str]) -> dict[str, Answer]:
         """What each answer says; those beyond this process are valued in workers, all together."""
-        found: dict[str, Reading] = {}
-        hard: dict[str, str] = {}
+        found: dict[str, Answer] = {}
+        pending: dict[str, Pending] = {}
         for answer in answers:
-            form = read(answer)
-            if form.status is Status.HARD:
-                hard[answer] = form.text
-            found[answer] = Reading(answer, form)
-        if hard:
-            outcomes = self._ask(self._readings, {text: ("probe", a) for a, text in hard.items()})
-            for answer, text in hard.items():
-                found[answer] = _valued(found[answer], outcomes[text])
+            reading = forms.read(answer)
+            if isinstance(reading, Pending):
+                pending[answer] = reading
+            else:
+                found[answer] = reading
+        if pending:
+            outcomes = self._ask({part for reading in pending.values() for part in reading.parts})
+            found |= {answer: _valued(reading, outcomes) for answer, reading in pending.items()}
         return found
 
-    def compare(self, pairs: Sequence[tuple[Reading, Reading]]) -> list[bool | None]:
-        """`equivalent` for answers that have been read."""
-        verdicts: list[bool | None] = [None] * len(pairs)
-        open_pairs: dict[tuple[str, str], tuple[str, ...]] = {}
-        asked: list[tuple[int, tuple[str, str]]] = []
-        for position, (a, b) in enumerate(pairs):
-            known = _decided(a, b)
-            if known is not None:
-                verdicts[position] = known
-            elif Status.REFUSED in (a.form.status, b.form.status):
-                self._count("refusals")
-            elif a.failed or b.failed:
-                self._count("failures" if "timeout" not in (self._cause(a), self._cause(b)) else "timeouts")
-            else:
-                first, second = sorted((a, b), key=lambda r: (len(r.form.text), r.form.text))
-                pair = (first.form.text, second.form.text)
-                open_pairs[pair] = ("verify", first.answer, second.answer)
-                asked.append((position, pair))
-        if asked:
-            outcomes = self._ask(self._verdicts, open_pairs)
-            for position, pair in asked:
-                outcome = outcomes[pair]
-                if outcome.kind in _OUT_OF_LIMITS:
-                    self._count("timeouts" if outcome.kind == "timeout" else "failures")
-                else:
-                    verdicts[position] = outcome.kind == "done" and bool(outcome.value)
-        return verdicts
+    def _verdict(self, a: str, b: str, readings: dict[str, Answer]) -> bool | None:
+        left, right = readings[a], readings[b]
+        if isinstance(left, Read | Unread) and isinstance(right, Read | Unread):
+            return forms.agree(left, right)
+        if left.text == right.text:
+            return True
+        if isinstance(left, Unread) or isinstance(right, Unread):
+            return False
+        self.give_up(left, right)
+        return None
 
-    def _cause(self, reading: Reading) -> str | None:
-        outcome = self._readings.get(reading.form.text)
-        return outcome.kind if isinstance(outcome, Outcome) and reading.failed else None
-
-    def _count(self, what: str) -> None:
+    def give_up(self, *readings: Answer) -> None:
+        """Count a comparison, or an answer of a vote, that could not be decided."""
+        kinds = {reading.kind for reading in readings if isinstance(reading, Failed)}
+        what = "timeouts" if "timeout" in kinds else "failures" if kinds else "refusals"
         with self._lock:
             setattr(self, what, getattr(self, what) + 1)
 
-    def _ask(self, memo: dict[Any, Any], requests: dict[Any, tuple[str, ...]]) -> dict[Any, Outcome]:
-        """Outcomes by key, from the memo or from the workers."""
+    def _ask(self, trees: set[Node]) -> dict[Node, Outcome]:
+        """Outcomes by tree, remembered or from the workers."""
         with self._lock:
-            fresh = sorted(key for key in requests if key not in memo)
-            if len(memo) > LARGEST_MEMO:
-                memo.clear()
-                fresh = sorted(requests)
+            if len(self._outcomes) > LARGEST_MEMO:
+                self._outcomes.clear()
+            fresh = sorted(trees - self._outcomes.keys(), key=repr)
             if fresh:
-                memo.update(zip(fresh, self._pool.run([requests[key] for key in fresh]), strict=True))
-            return {key: memo[key] for key in requests}
+                outcomes = self._pool.run([packed(tree) for tree in fresh])
+                self._outcomes.update(zip(fresh, outcomes, strict=True))
+            return {tree: self._outcomes[tree] for tree in trees}
 
 
-def _valued(reading: Reading, outcome: Outcome) -> Reading:
-    if outcome.kind in _OUT_OF_LIMITS:
-        return replace(reading, failed=True)
-    if outcome.kind == "done" and outcome.value is not None:
-        key = _tuples(outcome.value)
-        return Reading(reading.answer, Form(Status.READ, reading.form.text, key, key))
-    return reading
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _decided(a: Reading, b: Reading) -> bool | None:
-    """The verdict where no worker is needed, else None."""
-    if a.form.text == b.form.text:
-        return True
-    if a.form.status is Status.READ and b.form.status is Status.READ:
-        return agree(a.form, b.form)
-    if Status.REFUSED in (a.form.status, b.form.status) or a.failed or b.failed:
-        return None
-    for form in (a.form, b.form):
-        # Words are never equal to mathematics, and are no business of an algebra system.
-        if isinstance(form.bare, tuple) and form.bare[:1] == ("text",):
-            return False
-    return None
+def _valued(reading: Pending, outcomes: dict[Node, Outcome]) -> Answer:
+    """The reading of an answer with the closed forms that workers found for its parts."""
+    found = {part: outcomes[part] for part in reading.parts}
+    for outcome in found.values():
+        if outcome.kind in ("timeout", "memory", "died"):
+            return Failed(reading.text, outcome.kind)
+    return reading.valued({part: unpacked(outcome.value) for part, outcome in found.items()})

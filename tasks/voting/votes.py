@@ -8,14 +8,13 @@ and how often they are given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-import polars as pl
+from tasks.voting.equivalence import Answer, Failed, Grader
+from tasks.voting.reading.forms import Read, Refused, Unread, agree
 
-from tasks.voting.domains import DomainGrader
-from tasks.voting.equivalence import Grader, Reading
-from tasks.voting.reading.forms import Status
+QUESTIONS_AT_A_TIME = 2048
 
 
 @dataclass(frozen=True)
@@ -50,41 +49,12 @@ def majority(samples: Sequence[Sequence[str | None]], grader: Grader) -> list[Vo
     return votes
 
 
-def vote_table(samples: Sequence[Sequence[str | None]], grader: Grader) -> pl.DataFrame:
-    """One row a sample: `question` and `sample` (positions), `answer`, `representative`, `votes`, `majority`.
-
-    `representative` is the spelling that stands for all answers equal to this one (null without an
-    answer), `votes` how many there are, `majority` whether they won the vote.
-    """
-    rows: dict[str, list[object]] = {
-        name: [] for name in ("question", "sample", "answer", "representative", "votes", "majority")
-    }
-    for number, (question, groups) in enumerate(zip(samples, _grouped(samples, grader), strict=True)):
-        group_of = {answer: group for group in groups for answer in group.spellings}
-        best = min(groups, key=_rank, default=None)
-        for position, answer in enumerate(question):
-            group = group_of.get(_trimmed(answer) or "")
-            rows["question"].append(number)
-            rows["sample"].append(position)
-            rows["answer"].append(answer)
-            rows["representative"].append(group.answer if group else None)
-            rows["votes"].append(group.votes if group else 0)
-            rows["majority"].append(group is not None and group is best)
-    return pl.DataFrame(
-        rows,
-        schema={
-            "question": pl.Int64, "sample": pl.Int64, "answer": pl.String,
-            "representative": pl.String, "votes": pl.Int64, "majority": pl.Boolean,
-        },
-    )  # fmt: skip
-
-
 @dataclass
 class _Group:
     """Answers that are equal: how often each spelling was given, and one reading of each meaning."""
 
     spellings: Counter[str]
-    readings: list[Reading]
+    readings: list[Answer]
 
     @property
     def votes(self) -> int:
@@ -104,72 +74,66 @@ def _trimmed(answer: str | None) -> str | None:
     return (answer.strip() or None) if answer is not None else None
 
 
-def _grouped(samples: Sequence[Sequence[str | None]], grader: Grader) -> list[list[_Group]]:
-    """The groups of equal answers to each question."""
-    counts = [Counter(filter(None, map(_trimmed, question))) for question in samples]
-    if isinstance(grader, DomainGrader):
-        return [[_Group(spellings, []) for spellings in groups] for groups in grader.groups(counts)]
-    readings = grader.readings({answer for count in counts for answer in count})
-    meanings = [_meanings(count, readings) for count in counts]
-    verdicts = _undecided(meanings, grader)
-    return [_merge(groups, verdicts) for groups in meanings]
+def _grouped(samples: Sequence[Sequence[str | None]], grader: Grader) -> Iterator[list[_Group]]:
+    """The groups of equal answers to each question; answers are read for some questions at a time."""
+    for start in range(0, len(samples), QUESTIONS_AT_A_TIME):
+        part = samples[start : start + QUESTIONS_AT_A_TIME]
+        counts = [Counter(filter(None, map(_trimmed, question))) for question in part]
+        readings = grader.readings({answer for count in counts for answer in count})
+        for reading in readings.values():
+            if isinstance(reading, Failed | Refused):
+                grader.give_up(reading)
+        for count in counts:
+            yield _merged(_meanings(count, readings))
 
 
-def _meanings(count: Counter[str], readings: dict[str, Reading]) -> list[_Group]:
-    """Groups of answers with the same key, in canonical order: most specific first, then by votes."""
-    groups: dict[Hashable, _Group] = {}
+def _meanings(count: Counter[str], readings: dict[str, Answer]) -> list[_Group]:
+    """Groups of answers equal in every part, in canonical order: most specific first, then by votes."""
+    buckets: dict[Hashable, list[_Group]] = {}
     for answer in sorted(count):
         reading = readings[answer]
-        form = reading.form
-        key: Hashable = form.key if form.status is Status.READ else form.text
-        group = groups.setdefault(key, _Group(Counter(), [reading]))
+        key = (type(reading), reading.bucket if isinstance(reading, Read | Unread) else reading.text)
+        # Equal answers share a bucket; answers in a bucket are equal where the grader says so.
+        bucket = buckets.setdefault(key, [])
+        group = next((group for group in bucket if _equal(reading, group.readings[0])), None)
+        if group is None:
+            bucket.append(group := _Group(Counter(), [reading]))
         group.spellings[answer] = count[answer]
-    if len(groups) == 1:
-        return list(groups.values())
-    return sorted(groups.values(), key=lambda g: (-g.readings[0].form.annotations, *_rank(g)))
+    groups = [group for bucket in buckets.values() for group in bucket]
+    return groups if len(groups) == 1 else sorted(groups, key=lambda g: (-_annotations(g), *_rank(g)))
 
 
-Pair = tuple[str, str]
+def _annotations(group: _Group) -> int:
+    reading = group.readings[0]
+    return reading.annotations if isinstance(reading, Read) else 0
 
 
-def _undecided(meanings: list[list[_Group]], grader: Grader) -> dict[Pair, bool]:
-    """Verdicts of the grader on the pairs of meanings that keys alone do not decide, for all questions."""
-    wanted: dict[Pair, tuple[Reading, Reading]] = {}
-    for groups in meanings:
-        if len(groups) < 2:
-            continue
-        firsts = [group.readings[0] for group in groups]
-        special = [
-            r for r in firsts if r.form.status is not Status.READ or r.form.annotations or r.form.bare is None
-        ]
-        for a in special:
-            for b in firsts:
-                if a is not b:
-                    wanted[(a.answer, b.answer)] = (a, b)
-    verdicts = grader.compare(list(wanted.values()))
-    equal = {pair for pair, verdict in zip(wanted, verdicts, strict=True) if verdict}
-    return {pair: pair in equal or pair[::-1] in equal for pair in wanted}
+def _equal(a: Answer, b: Answer) -> bool:
+    if isinstance(a, Read | Unread) and isinstance(b, Read | Unread):
+        return agree(a, b)
+    return a.text == b.text
 
 
-def _merge(groups: list[_Group], verdicts: dict[Pair, bool]) -> list[_Group]:
-    """Join each meaning, in canonical order, to the first group all of whose meanings it equals."""
-    if len(groups) < 2:
-        return groups
+def _merged(groups: list[_Group]) -> list[_Group]:
+    """Join each meaning, in canonical order, to the first group all of whose meanings it equals.
+
+    Only readings that state a name or a unit, or are equations, can equal one of another bucket.
+    """
     merged: list[_Group] = []
     for group in groups:
         reading = group.readings[0]
-        home = next((other for other in merged if _equals_all(reading, other, verdicts)), None)
-        if home is None:
-            merged.append(group)
+        for home in merged:
+            if _may_join(reading, home) and all(_equal(reading, other) for other in home.readings):
+                home.spellings.update(group.spellings)
+                home.readings.append(reading)
+                break
         else:
-            home.spellings.update(group.spellings)
-            home.readings.append(reading)
+            merged.append(group)
     return merged
 
 
-def _equals_all(reading: Reading, group: _Group, verdicts: dict[Pair, bool]) -> bool:
-    return all(
-        verdicts.get((reading.answer, other.answer), False)
-        or verdicts.get((other.answer, reading.answer), False)
-        for other in group.readings
+def _may_join(reading: Answer, home: _Group) -> bool:
+    return any(
+        isinstance(r, Read) and (r.annotations > 0 or r.relation is not None)
+        for r in (reading, *home.readings)
     )

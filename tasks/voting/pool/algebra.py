@@ -1,97 +1,116 @@
-"""What only a computer algebra system can read: runs inside worker processes, never in the caller.
+"""Sums, integrals and limits, by sympy: runs inside worker processes, never in the caller.
 
-Everything here may take forever or all memory; `workers` bounds both.
+A request is a tree that the grammar made, and so is the reply: sympy never sees the text, hence it cannot
+skip a part of it. What it does may take forever or all memory;
+`workers` bounds both.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable
-from functools import lru_cache
+from fractions import Fraction
 from typing import Any
 
-import math_verify
 import sympy  # type: ignore[import-untyped]
 
-from data import domains
-from tasks.voting.reading import evaluator
-from tasks.voting.reading.evaluator import POINTS, constant_key, context, point, rounded
-from tasks.voting.reading.lexicon import GREEK
+from tasks.voting.reading.cursor import Node, packed, unpacked
+from tasks.voting.reading.lexicon import INVERSES
+from tasks.voting.reading.tokens import Uncomputed
+
+_SAME_NAME = ("exp", "floor", "factorial", "factorial2", "binomial", "gcd", "lcm", *INVERSES)
+_FUNCTIONS = {
+    **{name: name for name in _SAME_NAME},
+    **{inverse: "a" + name for name, inverse in INVERSES.items()},
+    "ln": "log", "abs": "Abs", "ceil": "ceiling", "max": "Max", "min": "Min", "mod": "Mod",
+}  # fmt: skip
+_NAMES = {sympy_name: name for name, sympy_name in _FUNCTIONS.items()}
+_NAMES["zeta"] = "zeta"
+_CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "inf": sympy.oo}
 
 
-def parsed(answer: str) -> list[Any]:
-    """What math-verify makes of an answer: sympy objects and the text, empty where nothing is found."""
-    bare = answer.replace("$", " ").strip()
-    return math_verify.parse(f"${bare}$", parsing_timeout=None, raise_on_error=False)
+def to_sympy(node: Node) -> Any:
+    """The sympy expression of a tree; Uncomputed for what is no expression."""
+    tag, *parts = node
+    if tag == "num":
+        return sympy.Rational(parts[0].numerator, parts[0].denominator)
+    if tag == "sym":
+        return sympy.Symbol(parts[0])
+    if tag == "const":
+        return _CONSTANTS[parts[0]]
+    if tag == "call":
+        arguments = [to_sympy(part) for part in parts[1:]]
+        if parts[0] in ("log", "lg"):
+            return sympy.log(arguments[0], *(arguments[1:] or [10]))
+        if parts[0] == "sqrt":
+            return sympy.sqrt(arguments[0])
+        if parts[0] in _FUNCTIONS:
+            return getattr(sympy, _FUNCTIONS[parts[0]])(*arguments)
+    if tag == "lim":
+        name, target, side, body = parts
+        directions = (side,) if side else ("+", "-")
+        goal = to_sympy(target)
+        if goal in (sympy.oo, -sympy.oo):
+            directions = ("-" if goal == sympy.oo else "+",)
+        found = {sympy.limit(to_sympy(body), sympy.Symbol(name), goal, direction) for direction in directions}
+        if len(found) > 1:
+            raise Uncomputed("a limit that depends on the side")
+        return found.pop()
+    if tag in ("sum", "prod"):
+        name, low, high, body = parts
+        make = sympy.Sum if tag == "sum" else sympy.Product
+        return make(to_sympy(body), (sympy.Symbol(name), to_sympy(low), to_sympy(high))).doit()
+    if tag == "int":
+        name, body, *bounds = parts
+        return sympy.integrate(to_sympy(body), (sympy.Symbol(name), *map(to_sympy, bounds)))
+    if tag == "degrees":
+        return to_sympy(parts[0]) * sympy.pi / 180
+    if tag in ("add", "mul", "div", "neg", "pow"):
+        left, *right = map(to_sympy, parts)
+        if tag == "neg":
+            return -left
+        return {
+            "add": left.__add__, "mul": left.__mul__, "div": left.__truediv__, "pow": left.__pow__,
+        }[tag](right[0])  # fmt: skip
+    raise Uncomputed(f"{tag} is no expression")
 
 
-def probe(answer: str) -> Hashable | None:
-    """The key of an answer (see `evaluate`) if it is a number or an expression, else None."""
-    found = [item for item in parsed(answer) if isinstance(item, sympy.Expr)]
-    if not found:
+def from_sympy(expression: Any) -> Node:
+    """The tree of a sympy expression; Uncomputed where it holds what the evaluator cannot value."""
+    if expression.is_Rational:
+        return ("num", Fraction(int(expression.p), int(expression.q)))
+    if expression.is_Symbol:
+        return ("sym", str(expression))
+    if expression == -sympy.oo:
+        return ("neg", ("const", "inf"))
+    for name, constant in _CONSTANTS.items():
+        if expression == constant:
+            return ("const", name)
+    arguments = [from_sympy(argument) for argument in expression.args]
+    if expression.func in (sympy.Add, sympy.Mul):
+        tag = "add" if expression.func is sympy.Add else "mul"
+        node = arguments[0]
+        for argument in arguments[1:]:
+            node = (tag, node, argument)
+        return node
+    if expression.func is sympy.Pow:
+        return ("pow", *arguments)
+    name = expression.func.__name__
+    if name in _NAMES:
+        return ("call", _NAMES[name], *arguments)
+    raise Uncomputed(f"{name} cannot be valued")
+
+
+def answer_request(request: Any) -> Any:
+    """The reply to a tree: one without sums, integrals and limits, None where there is none."""
+    try:
+        return packed(from_sympy(sympy.sympify(to_sympy(unpacked(request)))))
+    except Uncomputed:
         return None
-    expression = found[0].doit()
-    if expression.has(sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.oo, sympy.zoo, sympy.nan):
-        return None
-    names = {symbol: _name(str(symbol)) for symbol in expression.free_symbols}
-    values = []
-    for number in range(POINTS if names else 1):
-        substitution = {}
-        for symbol, name in names.items():
-            value = point(name, number)
-            substitution[symbol] = sympy.Rational(value.numerator, value.denominator)
-        values.append(_number(sympy.N(expression.subs(substitution), evaluator.DIGITS)))
-    if any(value is None for value in values):
-        return None
-    if not names:
-        return constant_key(values[0])
-    digits = [rounded(value) for value in values]
-    if all(part == digits[0] for part in digits):
-        return constant_key(values[0])
-    return ("f", *digits)
-
-
-def _name(symbol: str) -> str:
-    plain = re.sub(r"[{}]", "", symbol)
-    return "\\" + plain if plain in GREEK else plain
-
-
-def _number(value: Any) -> Any:
-    real, imaginary = value.as_real_imag()
-    if not (real.is_Number and imaginary.is_Number and real.is_finite and imaginary.is_finite):
-        return None
-    ctx = context()
-    parts = [ctx.mpf(str(part)) for part in (real, imaginary)]
-    return ctx.mpc(*parts) if parts[1] != 0 else parts[0]
-
-
-def verify(left: str, right: str) -> bool:
-    """math-verify's opinion on a pair, asked in both directions because it is not symmetric."""
-    a, b = parsed(left), parsed(right)
-    return any(
-        math_verify.verify(gold, answer, timeout_seconds=None, raise_on_error=False)
-        for gold, answer in ((a, b), (b, a))
-    )
-
-
-def _by_domain(domain: str, left: str, right: str) -> bool:
-    """The opinion of a domain's own equality."""
-    equal = _domain(domain).equal
-    return equal is not None and bool(equal(left, right))
-
-
-_domain = lru_cache(domains.get)
-
-
-def answer_request(request: list[str]) -> Any:
-    """The reply to ["probe", answer], ["verify", left, right] or ["equal", domain, left, right]."""
-    if request[0] == "equal":
-        return _by_domain(*request[1:])
-    return probe(request[1]) if request[0] == "probe" else verify(request[1], request[2])
 
 
 def warm_up() -> None:
     """Import and build all that a first request would otherwise pay for within its time limit."""
-    for answer in (r"\frac{1}{2}+\sqrt{x}", r"\int_0^1 x^2 dx", r"\sum_{k=1}^{3} k"):
-        probe(answer)
-    verify(r"\{1,2\}", "(1,2)")
+    k: Node = ("sym", "k")
+    one, two = ("num", Fraction(1)), ("num", Fraction(2))
+    bodies = (("sum", "k", one, two, k), ("int", "k", ("pow", k, two), one, two), ("lim", "k", one, "", k))
+    for body in bodies:
+        answer_request(packed(body))

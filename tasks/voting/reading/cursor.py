@@ -2,20 +2,58 @@ r"""A cursor over tokens, and the tree that the grammar makes of them.
 
 A node is a tuple whose first item is its tag:
 ("num", Fraction), ("sym", name), ("const", name), ("add", a, b), ("mul", a, b), ("div", a, b),
-("neg", a), ("pm", sign, a, b), ("pow", a, b), ("call", name, args...), ("degrees", a),
-("seq", open, close, items...), ("matrix", rows), ("rel", operators, sides), ("sets", operator, a, b),
-("list", joiner, items...), ("ratio", items...).
-`HardError` means that the text is mathematics this grammar leaves to a computer algebra system,
-`SyntaxFault` that it is no mathematics at all.
+("neg", a), ("pm", sign, a, b), ("pow", a, b), ("call", name, args...), ("apply", name, args...),
+("degrees", a), ("ratio", items...), ("seq", open, close, items...), ("list", joiner, items...),
+("word", words...), ("matrix", rows), ("cases", rows), ("rel", operators, sides), ("sets", operator, a, b),
+("builder", name, condition), ("mod", a, modulus);
+for the algebra system: ("sum" | "prod", name, low, high, body), ("int", name, body),
+("int", name, body, low, high), ("lim", name, target, side, body).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from tasks.voting.reading.tokens import SyntaxFault, Token
 
 Node = tuple[Any, ...]
+
+
+def nodes(tree: Any) -> Iterator[Node]:
+    """All nodes of a tree, in no particular order."""
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, tuple) and item:
+            if isinstance(item[0], str):
+                yield item
+            stack.extend(item)
+
+
+def has(tree: Any, *tags: str) -> bool:
+    """Whether one of the tags occurs in a tree."""
+    return any(node[0] in tags for node in nodes(tree))
+
+
+def symbols(tree: Any) -> set[str]:
+    """Names of the symbols in a tree."""
+    return {node[1] for node in nodes(tree) if node[0] == "sym"}
+
+
+def packed(tree: Any) -> Any:
+    """A tree as JSON."""
+    if isinstance(tree, Fraction):
+        return {"q": str(tree)}
+    return [packed(item) for item in tree] if isinstance(tree, tuple) else tree
+
+
+def unpacked(message: Any) -> Any:
+    """The tree of a JSON message."""
+    if isinstance(message, dict):
+        return Fraction(message["q"])
+    return tuple(unpacked(item) for item in message) if isinstance(message, list) else message
 
 
 class Cursor:

@@ -1,10 +1,4 @@
-"""The value of a tree: exact rationals as long as possible, else 120 decimal digits.
-
-Two expressions count as equal when they have the same key. An expression without symbols is
-evaluated once: its key is the exact rational, or 30 of its 120 digits. One with symbols is
-evaluated at three fixed points (Schwartz, 1980), the last of them negative, so that |x| is not x.
-Keys make equality an equivalence relation by construction, whatever the order of the answers.
-"""
+"""The value of a tree at one point: exact rationals as long as possible, else 120 decimal digits."""
 
 from __future__ import annotations
 
@@ -19,16 +13,17 @@ import mpmath  # type: ignore[import-untyped]
 
 from tasks.voting.reading.cursor import Node
 from tasks.voting.reading.roots import rational_root
-from tasks.voting.reading.tokens import HardError, SyntaxFault
+from tasks.voting.reading.tokens import Uncomputed
 
 DIGITS = 120
-KEY_DIGITS = 30
+KEY_DIGITS = 60
 # Bits that cancellation may cost before a sum is taken for zero: all but the noise of 400 bits.
 NOISE_BITS = 330
+# Bits that it may cost otherwise: the digits of a key must be left, or the sum is not computed.
+LOST_BITS = 190
 LARGEST_BITS = 100_000
-LARGEST_MAGNITUDE = 4000
+LARGEST_MAGNITUDE = 10_000_000
 LARGEST_FACTORIAL = 3000
-POINTS = 3
 
 Value = Any  # Fraction, mpf or mpc
 _LOCAL = threading.local()
@@ -44,70 +39,10 @@ def context() -> Any:
     return found
 
 
-def symbols(node: Any) -> set[str]:
-    """Names of the symbols in a tree."""
-    found: set[str] = set()
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, tuple) and item:
-            if item[0] == "sym":
-                found.add(item[1])
-            else:
-                stack.extend(item)
-    return found
-
-
-def has_plus_minus(node: Any) -> bool:
-    """Whether a tree stands for two values."""
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, tuple) and item:
-            if item[0] == "pm":
-                return True
-            stack.extend(item)
-    return False
-
-
-def point(name: str, number: int) -> Fraction:
-    """The value of a symbol at one of the points: a rational between 0.3 and 3, negative at the last."""
-    digest = hashlib.sha256(f"{number} {name}".encode()).digest()
-    size = Fraction(300 + int.from_bytes(digest[:4], "big") % 2700, 997)
-    return -size if number == POINTS - 1 else size
-
-
-def key(node: Node, sign: int = 1) -> Hashable:
-    """The key of an expression; `sign` picks one of the two values of a plus-minus."""
-    if not symbols(node):
-        return constant_key(Evaluator({}, sign).value(node))
-    values = values_at_points(node, sign)
-    digits = [None if value is None else rounded(value) for value in values]
-    if all(part in (None, digits[0]) for part in digits):
-        return constant_key(values[0])
-    return ("f", *digits)
-
-
-def values_at_points(node: Node, sign: int = 1) -> list[Value]:
-    """Values at the points; None at the negative one where a root or logarithm leaves the reals there."""
-    names = symbols(node)
-    values: list[Value] = []
-    for number in range(POINTS):
-        evaluator = Evaluator({name: point(name, number) for name in names}, sign)
-        negative = number == POINTS - 1
-        try:
-            value = evaluator.value(node)
-        except SyntaxFault:
-            if not negative:
-                raise
-            value = None
-        complex_there = value is not None and not isinstance(value, Fraction) and value.imag != 0
-        values.append(None if negative and evaluator.left_reals and complex_there else value)
-    return values
-
-
-def constant_key(value: Value) -> Hashable:
-    """("q", numerator, denominator) of a rational, else 30 digits of each part."""
+def number_key(value: Value, exact: bool) -> Hashable:
+    """An exact key of a number: ("q", numerator, denominator) or 60 digits; or 190 bits of a sampled value."""
+    if not exact:
+        return ("f", *(_rounded(part) for part in (value.real, value.imag)))
     if isinstance(value, Fraction):
         return ("q", value.numerator, value.denominator)
     real, imaginary = _snapped(value.real), _snapped(value.imag)
@@ -116,16 +51,27 @@ def constant_key(value: Value) -> Hashable:
     return ("c", _part(real), _part(imaginary))
 
 
+def _rounded(value: Value) -> Hashable:
+    """The first bits of a real number and their exponent, alike for rationals and floating point."""
+    if value == 0:
+        return 0
+    if isinstance(value, Fraction | int):
+        top, bottom, exponent = value.numerator, value.denominator, 0
+    else:
+        sign, mantissa, exponent, _ = value._mpf_
+        top, bottom = (-1 if sign else 1) * int(mantissa), 1
+    shift = LOST_BITS + 1 - abs(top).bit_length() + bottom.bit_length()
+    digits = (abs(top) << shift) // bottom if shift >= 0 else abs(top) // (bottom << -shift)
+    extra = digits.bit_length() - LOST_BITS
+    digits = (digits + (1 << (extra - 1))) >> extra
+    carry = digits >> LOST_BITS
+    return (1 if top > 0 else -1, digits >> carry, exponent - shift + extra + carry)
+
+
 def _part(value: Value) -> Hashable:
     if isinstance(value, Fraction):
         return (value.numerator, value.denominator)
     return str(context().nstr(value, KEY_DIGITS))
-
-
-def rounded(value: Value) -> Hashable:
-    """30 digits of each part of a value."""
-    number = to_mp(value)
-    return (context().nstr(number.real, KEY_DIGITS), context().nstr(number.imag, KEY_DIGITS))
 
 
 def _snapped(value: Value) -> Value:
@@ -137,8 +83,11 @@ def _snapped(value: Value) -> Value:
         return value
     sign, mantissa, exponent, _ = value._mpf_
     exact = Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
-    near = exact.limit_denominator(10**25)
-    return near if abs(exact - near) < Fraction(1, 2 ** (NOISE_BITS - 30)) * max(1, abs(near)) else value
+    for largest, bits in ((10**12, LOST_BITS - 10), (10**25, NOISE_BITS - 30)):
+        near = exact.limit_denominator(largest)
+        if abs(exact - near) < Fraction(1, 2**bits) * max(1, abs(near)):
+            return near
+    return value
 
 
 def to_mp(value: Value) -> Any:
@@ -149,17 +98,11 @@ def to_mp(value: Value) -> Any:
     return value
 
 
-def _checked(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > LARGEST_BITS:
-        raise HardError("a number of too many digits")
-    return value
-
-
 def _tame(value: Value) -> Value:
     """A finite complex value without the noise beside its larger part."""
     ctx = context()
     if not ctx.isfinite(value):
-        raise SyntaxFault("no finite value")
+        raise Uncomputed("no finite value")
     if isinstance(value, ctx.mpc):
         if value.imag == 0 or (value.real != 0 and ctx.mag(value.imag) < ctx.mag(value.real) - NOISE_BITS):
             return value.real
@@ -168,31 +111,58 @@ def _tame(value: Value) -> Value:
     return value
 
 
-class Evaluator:
-    """Evaluates trees at one point; raises HardError where that is beyond it, SyntaxFault for nonsense."""
+def _is_rational(node: Node) -> bool:
+    """Whether a tree is a number as it is written, such as -1/3."""
+    return node[0] == "num" or (node[0] in ("neg", "div") and all(map(_is_rational, node[1:])))
 
-    def __init__(self, values: dict[str, Fraction], sign: int) -> None:
+
+# Names of mpmath where they are not those of the grammar: arcsin is asin, and arsinh asinh.
+_MPMATH = {
+    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{f"ar{name}": f"a{name}" for name in ("sinh", "cosh", "tanh", "coth", "sech", "csch")},
+}
+
+
+class Evaluator:
+    """Evaluates trees where symbols have the given values; raises Uncomputed where there is no value."""
+
+    def __init__(self, values: dict[str, Fraction], sign: int = 1, exact: bool | None = None) -> None:
         self.values = values
-        self.sign = sign
-        self.left_reals = False
+        self.sign = sign  # Picks one of the two values of a plus-minus.
+        self.exact = not values if exact is None else exact
 
     def value(self, node: Node) -> Value:
         """The value of a tree."""
         method: Callable[..., Value] | None = getattr(self, f"_{node[0]}", None)
         if method is None:
-            raise SyntaxFault(f"{node[0]} has no single value")
+            raise Uncomputed(f"{node[0]} has no single value")
         return method(*node[1:])
 
+    def _fitting(self, value: Fraction) -> Value:
+        """A rational; of very many digits, it is rounded at a sample point and refused elsewhere."""
+        if max(value.numerator.bit_length(), value.denominator.bit_length()) <= LARGEST_BITS:
+            return value
+        if self.exact:
+            raise Uncomputed("a number of too many digits")
+        return to_mp(value)
+
     def _num(self, value: Fraction) -> Value:
-        return _checked(value)
+        return value
 
     def _sym(self, name: str) -> Value:
         return self.values[name]
 
+    def _apply(self, name: str, *arguments: Node) -> Value:
+        """Any function: a number that depends on its name and on the keys of its arguments."""
+        from tasks.voting.reading.keys import key_at
+
+        keys = repr((name, [key_at(argument, self) for argument in arguments])).encode()
+        return Fraction(int.from_bytes(hashlib.sha256(keys).digest()[:4], "big") % 99991 + 1, 997)
+
     def _const(self, name: str) -> Value:
         ctx = context()
         if name == "inf":
-            raise SyntaxFault("infinity in arithmetic")
+            raise Uncomputed("infinity in arithmetic")
         return {"pi": +ctx.pi, "e": +ctx.e, "i": ctx.mpc(0, 1)}[name]
 
     def _add(self, a: Node, b: Node) -> Value:
@@ -201,13 +171,17 @@ class Evaluator:
     def plus(self, x: Value, y: Value) -> Value:
         """A sum, zero where nothing but noise is left of it."""
         if isinstance(x, Fraction) and isinstance(y, Fraction):
-            return _checked(x + y)
+            return self._fitting(x + y)
         x, y = to_mp(x), to_mp(y)
         ctx = context()
         total = x + y
-        if total == 0 or ctx.mag(total) < max(ctx.mag(x), ctx.mag(y)) - NOISE_BITS:
-            return Fraction(0)
-        return _tame(total)
+        if x == 0 or y == 0:
+            return _tame(total)
+        smaller, larger = sorted((ctx.mag(x), ctx.mag(y)))
+        lost = NOISE_BITS + 1 if total == 0 else larger - ctx.mag(total)
+        if larger - smaller > LOST_BITS or (lost > LOST_BITS and (larger > LOST_BITS or lost < NOISE_BITS)):
+            raise Uncomputed("a sum whose digits are not known")
+        return Fraction(0) if lost > NOISE_BITS else _tame(total)
 
     def _neg(self, a: Node) -> Value:
         return -self.value(a)
@@ -222,7 +196,7 @@ class Evaluator:
     def times(self, x: Value, y: Value) -> Value:
         """A product."""
         if isinstance(x, Fraction) and isinstance(y, Fraction):
-            return _checked(x * y)
+            return self._fitting(x * y)
         if x == 0 or y == 0:
             return Fraction(0)
         return _tame(to_mp(x) * to_mp(y))
@@ -230,56 +204,52 @@ class Evaluator:
     def _div(self, a: Node, b: Node) -> Value:
         x, y = self.value(a), self.value(b)
         if y == 0:
-            raise SyntaxFault("division by zero")
+            raise Uncomputed("division by zero")
         if isinstance(x, Fraction) and isinstance(y, Fraction):
-            return _checked(x / y)
+            return self._fitting(x / y)
         return Fraction(0) if x == 0 else _tame(to_mp(x) / to_mp(y))
 
     def _ratio(self, *items: Node) -> Value:
         if len(items) != 2:
-            raise SyntaxFault("a ratio of several numbers")
+            raise Uncomputed("a ratio of several numbers")
         return self._div(*items)
 
     def _degrees(self, a: Node) -> Value:
         return self.times(self.value(a), context().pi / 180)
 
     def _pow(self, a: Node, b: Node) -> Value:
-        return self.power(self.value(a), self.value(b))
+        return self.power(self.value(a), self.value(b), real_root=_is_rational(b))
 
-    def power(self, x: Value, y: Value) -> Value:
-        """A power: exact where the result is rational, else the principal value."""
+    def power(self, x: Value, y: Value, real_root: bool = True) -> Value:
+        """A power: exact where it is rational, the real one of odd roots, else the principal value."""
         ctx = context()
         if x == 0:
             if isinstance(y, Fraction) and y >= 0:
                 return Fraction(1 if y == 0 else 0)
-            raise SyntaxFault("a power of zero")
+            raise Uncomputed("a power of zero")
         if isinstance(x, Fraction) and isinstance(y, Fraction):
             if y.denominator == 1:
                 bits = max(x.numerator.bit_length(), x.denominator.bit_length())
                 if x in (1, -1):
                     return x if y.numerator % 2 else Fraction(1)
-                if bits * abs(y.numerator) > LARGEST_BITS:
-                    raise HardError("too large a power")
-                return x**y.numerator
-            if x < 0 and y.denominator % 2:
-                # The real root, as in school: (-8)^(1/3) is -2.
+                if bits * abs(y.numerator) <= LARGEST_BITS:
+                    return x**y.numerator
+                if self.exact:
+                    raise Uncomputed("too large a power")
+            elif x < 0 and y.denominator % 2 and real_root:
+                # As in school: (-8)^(1/3) is -2.
                 size = self.power(-x, y)
                 return -size if y.numerator % 2 else size
-            root = rational_root(x, y.denominator)
-            if root is not None:
-                return self.power(root, Fraction(y.numerator))
+            else:
+                root = rational_root(x, y.denominator)
+                if root is not None:
+                    return self.power(root, Fraction(y.numerator))
         base, exponent = to_mp(x), to_mp(y)
-        if abs(ctx.mag(exponent)) > 60 and exponent != 0:
-            raise HardError("too large an exponent")
-        if exponent != 0 and abs(exponent) * max(1, abs(ctx.mag(base))) > LARGEST_BITS:
-            raise HardError("too large a power")
-        if not (isinstance(y, Fraction) and y.denominator == 1) and self._negative(base):
-            self.left_reals = True
+        if exponent != 0 and (
+            not -80 < ctx.mag(exponent) < 60 or abs(exponent) * max(1, abs(ctx.mag(base))) > LARGEST_MAGNITUDE
+        ):
+            raise Uncomputed("too large a power")
         return _tame(ctx.power(base, exponent))
-
-    def _negative(self, value: Value) -> bool:
-        ctx = context()
-        return isinstance(value, ctx.mpc) or value < 0
 
     def _call(self, name: str, *arguments: Node) -> Value:
         values = [self.value(argument) for argument in arguments]
@@ -287,10 +257,12 @@ class Evaluator:
             return self._of_several(name, values)
         if name == "binomial" and len(values) == 2:
             return self._binomial(*values)
-        if name == "log":
+        if name == "mod" and len(values) == 2:
+            return self._modulo(*values)
+        if name == "log" and 1 <= len(values) <= 2:
             return self._logarithm(values[0], values[1] if len(values) > 1 else Fraction(10))
         if len(values) != 1:
-            raise SyntaxFault(f"{name} takes one argument")
+            raise Uncomputed(f"{name} takes one argument")
         x = values[0]
         simple = getattr(self, f"_of_{name}", None)
         if simple is not None:
@@ -299,35 +271,42 @@ class Evaluator:
         return self._transcendental(name, x)
 
     def _of_several(self, name: str, values: list[Value]) -> Value:
-        if not all(isinstance(value, Fraction) for value in values):
-            raise HardError(f"{name} of irrational numbers")
+        if not values or not all(isinstance(value, Fraction) for value in values):
+            raise Uncomputed(f"{name} of irrational numbers")
         if name in ("max", "min"):
             return max(values) if name == "max" else min(values)
-        if any(value.denominator != 1 for value in values):
-            raise SyntaxFault(f"{name} of fractions")
-        whole = [int(value) for value in values]
-        return Fraction(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
+        bottom = math.lcm(*(value.denominator for value in values))
+        whole = [int(value * bottom) for value in values]
+        return Fraction(math.gcd(*whole) if name == "gcd" else math.lcm(*whole), bottom)
+
+    def _modulo(self, a: Value, n: Value) -> Value:
+        if not (isinstance(a, Fraction) and isinstance(n, Fraction)) or n == 0:
+            raise Uncomputed("a remainder of irrational numbers")
+        return a % n
 
     def _binomial(self, n: Value, k: Value) -> Value:
-        if not (isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1):
-            raise HardError("a binomial coefficient of symbols")
-        if not (k >= 0 and 0 <= n <= LARGEST_FACTORIAL):
-            raise HardError("a large binomial coefficient")
-        return Fraction(math.comb(int(n), int(k)))
+        whole = isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1
+        if whole and k >= 0 and 0 <= n <= LARGEST_FACTORIAL:
+            return Fraction(math.comb(int(n), int(k)))
+        if self.exact:
+            raise Uncomputed("a binomial coefficient of large numbers or fractions")
+        below = self.times(self._of_factorial(k), self._of_factorial(self.plus(n, -k)))
+        if below == 0:
+            raise Uncomputed("a binomial coefficient outside its range")
+        return self.times(self._of_factorial(n), self.power(below, Fraction(-1)))
 
     def _logarithm(self, x: Value, base: Value) -> Value:
         top, bottom = self._of_ln(x), self._of_ln(base)
         if bottom == 0:
-            raise SyntaxFault("a logarithm to base 1")
+            raise Uncomputed("a logarithm to base 1")
         return Fraction(0) if top == 0 else _tame(to_mp(top) / to_mp(bottom))
 
     def _of_ln(self, x: Value) -> Value:
         if x == 0:
-            raise SyntaxFault("the logarithm of zero")
+            raise Uncomputed("the logarithm of zero")
         if x == 1:
             return Fraction(0)
         number = to_mp(x)
-        self.left_reals |= self._negative(number)
         result = _tame(context().log(number))
         return Fraction(0) if context().mag(result) < -NOISE_BITS else result
 
@@ -344,15 +323,17 @@ class Evaluator:
         return abs(x)
 
     def _of_factorial(self, x: Value) -> Value:
-        return Fraction(math.factorial(self._small(x)))
+        if isinstance(x, Fraction) and x.denominator == 1 and 0 <= x <= LARGEST_FACTORIAL:
+            return Fraction(math.factorial(int(x)))
+        number = to_mp(x)
+        if self.exact or (isinstance(x, Fraction) and x.denominator == 1 and x < 0) or abs(number) > 10**6:
+            raise Uncomputed("a factorial of a large number or of a fraction")
+        return _tame(context().gamma(number + 1))
 
     def _of_factorial2(self, x: Value) -> Value:
-        return Fraction(math.prod(range(self._small(x), 0, -2)))
-
-    def _small(self, x: Value) -> int:
         if not (isinstance(x, Fraction) and x.denominator == 1 and 0 <= x <= LARGEST_FACTORIAL):
-            raise HardError("a factorial of a large number or of a symbol")
-        return int(x)
+            raise Uncomputed("a double factorial of a large number or of a symbol")
+        return Fraction(math.prod(range(int(x), 0, -2)))
 
     def _of_floor(self, x: Value) -> Value:
         return Fraction(math.floor(self._real(x)))
@@ -363,20 +344,23 @@ class Evaluator:
     def _real(self, x: Value) -> Value:
         ctx = context()
         if isinstance(x, ctx.mpc) or (not isinstance(x, Fraction) and ctx.mag(x) > 300):
-            raise HardError("rounding of a complex or huge number")
+            raise Uncomputed("rounding of a complex or huge number")
         return x if isinstance(x, Fraction) else _snapped(x)
 
     def _transcendental(self, name: str, x: Value) -> Value:
         ctx = context()
         number = to_mp(x)
-        if number != 0 and ctx.mag(number) > 100:
-            raise HardError(f"{name} of a huge number")
-        function = {"arcsin": ctx.asin, "arccos": ctx.acos, "arctan": ctx.atan}.get(name) or getattr(
-            ctx, name
-        )
-        result = _tame(function(number))
+        if number != 0 and not -80 < ctx.mag(number) < (6 if name in ("tanh", "coth") else 100):
+            raise Uncomputed(
+                f"{name} of a number so large or small that the digits of the value are not known"
+            )
+        function = getattr(ctx, _MPMATH.get(name, name))
+        try:
+            result = _tame(function(number))
+        except (ZeroDivisionError, ValueError, OverflowError) as fault:
+            raise Uncomputed(f"{name} has no value there") from fault
         if name in ("sin", "cos", "tan", "cot", "sec", "csc") and ctx.mag(result) > NOISE_BITS:
-            raise SyntaxFault(f"{name} has a pole there")
+            raise Uncomputed(f"{name} has a pole there")
         if result == 0 or ctx.mag(result) < min(0, ctx.mag(number) if number != 0 else 0) - NOISE_BITS:
             return Fraction(0)
         return result

@@ -1,8 +1,7 @@
-"""What an answer says, in a form that can be compared: `read` and `agree`.
+"""What an answer says: `read`, and `agree`, which compares two readings. The package states the invariant.
 
-Equal answers have equal keys (see `evaluate`). Two annotations of a value are optional, and only a
-contradiction of them makes answers differ: the name in "x = 5" and the unit in "5 cm". So 5 agrees
-with x = 5 and with 5 cm, but x = 5 not with y = 5 and 5 cm not with 5 m.
+The name in "x = 5" and the unit in "5 cm" are optional: 5 agrees with x = 5 and with 5 cm, but x = 5
+not with y = 5, and 5 cm not with 5 m.
 """
 
 from __future__ import annotations
@@ -10,264 +9,296 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from enum import Enum
+from fractions import Fraction
 from functools import lru_cache
 
 from tasks.voting.extraction import MAX_ANSWER_CHARACTERS, MAX_DEPTH, depth
-from tasks.voting.reading import evaluator, units
-from tasks.voting.reading.cursor import Node
-from tasks.voting.reading.grammar import Parser
-from tasks.voting.reading.keys import (
-    assignment,
-    expression_key,
-    flat,
-    has_structure,
-    interval,
-    list_key,
-    relation_key,
-)
-from tasks.voting.reading.lexicon import JOINERS, TEXTUAL, is_word
+from tasks.voting.reading import units
+from tasks.voting.reading.cursor import Node, has, symbols
+from tasks.voting.reading.evaluator import Evaluator, to_mp
+from tasks.voting.reading.grammar import parse
+from tasks.voting.reading.keys import assignment, interval
+from tasks.voting.reading.lexicon import JOINERS, is_word
 from tasks.voting.reading.normalise import TEXT_CLOSE, TEXT_OPEN, plain
 from tasks.voting.reading.primaries import in_base
 from tasks.voting.reading.quantities import split_unit
-from tasks.voting.reading.tokens import HardError, SyntaxFault, Token, tokens_of
+from tasks.voting.reading.sampling import Key, key_of
+from tasks.voting.reading.tokens import SyntaxFault, Token, Uncomputed, folded, spelling, tokens_of
+
+CALCULUS = ("sum", "prod", "int", "lim")
 
 
-class Status(Enum):
-    """How far an answer was understood."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer all of whose tokens are in what is compared.
 
-    READ = "read"
-    HARD = "hard"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Form:
-    """An answer as read.
-
-    `value` is its key in base units and `bare` as written (None where the unit may be a variable), both
-    None for an equation or inequality that gives no value; `relation` is the key of an equation or
-    inequality; `name` and `unit` annotate the value where they are stated.
+    `value` is the value in base units and `bare` as it is written; `name` and `unit` are what the answer
+    calls it and measures it in, where it says so. `relation` is the whole equation or inequality that a
+    name or an interval was taken from.
     """
 
-    status: Status
     text: str
-    bare: Hashable = None
-    value: Hashable = None
-    relation: Hashable = None
-    name: str | None = None
-    unit: Hashable = None
+    value: Key
+    bare: Key
+    name: Hashable | None = None
+    unit: units.Dimension | None = None
+    relation: Node | None = None
 
     @property
     def annotations(self) -> int:
-        """How many of the optional parts the answer states."""
+        """How many of the optional parts are stated."""
         return (self.name is not None) + (self.unit is not None)
 
     @property
-    def key(self) -> Hashable:
+    def bucket(self) -> Hashable:
         """Equal for answers that are equal in every part."""
-        return (self.value, self.relation, self.name, self.unit)
+        return (self.value.bucket, self.bare.bucket, self.name, self.unit)
 
 
-def agree(a: Form, b: Form) -> bool:
-    """Whether two read answers are equal, an annotation that one of them lacks being no difference."""
-    if a.text == b.text or (a.relation is not None and a.relation == b.relation):
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An answer that equals only its own spelling, in normal form."""
+
+    text: str
+    bucket: tuple[str, ...]
+    annotations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer with sums, products, integrals or limits that only the algebra system can value."""
+
+    text: str
+    tree: Node
+    otherwise: Unread
+    name: Hashable | None = None
+
+    @property
+    def parts(self) -> list[Node]:
+        """What to hand to the algebra system: the outermost of them."""
+        return _outermost(self.tree)
+
+    def valued(self, forms: dict[Node, Node | None]) -> Read | Unread:
+        """The reading with a closed form for each part, or the spelling where one has none."""
+        if any(forms[part] is None for part in self.parts):
+            return self.otherwise
+        try:
+            reading = _from_tree(self.text, _replaced(self.tree, forms))
+        except (SyntaxFault, Uncomputed, RecursionError, OverflowError):
+            return self.otherwise
+        return reading if self.name is None else replace(reading, name=self.name, relation=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer too long or too deeply nested to be read."""
+
+    text: str
+
+
+Reading = Read | Unread | Pending | Refused
+
+
+def agree(a: Read | Unread, b: Read | Unread) -> bool:
+    """Whether two answers are equal, an annotation that one of them lacks being no difference."""
+    if a.text == b.text:
         return True
-    if a.name is not None and b.name is not None and a.name != b.name:
+    if not (isinstance(a, Read) and isinstance(b, Read)):
+        return type(a) is type(b) and a.bucket == b.bucket
+    if a.name is None or b.name is None or a.name == b.name:
+        one_unit = (a.unit is None) != (b.unit is None)
+        if (a.unit == b.unit and a.value.same(b.value)) or (one_unit and a.bare.same(b.bare)):
+            return True
+    if a.relation is None or b.relation is None or (a.name == b.name and a.value.exact and b.value.exact):
         return False
-    if (a.unit is None) == (b.unit is None):
-        return a.unit == b.unit and a.value is not None and a.value == b.value
-    return a.bare is not None and a.bare == b.bare
+    try:
+        return key_of(a.relation).same(key_of(b.relation))
+    except Uncomputed:
+        return False
+
+
+def exact_number(answer: str) -> Fraction | None:
+    """The rational that an answer is, None for any other answer."""
+    reading = read(answer)
+    key = reading.value.bucket if isinstance(reading, Read) and reading.value.exact else None
+    return Fraction(key[1], key[2]) if isinstance(key, tuple) and key[0] == "q" else None
 
 
 _INTEGER = re.compile(r"[+-]?\d{1,300}")
 _CLOCK = re.compile(r"\d{1,2}(?::\d\d)?\s*[ap]\.?m\.?", re.IGNORECASE)
 _NUMERAL = re.compile(r"([0-9A-Z]*[A-F][0-9A-Z]*)_\{?(1[1-9]|2\d|3[0-6])\}?")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z]")
-_FUNCTION_NAME = re.compile(
-    r"\\?[A-Za-z]+'*(?:\^\{?-1\}?)?\([A-Za-z](?:,[A-Za-z])*\)|\\frac\{d[a-z]\}\{d[a-z]\}|d[a-z]/d[a-z]"
-)
-_DERIVATIVE = re.compile(
-    r"\\frac\s*\{\s*(?:d|\\partial)\s*\}\s*\{\s*(?:d|\\partial)\s*[a-z]\s*\}|(?<![A-Za-z])d/d[a-z]\b"
-)
-_PIECE = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\sA-Za-z\d]")
-_IGNORED = frozenset([*".,;:!?'\"$(){}[]\\`", TEXT_OPEN, TEXT_CLOSE, "and"])
-_SYNONYMS = {
-    ("does", "not", "exist"): ("dne",),
-    ("no", "solutions"): ("no", "solution"),
-    ("none",): ("none",),
-}
+_FUNCTION_NAME = re.compile(r"(?:\\?[A-Za-z]+'*)(?:\^\{?-1\}?)?\([A-Za-z\d](?:,[A-Za-z\d])*\)")
+_NO_SOLUTION = (("no", "solution"), ("empty", "set"))
+_EMPTY_SET: Node = ("seq", "\\{", "\\}")
 
 
-@lru_cache(maxsize=1 << 16)
-def read(answer: str) -> Form:
-    """The form of an answer; in bounded time, since long or deeply nested ones are refused."""
+@lru_cache(maxsize=1 << 14)
+def read(answer: str) -> Reading:
+    """The reading of an answer; in bounded time, since long or deeply nested ones are refused."""
     if _INTEGER.fullmatch(answer):
-        number = ("q", int(answer), 1)
-        return Form(Status.READ, answer, number, number)
+        return _number(answer, Fraction(int(answer)))
     if len(answer) > 4 * MAX_ANSWER_CHARACTERS:
-        answer_plain = " ".join(answer.split())
-        if len(answer_plain) > MAX_ANSWER_CHARACTERS:
-            return Form(Status.REFUSED, answer_plain)
-        answer = answer_plain
+        answer = " ".join(answer.split())
+        if len(answer) > MAX_ANSWER_CHARACTERS:
+            return Refused(answer)
     text = plain(answer)
     if len(text) > MAX_ANSWER_CHARACTERS or depth(text) > MAX_DEPTH:
-        return Form(Status.REFUSED, text)
-    try:
-        return _read_plain(text)
-    except SyntaxFault:
-        return _as_text(text) if _is_wordy(text) else _opaque(text)
-    except (HardError, RecursionError, OverflowError):
-        return Form(Status.HARD, text)
-
-
-def _is_wordy(text: str) -> bool:
-    return "\\" not in text
-
-
-def _opaque(text: str) -> Form:
-    """Mathematics that does not parse: an algebra system with a more forgiving grammar may try."""
-    return Form(Status.HARD, text) if "\\" in text.replace("\\ ", "") else _as_text(text)
-
-
-def _as_text(text: str) -> Form:
-    pieces = tuple(
-        piece if len(piece) == 1 else piece.lower() for piece in _PIECE.findall(text) if piece not in _IGNORED
-    )
-    if not pieces:
-        pieces = tuple(text.split())
-    value = ("text", _SYNONYMS.get(pieces, pieces))
-    return Form(Status.READ, text, value, value)
-
-
-def _read_plain(text: str) -> Form:
+        return Refused(text)
     whole = re.fullmatch(rf"{TEXT_OPEN}([^{TEXT_CLOSE}]*){TEXT_CLOSE}", text)
     if whole:
-        return _read_plain(plain(whole.group(1)))
+        text = plain(whole.group(1))
+    tokens = tokens_of(text)
+    unread = Unread(text, spelling(tokens))
+    try:
+        return _read(text, tokens, unread)
+    except (SyntaxFault, Uncomputed, RecursionError, OverflowError):
+        return unread
+
+
+def _number(text: str, number: Fraction) -> Read:
+    key = Key(("q", number.numerator, number.denominator), ("num", number), True)
+    return Read(text, key, key)
+
+
+def _read(text: str, tokens: list[Token], unread: Unread) -> Reading:
     if _CLOCK.fullmatch(text):
-        return _as_text(text.replace(".", "").lower())
+        return Unread(text, (text.replace(".", "").replace(" ", "").lower(),))
     numeral = _NUMERAL.fullmatch(text)
     if numeral:
-        number = ("q", in_base(numeral.group(1), int(numeral.group(2))), 1)
-        return Form(Status.READ, text, number, number)
-    if _WORDS.fullmatch(text) and any(is_word(w) and w not in JOINERS for w in re.split(r"[ '-]+", text)):
-        return _as_text(text)
-    if any(command in TEXTUAL for command in re.findall(r"\\([A-Za-z]+)", text)):
-        return _as_text(text)
-    if _DERIVATIVE.search(text):
-        raise HardError("a derivative is no quotient")
-    tokens = tokens_of(text)
-    if not tokens:
-        return _as_text(text)
+        return _number(text, Fraction(in_base(numeral.group(1), int(numeral.group(2)))))
+    if unread.bucket in _NO_SOLUTION:
+        return _form(text, _EMPTY_SET, unread)
+    name, rest = _label(tokens)
+    if name is None:
+        return _value(text, tokens, unread)
+    inner = _value(text, rest, unread)
+    if isinstance(inner, Pending):
+        return replace(inner, name=name)
+    if not isinstance(inner, Read) or inner.name is not None:
+        raise SyntaxFault("what a name stands for is no value")
+    return replace(inner, name=name, relation=None)
+
+
+def _label(tokens: list[Token]) -> tuple[Hashable | None, list[Token]]:
+    """The name on the left of "Area = 5", "f(x) = 2x" or "r = 5 cm", and the tokens on the right."""
+    equals = [at for at, token in enumerate(tokens) if token.text in ("=", "\\approx")]
+    if len(equals) != 1 or not 0 < equals[0] < len(tokens) - 1:
+        return None, tokens
+    left, right = tokens[: equals[0]], tokens[equals[0] + 1 :]
+    spelt = "".join(token.text for token in left)
+    words = [piece for token in left for piece in token.text.split()]
+    prose = any(token.kind == "text" and len(token.text) > 1 for token in left) or any(map(is_word, words))
+    if prose and all(token.kind in ("text", "letters") for token in left) and all(map(str.isalpha, words)):
+        if not JOINERS & {word.lower() for word in words}:
+            return tuple(map(folded, words)), right
+        return None, tokens
+    if _FUNCTION_NAME.fullmatch(spelt) and not _has_joiner(right):
+        return spelt, right
+    if split_unit(right)[1] is not None:
+        node = parse(list(left))
+        found = assignment(("rel", ("=",), (node, ("num", Fraction(1)))))
+        return (found[0], right) if found else (None, tokens)
+    return None, tokens
+
+
+def _has_joiner(tokens: list[Token]) -> bool:
+    level = 0
+    for token in tokens:
+        level += (token.text in ("(", "[", "{", "\\{")) - (token.text in (")", "]", "}", "\\}"))
+        if level == 0 and (token.text in (",", ";", "\\quad", "\\\\") or token.text.lower() in JOINERS):
+            return True
+    return False
+
+
+def _value(text: str, tokens: list[Token], unread: Unread) -> Reading:
+    inside = tokens[1:-1]
+    if [token.text for token in tokens[:1] + tokens[-1:]] == ["(", ")"] and split_unit(inside)[1] is not None:
+        tokens = inside  # (5 cm)
     value, unit, sure = split_unit(tokens)
-    if unit is not None:
-        return _quantity(text, value, unit, sure)
-    name = _word_name(tokens) or _quantity_name(tokens)
-    if name is not None:
-        inner = _read_tokens(text, tokens[name[1] :])
-        return replace(inner, name=name[0], relation=(name[0], inner.value, inner.unit))
-    return _read_tokens(text, tokens)
-
-
-def _quantity_name(tokens: list[Token]) -> tuple[str, int] | None:
-    """The name and length of the left side of "r = 5 cm", None for other texts."""
-    equals = [position for position, token in enumerate(tokens) if token.text == "="]
-    if len(equals) != 1 or len(tokens) < equals[0] + 2 or split_unit(tokens[equals[0] + 1 :])[1] is None:
-        return None
-    node = Parser(tokens[: equals[0]]).answer()
-    return (node[1], equals[0] + 1) if node[0] == "sym" else None
-
-
-def _word_name(tokens: list[Token]) -> tuple[str, int] | None:
-    """The name and length of a left side such as "Area =" or "f(x) =", None for other texts."""
-    for position, token in enumerate(tokens[:12]):
-        if token.text == "=" and position:
-            left = tokens[:position]
-            spelled = "".join(t.text.strip() for t in left)
-            if any(t.text == "=" for t in tokens[position + 1 :]):
-                return None
-            words = all(t.kind in ("text", "letters") for t in left)
-            if words and (len(left) > 1 or left[0].kind == "text" or is_word(left[0].text)):
-                return spelled.lower() if len(spelled) > 2 else spelled, position + 1
-            if _FUNCTION_NAME.fullmatch(spelled):
-                return spelled, position + 1
-            return None
-        if token.kind not in ("text", "letters", "command", "number") and token.text not in "(),'^{}-":
-            return None
-    return None
-
-
-def _read_tokens(text: str, tokens: list[Token]) -> Form:
-    value, unit, sure = split_unit(tokens)
-    if unit is not None:
-        return _quantity(text, value, unit, sure)
-    return _form(text, Parser(list(tokens)).answer())
-
-
-def _quantity(text: str, tokens: list[Token], unit: units.Unit, sure: bool) -> Form:
-    node = Parser(list(tokens)).answer()
-    value = expression_key(node)
-    scaled = expression_key(("mul", node, ("num", unit.factor)))
+    if unit is None:
+        return _form(text, parse(list(tokens)), unread)
+    node = parse(list(value))
+    if has(node, "rel", *CALCULUS):
+        raise SyntaxFault("a unit of no value")
+    scaled = key_of(("mul", node, ("num", unit.factor)) if unit.factor != 1 else node)
     if not unit.dimension:
-        return Form(Status.READ, text, scaled, scaled)
-    return Form(Status.READ, text, value if sure else None, scaled, unit=unit.dimension)
+        return Read(text, scaled, scaled)
+    # "5m" may be a product: it agrees with other lengths, but not with a bare 5.
+    bare = key_of(node) if sure else Key(("unit or factor", text), node, True)
+    return Read(text, scaled, bare, unit=unit.dimension)
 
 
-def _form(text: str, node: Node) -> Form:
+def _outermost(node: Node) -> list[Node]:
+    if node and node[0] in CALCULUS:
+        return [node]
+    return [part for item in node if isinstance(item, tuple) for part in _outermost(item)]
+
+
+def _replaced(node: Node, forms: dict[Node, Node | None]) -> Node:
+    if node and node[0] in CALCULUS:
+        return forms[node] or node
+    return tuple(_replaced(item, forms) if isinstance(item, tuple) else item for item in node)
+
+
+def _form(text: str, node: Node, unread: Unread) -> Reading:
+    return Pending(text, node, unread) if has(node, *CALCULUS) else _from_tree(text, node)
+
+
+def _from_tree(text: str, node: Node) -> Read:
+    name, value = _named(text, node)
+    key = key_of(value)
+    if node[0] == "rel" and isinstance(name, tuple) and name[0] == "seq" and len(name) == len(value):
+        # (x, y) = (1, 2) is x = 1, y = 2.
+        node = ("list", ",", *(("rel", ("=",), pair) for pair in zip(name[3:], value[3:], strict=True)))
+    return Read(text, key, key, name, relation=node if has(node, "rel") else None)
+
+
+def _named(text: str, node: Node) -> tuple[Hashable | None, Node]:
+    """(name, value) of what gives a value a name, (None, the tree itself) for all else."""
     if node[0] == "rel":
-        return _relation_form(text, node)
-    if node[0] == "list":
-        return _list_form(text, node)
-    value = expression_key(node)
-    return Form(Status.READ, text, value, value)
-
-
-def _relation_form(text: str, node: Node) -> Form:
-    found = interval(node)
-    if found is not None:
-        value = expression_key(found[1])
-        return Form(Status.READ, text, value, value, relation_key(node), found[0])
-    found = assignment(node)
-    if found is not None:
-        name, right = found
-        value = expression_key(right)
-        equation: Node = ("rel", ("=",), (("sym", name), right))
-        several = has_structure(right) or evaluator.has_plus_minus(right)
-        return Form(
-            Status.READ, text, value, value, (name, value) if several else relation_key(equation), name
+        return (
+            interval(node) or _approximation(text, node) or _chain(node) or assignment(node) or (None, node)
         )
-    if all(operator == "=" for operator in node[1]) and not evaluator.symbols(node):
-        keys = {expression_key(side) for side in node[2]}
-        if len(keys) == 1:
-            value = keys.pop()
-            return Form(Status.READ, text, value, value)
-    return Form(Status.READ, text, relation=relation_key(node))
-
-
-def _list_form(text: str, node: Node) -> Form:
-    joiner, items = node[1], list(node[2:])
-    names: set[str] = set()
+    if node[0] != "list" or node[1] == "if":
+        return None, node
+    names: set[Hashable] = set()
     values: list[Node] = []
-    for item in items:
+    for item in node[2:]:
         if item[0] != "rel":
             values.append(item)
             continue
-        found = assignment(item) or (interval(item) if joiner == "or" else None)
-        if found is None:
-            break
+        found = assignment(item) or (interval(item) if node[1] == "or" else None)
+        if found is None or has(found[1], "rel"):
+            return None, node
         names.add(found[0])
         values.append(found[1])
-    else:
-        if len(names) <= 1:
-            keys = flat(tuple(values), [expression_key(value) for value in values])
-            intervals = any(v[0] in ("seq", "sets") and v[1] != "\\{" for v in values)
-            union = joiner == "or" and intervals
-            if joiner == "or":
-                keys = list(dict.fromkeys(keys))
-            value = ("union", frozenset(keys)) if union else keys[0] if len(keys) == 1 else list_key(keys)
-            name = names.pop() if names else None
-            return Form(Status.READ, text, value, value, None if name is None else (name, value), name)
-    keys = [expression_key(item) for item in items]
-    if all(item[0] == "rel" for item in items):
-        return Form(Status.READ, text, relation=("either" if joiner == "or" else "both", frozenset(keys)))
-    return Form(Status.READ, text, relation=("mixed", joiner == "or", frozenset(keys)))
+    if len(names) > 1:
+        return None, node
+    return (names.pop() if names else None), ("list", node[1], *values)
+
+
+def _approximation(text: str, node: Node) -> tuple[None, Node] | None:
+    """The exact value of "1/3, about 0.33": the decimal must be its correct rounding, and says no more."""
+    if node[1] != ("~",) or symbols(node):
+        return None
+    exact, rounded = node[2]
+    written = re.search(r"\.(\d+)$", text)
+    digits = len(written.group(1)) if written else 0
+    if abs(to_mp(Evaluator({}).value(exact)) - to_mp(Evaluator({}).value(rounded))) * 2 * 10**digits > 1:
+        raise SyntaxFault("no rounding of what it stands beside")
+    return None, exact
+
+
+def _chain(node: Node) -> tuple[Hashable | None, Node] | None:
+    """x = 1 + 2 = 3 is x = 3, and 1 + 2 = 3 is 3, where all sides but the first have the same value."""
+    operators, sides = node[1], node[2]
+    if set(operators) != {"="}:
+        return None
+    values = sides if not symbols(sides[0]) else sides[1:]
+    if symbols(values) or len(values) < 2 or has(values, "pm"):
+        return None
+    if len({key_of(side).bucket for side in values}) > 1:
+        raise SyntaxFault("sides that are not equal")
+    if len(values) == len(sides):
+        return None, sides[-1]
+    return assignment(("rel", ("=",), (sides[0], sides[-1])))

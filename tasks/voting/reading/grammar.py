@@ -2,17 +2,26 @@ r"""Reading plain LaTeX mathematics into a tree: operators, relations and lists.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from tasks.voting.reading.cursor import Node
-from tasks.voting.reading.lexicon import DECORATIONS, FUNCTIONS, GREEK, JOINERS, STARTERS
+from tasks.voting.reading.lexicon import CONSTANTS, DECORATIONS, FUNCTIONS, GREEK, JOINERS, STARTERS, is_word
 from tasks.voting.reading.normalise import DEGREE
 from tasks.voting.reading.primaries import Primaries
-from tasks.voting.reading.tokens import HardError, SyntaxFault, Token
+from tasks.voting.reading.tokens import NUMERALS, SyntaxFault, Token, folded
 
 _RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in", "\\approx": "=",
+    "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in", "\\approx": "~",
+    "\\equiv": "equiv",
 }  # fmt: skip
+_LOGIC = {"\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or"}
+_COMMAS = frozenset((",", ";", "\\quad", "\\\\"))
+
+
+def parse(tokens: list[Token]) -> Node:
+    """The tree of all the tokens; SyntaxFault where they are no mathematics that this grammar knows."""
+    return Parser(tokens).answer()
 
 
 class Parser(Primaries):
@@ -26,38 +35,91 @@ class Parser(Primaries):
         return items[0] if len(items) == 1 else ("list", joiner, *items)
 
     def items(self) -> tuple[list[Node], str]:
-        """Items between commas, semicolons, "and" or "or"; the last joiner that is a word, else ","."""
-        items, joiner = [self.relation()], ","
+        """Items between commas, semicolons, "and" or "or"; the joiner that is a word, else ","."""
+        items, joiners = [self.relation()], set()
         while (found := self._joiner()) is not None:
-            joiner = found if found != "," else joiner
+            joiners.add(found)
             while (again := self._joiner()) is not None:
-                joiner = again if again != "," else joiner
+                joiners.add(again)
             items.append(self.relation())
-        return items, joiner
+        if {"and", "or"} <= joiners:
+            raise SyntaxFault('"and" and "or" in one list')
+        return items, (joiners - {","}).pop() if joiners - {","} else ","
 
     def _joiner(self) -> str | None:
         token = self.peek()
         if token is None:
             return None
-        word = token.text.strip().lower()
-        if token.kind == "mark" and token.text in ",;":
-            self.at += 1
-            return ","
-        if token.kind in ("text", "letters") and word in JOINERS:
-            self.at += 1
-            return word
-        if token.kind == "command" and token.text in ("\\land", "\\wedge", "\\lor", "\\vee"):
-            self.at += 1
-            return "and" if token.text in ("\\land", "\\wedge") else "or"
-        return None
+        word = token.text.lower()
+        if token.kind in ("mark", "command") and token.text in _COMMAS:
+            word = ","
+        elif token.kind == "command" and token.text in _LOGIC:
+            word = _LOGIC[token.text]
+        elif token.kind not in ("text", "letters") or word not in JOINERS:
+            return None
+        self.at += 1
+        return word
 
     def relation(self) -> Node:
-        """Sides joined by =, <, and so on."""
+        """Sides joined by =, <, and so on; or words."""
+        words = self._words()
+        if words is not None:
+            return words
         sides, operators = [self.sets()], []
         while (found := self.accept(*_RELATIONS)) is not None:
             operators.append(_RELATIONS[found])
+            start = self.at
             sides.append(self.sets())
-        return ("rel", tuple(operators), tuple(sides)) if operators else sides[0]
+            if len(operators) > 1 and self._blank_product(start - 1):
+                raise SyntaxFault('"x = 1 y = 2" is no chain of equations')
+        node: Node = ("rel", tuple(operators), tuple(sides)) if operators else sides[0]
+        modulus = self._modulus()
+        return node if modulus is None else ("mod", node, modulus)
+
+    def _blank_product(self, end: int) -> bool:
+        """Whether a blank stands for a product in the side that ends at a relation sign."""
+        at = end - 1
+        while at > 0 and self.tokens[at].text not in _RELATIONS:
+            token, before = self.tokens[at], self.tokens[at - 1]
+            if token.spaced and token.kind == "letters" and before.kind in ("letters", *NUMERALS):
+                return True
+            at -= 1
+        return False
+
+    def _modulus(self) -> Node | None:
+        r"""The modulus of "(mod 7)", \pmod 7 or \mod 7, where one follows."""
+        if self.accept("\\pmod", "\\mod", "\\pod"):
+            return self.argument()
+        ahead = [self.peek(offset) for offset in range(2)]
+        spelt = [token.text.lower() if token else "" for token in ahead]
+        if spelt[0] == "(" and spelt[1] in ("\\bmod", "\\mod", "mod"):
+            self.at += 2
+            modulus = self.sum()
+            self.expect(")")
+            return modulus
+        if spelt[0] == "mod":
+            self.at += 1
+            return self.power()
+        return None
+
+    def _words(self) -> Node | None:
+        """Words up to the next joiner or the end, where there is at least one that is no product."""
+        end = self.at
+        while end < len(self.tokens) and self.tokens[end].kind in ("letters", "text"):
+            if self.tokens[end].text.lower() in JOINERS:
+                break
+            end += 1
+        following = self.tokens[end].text if end < len(self.tokens) else ","
+        run = self.tokens[self.at : end]
+        pieces = [piece for token in run for piece in token.text.split()]
+        if not any(is_word(piece) for piece in pieces) or not all(
+            re.fullmatch("[A-Za-z]+", p) for p in pieces
+        ):
+            return None
+        if following not in _COMMAS and following.lower() not in JOINERS:
+            return None
+        self.at = end
+        return ("word", *map(folded, pieces))
 
     def sets(self) -> Node:
         """Unions, intersections and differences of sets."""
@@ -89,18 +151,24 @@ class Parser(Primaries):
                 node = ("mul", node, self.factor())
             elif self.accept("/", "\\div"):
                 node = ("div", node, self.factor())
+            elif self.accept("\\bmod"):
+                node = ("call", "mod", node, self.factor())
             elif self.accept(":"):
                 ratio[-1] = node
                 node = self.factor()
                 ratio.append(node)
             elif self._starts_factor():
-                if node[0] == "num" and self.tokens[self.at].kind in ("number", "science", "repeat"):
-                    raise SyntaxFault("two numbers in a row")
+                if self.tokens[self.at].kind in NUMERALS and (node[0] == "num" or not self._has_suffix(1)):
+                    raise SyntaxFault("a number after a factor")
                 node = ("mul", node, self.power())
             else:
                 break
         ratio[-1] = node
         return node if len(ratio) == 1 else ("ratio", *ratio)
+
+    def _has_suffix(self, ahead: int) -> bool:
+        token = self.peek(ahead)
+        return token is not None and token.text in ("^", "!")
 
     def factor(self) -> Node:
         """A power with its signs."""
@@ -124,12 +192,14 @@ class Parser(Primaries):
                 while self.accept("!"):
                     marks += 1
                 if marks > 2:
-                    raise HardError("a tower of factorials")
+                    raise SyntaxFault("a tower of factorials")
                 node = ("call", "factorial" if marks == 1 else "factorial2", node)
             elif self.accept("%"):
                 node = ("div", node, ("num", Fraction(100)))
             elif self.accept(DEGREE):
                 node = ("degrees", node)
+            elif node[0] == "pow" and node[1][0] == "sym" and (index := self.index()):
+                node = ("pow", ("sym", node[1][1] + index), node[2])
             else:
                 return node
 
@@ -142,6 +212,17 @@ class Parser(Primaries):
         if (sign := self.accept("-", "+")) is not None:
             node = self.argument()
             return ("neg", node) if sign == "-" else node
+        token, after = self.peek(), self.peek(1)
+        if token is not None and token.kind == "number" and after is not None and after.text == "_":
+            self.at += 1  # x^2_i is the square of x_i, and 2_i no numeral.
+            return ("num", Fraction(token.text))
+        if token is not None and token.kind == "letters" and len(token.text) > 1:
+            # x^ab is x^a b; plain names of functions and constants stay whole.
+            if is_word(token.text) or token.text in FUNCTIONS or token.text in CONSTANTS:
+                return self.primary()
+            self.tokens[self.at : self.at + 1] = [
+                Token("letters", token.text[0], token.spaced), Token("letters", token.text[1:], False)
+            ]  # fmt: skip
         return self.primary()
 
     def short_argument(self) -> Node:
@@ -156,12 +237,16 @@ class Parser(Primaries):
         token = self.peek()
         if token is None:
             return False
-        if token.kind in ("number", "science", "repeat"):
+        if token.kind in NUMERALS:
             return True
-        if token.kind == "letters":
-            return token.text.lower() not in JOINERS
+        if token.kind in ("letters", "text"):
+            return token.text.lower() not in JOINERS | {"mod"} and (
+                token.kind == "letters" or len(token.text) == 1
+            )
         if token.kind == "mark":
-            return token.text in "([{" or (token.text == "|" and self.bars == 0)
+            after = self.peek(1)
+            modulus = token.text == "(" and after is not None and after.text in ("\\bmod", "\\mod", "mod")
+            return (token.text in "([{" and not modulus) or (token.text == "|" and self.bars == 0)
         if token.kind == "command":
             name = token.text[1:]
             return name in STARTERS or name in GREEK or name in FUNCTIONS or name in DECORATIONS

@@ -1,4 +1,4 @@
-"""Keys of what the grammar reads beyond single expressions: points, sets, matrices, relations."""
+"""The key of a tree at one point: every node of the tree is in it, or Uncomputed is raised."""
 
 from __future__ import annotations
 
@@ -9,77 +9,181 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from tasks.voting.reading import evaluator
-from tasks.voting.reading.cursor import Node
-from tasks.voting.reading.tokens import HardError
+from tasks.voting.reading.cursor import Node, has, symbols
+from tasks.voting.reading.evaluator import Evaluator, number_key
+from tasks.voting.reading.tokens import Uncomputed
 
 REALS = ("seq", "(", ")", ("inf", -1), ("inf", 1))
+# An expression without i has no real value at the point: a fact, as its value elsewhere is.
+OUTSIDE = ("outside",)
+_STRUCTURES = ("seq", "matrix", "list", "sets", "cases", "rel", "builder", "word", "mod")
 
 
-def expression_key(node: Node) -> Hashable:
-    """Key of an expression or structure; a plus-minus is the set of its two values."""
-    tag = node[0]
-    if tag == "seq":
-        return _sequence_key(node)
-    if tag == "list":
-        return list_key([expression_key(item) for item in node[2:]])
-    if tag == "matrix":
-        return ("matrix", tuple(tuple(expression_key(cell) for cell in row) for row in node[1]))
-    if tag == "builder":
-        found = interval(node[2]) if node[2][0] == "rel" else None
-        if found is not None and found[0] == node[1]:
-            return expression_key(found[1])
-        return ("builder", expression_key(node[2]))
-    if tag == "sets":
-        return _set_key(node)
-    if tag == "ratio" and len(node) > 3:
-        first = node[1]
-        return ("ratio", *(expression_key(("div", item, first)) for item in node[2:]))
-    if tag == "rel":
-        return relation_key(node)
-    infinite = _infinity(node)
-    if infinite is not None:
-        return ("inf", infinite)
-    if tag in ("add", "mul", "neg", "div") and has_structure(node):
-        raise HardError("arithmetic of points, sets or matrices")
-    if evaluator.has_plus_minus(node):
-        return list_key([evaluator.key(node, 1), evaluator.key(node, -1)], unique=True)
-    return evaluator.key(node)
+def key_at(node: Node, here: Evaluator, beside: Evaluator | None = None) -> Hashable:
+    """The key of a tree at a point; equations are scaled by what they are at a point beside it, if given."""
+    return _Keys(here, beside or here).key(node)
 
 
-def has_structure(node: Any) -> bool:
-    return (
-        isinstance(node, tuple)
-        and bool(node)
-        and (node[0] in ("seq", "matrix", "list", "sets") or any(has_structure(item) for item in node[1:]))
-    )
+class _Keys:
+    def __init__(self, here: Evaluator, beside: Evaluator) -> None:
+        self.here = here
+        self.beside = beside
+
+    def key(self, node: Node) -> Hashable:
+        method = getattr(self, f"_{node[0]}", None)
+        if method is not None:
+            found: Hashable = method(*node[1:])
+            return found
+        if node[0] in ("mul", "neg") and node[-1][0] == "matrix":
+            factor = node[1] if node[0] == "mul" else ("num", Fraction(-1))
+            return self._matrix(tuple(tuple(("mul", factor, cell) for cell in row) for row in node[-1][1]))
+        infinite = _infinity(node)
+        if infinite:
+            return ("inf", infinite)
+        if has(node, "pm"):
+            if self.here.sign < 0:
+                raise Uncomputed("a plus-minus in a plus-minus")
+            both = [
+                _Keys(Evaluator(self.here.values, sign, self.here.exact), self.beside).number(node)
+                for sign in (1, -1)
+            ]
+            return list_key(both, unique=True)
+        return self.number(node)
+
+    def number(self, node: Node) -> Hashable:
+        value = self.here.value(node)
+        if symbols(node) and not isinstance(value, Fraction) and value.imag != 0 and not _mentions_i(node):
+            return OUTSIDE
+        return number_key(value, self.here.exact)
+
+    def _word(self, *words: str) -> Hashable:
+        return ("text", words)
+
+    def _matrix(self, rows: tuple[tuple[Node, ...], ...]) -> Hashable:
+        cells = tuple(tuple(map(self.key, row)) for row in rows)
+        if len(cells) > 1 and all(len(row) == 1 for row in cells):
+            return ("seq", "(", ")", *(row[0] for row in cells))  # A column is a point.
+        return ("matrix", cells)
+
+    def _cases(self, rows: tuple[tuple[Node, ...], ...]) -> Hashable:
+        return ("cases", frozenset(tuple(map(self.key, row)) for row in rows))
+
+    def _seq(self, opening: str, closing: str, *items: Node) -> Hashable:
+        keys = self._flat(items)
+        if opening == "\\{":
+            return list_key(keys, unique=True)
+        return ("seq", opening, closing, *map(self.key, items))
+
+    def _flat(self, items: tuple[Node, ...]) -> list[Hashable]:
+        """Keys of items, the two values of a plus-minus side by side."""
+        flat: list[Hashable] = []
+        for item in items:
+            key: Any = self.key(item)
+            flat.extend(key[1] if item[0] not in _STRUCTURES and has(item, "pm") else [key])
+        return flat
+
+    def _list(self, joiner: str, *items: Node) -> Hashable:
+        if joiner == "if":
+            return ("if", *map(self.key, items))
+        keys = self._flat(items)
+        if any(item[0] in ("rel", "mod") for item in items):
+            return ("either" if joiner == "or" else "both", frozenset(Counter(keys).items()))
+        if joiner == "or":
+            keys = list(dict.fromkeys(keys))
+            if any(_is_half_open(item) for item in items):
+                return _union(keys)
+        return keys[0] if len(keys) == 1 else list_key(keys)
+
+    def _ratio(self, *items: Node) -> Hashable:
+        if len(items) == 2:
+            return self.number(("div", *items))
+        return ("ratio", *(self.key(("div", item, items[0])) for item in items[1:]))
+
+    def _builder(self, name: str, condition: Node) -> Hashable:
+        found = interval(condition) if condition[0] == "rel" else None
+        if found is not None and found[0] == name:
+            return self.key(found[1])
+        return ("builder", name, self.key(condition))
+
+    def _sets(self, operator: str, left: Node, right: Node) -> Hashable:
+        sides: list[Any] = [self.key(left), self.key(right)]
+        if operator == "cup":
+            return _union(sides)
+        if operator == "setminus" and sides[0] == REALS and sides[1][0] == "set":
+            points = sorted(sides[1][1], key=lambda k: Fraction(k[1], k[2]) if k[0] == "q" else math.inf)
+            if points and all(point[0] == "q" for point in points):
+                bounds = [("inf", -1), *points, ("inf", 1)]
+                return ("union", frozenset(("seq", "(", ")", a, b) for a, b in pairwise(bounds)))
+        return (operator, frozenset(sides) if operator == "cap" else tuple(sides))
+
+    def _mod(self, node: Node, modulus: Node) -> Hashable:
+        """A congruence: x = 3 and x = 10 (mod 7) are the same."""
+        size = self.here.value(modulus)
+        if node[0] != "rel":
+            return ("residue", self._residue(node, size), number_key(size, self.here.exact))
+        if set(node[1]) - {"=", "equiv"}:
+            raise Uncomputed("an inequality of residues")
+        # No symbol has a value here: only x = 3 (mod 7) is reduced, x + 1 = 4 (mod 7) is not.
+        return (
+            "congruent",
+            number_key(size, self.here.exact),
+            frozenset(self._residue(side, size) for side in node[2]),
+        )
+
+    def _residue(self, node: Node, modulus: Any) -> Hashable:
+        if symbols(node) or has(node, *_STRUCTURES):
+            return self.key(node)
+        value = self.here.value(node)
+        if not (isinstance(value, Fraction) and isinstance(modulus, Fraction) and modulus > 0):
+            raise Uncomputed("a residue that is no rational")
+        return ("residue", value % modulus)
+
+    def _rel(self, operators: tuple[str, ...], sides: tuple[Node, ...]) -> Hashable:
+        """The same for 2x + 2y = 2 and x + y = 1, and for x > 5 and 5 < x."""
+        parts = [self._comparison(op, *pair) for op, pair in zip(operators, pairwise(sides), strict=True)]
+        return parts[0] if len(parts) == 1 else ("both", frozenset(parts))
+
+    def _comparison(self, operator: str, left: Node, right: Node) -> Hashable:
+        if operator in ("<", "<="):
+            left, right, operator = right, left, operator.replace("<", ">")
+        whole = (left, right)
+        if operator in ("in", "~", "equiv") or has(whole, "pm", *_STRUCTURES) or ("const", "inf") in whole:
+            return (operator, self.key(left), self.key(right))
+        if self.beside is self.here:
+            return (operator, self.key(left), self.key(right))
+        difference: Node = ("add", left, ("neg", right))
+        if not symbols(difference) or _infinity(left) or _infinity(right):
+            keys = (self.key(left), self.key(right))
+            return (operator, frozenset(keys) if operator in ("=", "!=") else keys)
+        scale = self.beside.value(difference)
+        if scale == 0:
+            raise Uncomputed("a point on the curve itself")
+        if operator not in ("=", "!="):
+            scale = abs(scale)
+        value = self.here.value(difference)
+        for part in (value, scale):
+            if not isinstance(part, Fraction) and part.imag != 0 and not _mentions_i(difference):
+                return (operator, OUTSIDE)
+        return (
+            operator,
+            number_key(self.here.times(value, self.here.power(scale, Fraction(-1))), self.here.exact),
+        )
 
 
-def _infinity(node: Node) -> int | None:
+def _mentions_i(node: Node) -> bool:
+    return has(node, "const") and "i" in repr(node)
+
+
+def _infinity(node: Node) -> int:
     if node == ("const", "inf"):
         return 1
-    if node[0] == "neg" and node[1] == ("const", "inf"):
-        return -1
-    return None
+    return -1 if node[0] == "neg" and node[1] == ("const", "inf") else 0
 
 
-def _sequence_key(node: Node) -> Hashable:
-    opening, closing = node[1], node[2]
-    items = [expression_key(item) for item in node[3:]]
-    if opening == "\\{":
-        return list_key(flat(node[3:], items), unique=True)
-    return ("seq", opening, closing, *items)
-
-
-def flat(nodes: tuple[Node, ...], keys: list[Hashable]) -> list[Hashable]:
-    """Keys with the two values of a plus-minus side by side."""
-    flat: list[Hashable] = []
-    for node, item in zip(nodes, keys, strict=True):
-        if node[0] not in ("seq", "list") and evaluator.has_plus_minus(node) and isinstance(item, tuple):
-            flat.extend(item[1])
-        else:
-            flat.append(item)
-    return flat
+def _is_half_open(node: Node) -> bool:
+    if node[0] == "sets":
+        return True
+    return node[0] == "seq" and (node[1:3] in (("(", "]"), ("[", ")")) or any(map(_infinity, node[3:])))
 
 
 def list_key(items: list[Hashable], unique: bool = False) -> Hashable:
@@ -90,52 +194,22 @@ def list_key(items: list[Hashable], unique: bool = False) -> Hashable:
     return ("bag", frozenset(counts.items()))
 
 
-def _set_key(node: Node) -> Hashable:
-    operator, left, right = node[1:]
-    if operator == "cup":
-        parts: list[Hashable] = []
-        for side in (left, right):
-            found = expression_key(side)
-            parts.extend(found[1] if isinstance(found, tuple) and found[0] == "union" else [found])
-        return ("union", frozenset(parts))
-    sides = (expression_key(left), expression_key(right))
-    if operator == "setminus" and sides[0] == REALS and isinstance(sides[1], tuple) and sides[1][0] == "set":
-        points = sorted(sides[1][1], key=lambda k: Fraction(k[1], k[2]) if k[0] == "q" else math.inf)
-        if points and all(point[0] == "q" for point in points):
-            bounds = [("inf", -1), *points, ("inf", 1)]
-            return ("union", frozenset(("seq", "(", ")", a, b) for a, b in pairwise(bounds)))
-    return (operator, frozenset(sides) if operator == "cap" else sides)
-
-
-def relation_key(node: Node) -> Hashable:
-    """Key of a relation: the same for 2x + 2y = 2 and x + y = 1, and for x > 5 and 5 < x."""
-    parts = [
-        _comparison_key(operator, node[2][position], node[2][position + 1])
-        for position, operator in enumerate(node[1])
-    ]
-    return parts[0] if len(parts) == 1 else ("both", frozenset(parts))
-
-
-def _comparison_key(operator: str, left: Node, right: Node) -> Hashable:
-    if operator == "in":
-        return ("in", expression_key(left), expression_key(right))
-    if has_structure(left) or has_structure(right) or evaluator.has_plus_minus((left, right)):
-        return (operator, expression_key(left), expression_key(right))
-    if operator in ("<", "<="):
-        left, right, operator = right, left, operator.replace("<", ">")
-    if _infinity(left) or _infinity(right):
-        return (operator, expression_key(left), expression_key(right))
-    difference: Node = ("add", left, ("neg", right))
-    if not evaluator.symbols(difference):
-        return (operator, expression_key(left), expression_key(right))
-    values = evaluator.values_at_points(difference)
-    if not values[0]:
-        return (operator, "always")
-    scale = values[0] if operator in ("=", "!=") else abs(values[0])
-    single = evaluator.Evaluator({}, 1)
-    inverse = single.power(scale, Fraction(-1))
-    ratios = [None if v is None else evaluator.rounded(single.times(v, inverse)) for v in values]
-    return (operator, *ratios)
+def _union(keys: list[Any]) -> Hashable:
+    """A union of sets: those of single points are one."""
+    parts: set[Hashable] = set()
+    points: set[Hashable] = set()
+    for key in keys:
+        if not isinstance(key, tuple) or key[0] not in ("union", "set", "seq"):
+            parts.add(key)
+        elif key[0] == "union":
+            parts |= key[1]
+        elif key[0] == "set":
+            points |= key[1]
+        else:
+            parts.add(key)
+    if points:
+        parts.add(("set", frozenset(points)))
+    return next(iter(parts)) if len(parts) == 1 else ("union", frozenset(parts))
 
 
 def interval(node: Node) -> tuple[str, Node] | None:
@@ -143,46 +217,40 @@ def interval(node: Node) -> tuple[str, Node] | None:
     operators, sides = node[1], node[2]
     if any(operator not in ("<", "<=", ">", ">=") for operator in operators):
         return None
+    if operators[0][0] == ">":
+        operators, sides = [op.replace(">", "<") for op in operators[::-1]], sides[::-1]
     if len(sides) == 2:
         infinity: Node = ("const", "inf")
-        if sides[0][0] == "sym" and not evaluator.symbols(sides[1]):
-            below = operators[0][0] == "<"
-            bound = sides[1]
-        elif sides[1][0] == "sym" and not evaluator.symbols(sides[0]):
-            below = operators[0][0] == ">"
-            bound = sides[0]
-        else:
-            return None
-        closed = operators[0].endswith("=")
-        name = sides[0][1] if sides[0][0] == "sym" else sides[1][1]
-        if below:
-            return name, ("seq", "(", "]" if closed else ")", ("neg", infinity), bound)
-        return name, ("seq", "[" if closed else "(", ")", bound, infinity)
-    if len(sides) != 3 or operators[0][0] != operators[1][0] or sides[1][0] != "sym":
+        bounded_above = sides[0][0] == "sym"
+        sides = (("neg", infinity), *sides) if bounded_above else (*sides, infinity)
+        operators = ["<", *operators] if bounded_above else [*operators, "<"]
+    if len(sides) != 3 or operators[1][0] != "<" or sides[1][0] != "sym" or symbols((sides[0], sides[2])):
         return None
-    if evaluator.symbols((sides[0], sides[2])):
-        return None
-    low, high = operators[0], operators[1]
-    left, right = sides[0], sides[2]
-    if low[0] == ">":
-        low, high, left, right = high, low, right, left
-    return sides[1][1], (
-        "seq", "[" if low.endswith("=") else "(", "]" if high.endswith("=") else ")", left, right,
-    )  # fmt: skip
+    opening, closing = "(["[len(operators[0]) - 1], ")]"[len(operators[1]) - 1]
+    return sides[1][1], ("seq", opening, closing, sides[0], sides[2])
 
 
-def assignment(node: Node) -> tuple[str, Node] | None:
-    """(name, value) of x = value, value = x or x in set; None for another relation."""
+def assignment(node: Node) -> tuple[Hashable, Node] | None:
+    """(name, value) of name = value, value = name or name in set; None for another relation."""
     operators, sides = node[1], node[2]
-    if operators == ("in",) and sides[0][0] == "sym":
-        return sides[0][1], sides[1]
-    if any(operator != "=" for operator in operators):
+    if len(operators) != 1 or operators[0] not in ("=", "in", "~"):
         return None
-    left, right = sides[0], sides[-1]
-    if right[0] == "sym" and left[0] != "sym" and len(sides) == 2:
+    left, right = sides
+    if right[0] == "sym" and left[0] != "sym" and operators[0] == "=":
         left, right = right, left
-    if left[0] == "sym" and right[0] != "sym" and left[1] not in evaluator.symbols(right):
+    if left[0] == "sym" and right[0] != "sym" and left[1] not in symbols(right):
         return left[1], right
-    if left[0] == "seq" and right[0] == "seq" and all(item[0] == "sym" for item in left[3:]):
-        return "(" + ",".join(item[1] for item in left[3:]) + ")", right
+    if left[0] == right[0] == "seq" and all(item[0] == "sym" for item in left[3:]):
+        return left, right
+    if operators[0] != "in" and _is_label(left) and not symbols(right):
+        return left, right
     return None
+
+
+def _is_label(node: Node) -> bool:
+    """Whether a tree is the name of a quantity: f(x), P(A), |AB|, an angle, a ratio of symbols, words."""
+    if node[0] in ("apply", "word"):
+        return True
+    if node[0] == "call" and node[1] == "abs":
+        return node[2][0] == "sym" and len(node[2][1]) > 1
+    return node[0] == "ratio" and all(item[0] == "sym" for item in node[1:])

@@ -8,38 +8,42 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FUNCTIONS = words(
-    "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log ln lg exp gcd lcm max min "
-    "sqrt abs floor ceil"
-)
+INVERSES = {
+    **{name: f"arc{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{name: f"ar{name}" for name in ("sinh", "cosh", "tanh", "coth", "sech", "csch")},
+}
+FUNCTIONS = words("log ln lg exp gcd lcm max min sqrt abs floor ceil") | {*INVERSES, *INVERSES.values()}
 FUNCTION_ALIASES = {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "cosec": "csc", "tg": "tan", "ctg": "cot",
+    **{f"arc{name[2:]}": name for name in INVERSES.values() if not name.startswith("arc")},
+    **{f"a{name[2:]}": name for name in INVERSES.values() if not name.startswith("arc")},
 }  # fmt: skip
+# Letters that name a function where a bracket follows: f(x) is no product.
+UNKNOWN_FUNCTIONS = words("f g F G P")
 CONSTANTS = {"pi": "pi", "inf": "inf", "infty": "inf", "infinity": "inf", "oo": "inf"}
 GREEK = words(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho "
-    "varrho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell"
+    "varrho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell "
+    "hbar"
 )
-DECORATIONS = words("vec hat bar overline tilde widehat overrightarrow underline dot angle triangle")
+DECORATIONS = {
+    **{name: name for name in words("hat overline vec tilde underline dot ddot angle triangle")},
+    "bar": "overline", "widehat": "hat", "widetilde": "tilde", "overrightarrow": "vec",
+}  # fmt: skip
 # Commands that begin a factor, beside functions, Greek letters and decorations.
-STARTERS = words(
-    "{ frac sqrt pi infty binom lfloor lceil langle emptyset mathbb begin sum prod int lim oint iint det "
-    "partial nabla"
-)
+STARTERS = words("{ frac sqrt pi infty binom lfloor lceil langle emptyset mathbb begin sum prod int lim oint")
 # Pairs of letters that are words, not products of two variables.
 SHORT_WORDS = words(
     "no on of or so to up us we it is in if he go do by be at as an am my me hi ox ok oh ha ho"
 )
 JOINERS = words("and or")
-# Commands of statements that are compared as they are written.
-TEXTUAL = words(
-    "equiv pmod bmod mod pod implies iff Rightarrow Leftrightarrow mapsto forall exists perp "
-    "parallel sim simeq cong propto subset subseteq supset supseteq notin ll gg nmid"
-)
+# Words whose case does not matter even where they are short and in capitals.
+SPELT_IN_CAPITALS = words("YES NO TRUE FALSE NONE DNE EVEN ODD BOTH ZERO ONE TWO")
 NOT_NOUNS = words(
     "and or if for when where with by at from to mod is are not no pm am so such that approximately about "
-    "because since than more less only but then else each of"
+    "because since than more less only but then else each of minus plus divided squared"
 )
+SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 # Placeholders of prompts, lower case, letters only.
 PLACEHOLDER_ANSWERS = words(
     "finalanswer answer youranswer youranswerhere youranswerforthequestion thefinalanswer answerhere "

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tasks.voting.reading.lexicon import FUNCTION_ALIASES, FUNCTIONS, SCALES
+
 TEXT_OPEN, TEXT_CLOSE = "\x01", "\x02"
 DEGREE = "\x03"
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_VULGAR = {c: unicodedata.normalize("NFKC", c).split("⁄") for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"}
 _GREEK_NAMES = (  # In the order of the letters below.
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
     "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega"
@@ -59,6 +58,13 @@ _UNICODE = {
     "µ": "u",
     **{letter: rf"\{name} " for letter, name in _GREEK.items()},
 }
+_COMPOSED = re.compile(
+    "|".join(
+        f"[{''.join(found)}]" + ("" if kind == "<fraction>" else "+")
+        for kind in ("<super>", "<sub>", "<fraction>")
+        if (found := [c for c in map(chr, range(0x2190)) if unicodedata.decomposition(c).startswith(kind)])
+    )
+)
 _UNICODE_TABLE = str.maketrans(_UNICODE)
 
 _TEXT = re.compile(
@@ -75,7 +81,8 @@ _COMMANDS = {
             " ",
         ),
         ("limits nolimits mathstrut strut middle underline nonumber", " "),
-        ("quad qquad thinspace enspace space", " "),
+        ("boxed mleft mright thinspace enspace space", " "),
+        ("qquad", r"\quad"),
         ("dfrac tfrac cfrac", r"\frac"),
         ("dbinom tbinom", r"\binom"),
         ("leq leqslant leqq", r"\le"),
@@ -92,14 +99,17 @@ _COMMANDS = {
         ("lbrack", "["),
         ("rbrack", "]"),
         ("dots cdots dotsc dotso", r"\ldots"),
-        ("ast star bullet", "*"),
+        ("ast", "*"),
         ("backslash smallsetminus", r"\setminus"),
         ("degree textdegree", DEGREE),
     )
     for name in names.split()
 }
-_SPACE = re.compile(r"(?<!\\)\\[,:; >]|\\hspace\s*\{[^{}]*\}|~|\s+")
-_NOTHING = re.compile(r"\\!|\\(?:hfill|phantom\s*\{[^{}]*\})(?![A-Za-z])|[\u200b-\u200f\u2060\ufeff]")
+_SPACE = re.compile(r"(?<!\\)\\[,:; >!]|\\hspace\s*\{[^{}]*\}|~|\s+")
+_NOTHING = re.compile(
+    r"(?<=\d)\s*\\!\s*(?=,)|(?<=,)\s*\\!\s*(?=\d{3})|\\(?:left|right|mleft|mright)\s*\.(?!\d)"
+    r"|\\(?:hfill(?![A-Za-z])|phantom\s*\{[^{}]*\})|[\u200b-\u200f\u2060\ufeff]"
+)
 # Tried only where the text holds the first item.
 _SYNONYMS: list[tuple[str, re.Pattern[str], str]] = [
     (mark, re.compile(pattern), replacement)
@@ -112,17 +122,26 @@ _SYNONYMS: list[tuple[str, re.Pattern[str], str]] = [
         ("**", r"\*\*", "^"),
         ("\\%", r"\\%", "%"),
         ("\\circ", r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))", DEGREE),
+        ("\\over", r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        ("\\choose", r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
         ("\\#", r"\\#", "#"),
         ("\\_", r"\\_", "_"),
         ("\\&", r"\\&", "&"),
-        ("p", rf"(?<=[\d}})])\s*{TEXT_OPEN}?\s*(?:percent|per cent|pct)\b\.?\s*{TEXT_CLOSE}?", "%"),
+        (
+            "p",
+            rf"(?<=[\d}})])\s*{TEXT_OPEN}?\s*(?:per ?cent(?:age)?|pct)\b(?! points?)\.?\s*{TEXT_CLOSE}?",
+            "%",
+        ),
         ("U", r"(?<=[\])])\s*U\s*(?=[\[(])", r"\\cup "),
         ("C", r"(?:\{\})?[\^_]\s*\{?(\d+)\}?\s*C\s*_\s*\{?(\d+)\}?", r"\\binom{\1}{\2}"),
         ("C", r"(?<![A-Za-z\\])C\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", r"\\binom{\1}{\2}"),
     )
 ]
+_SCALE = re.compile(rf"(?<=[\d}})])\s*({TEXT_OPEN}?)\s*({'|'.join(SCALES)})\b[ ~]*({TEXT_CLOSE}?)")
+_PRIMES = re.compile(r"\^\s*(?:\{(?:\s*\\prime)+\s*\}|\\prime(?![A-Za-z]))")
 _LEAD = re.compile(
-    r"^(?:(?:the|my)?\s*(?:final\s+)?answer\s*(?:is|:|=)\s*|(?:option|choice)\s+(?=\(?[A-Z]\)?$)|=\s*|\\approx\s*|\\therefore\s*)",
+    rf"^(?:{TEXT_OPEN}?(?:the|my)?\s*(?:final\s+)?answer\s*(?:is|:|=)\s*{TEXT_CLOSE}?|=\s*|\\approx\s*|\\therefore\s*"
+    r"|(?:option|choice)\s+(?=\(?[A-Z]\)?$)|(?:approximately|about)\s+(?=[\d.]))",
     re.IGNORECASE,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d])(?! ?/)")
@@ -142,27 +161,48 @@ def plain(answer: str) -> str:
     if "\\" in text or "{" in text:
         text = text.replace("{,}", ",").replace("\\\\", " \\\\ ")
         text = _BOLD.sub(r" \1 ", text)
-        text = _TEXT.sub(rf" {TEXT_OPEN}\1{TEXT_CLOSE} ", text)
+        text = _TEXT.sub(_words, _TEXT.sub(_words, text))
         text = _COMMAND.sub(lambda m: _COMMANDS.get(m.group(1), m.group()), text)
     for mark, pattern, replacement in _SYNONYMS:
         if mark in text:
             text = pattern.sub(replacement, text)
+    if "illion" in text or "housand" in text or "hundred" in text:
+        text = _SCALE.sub(_scaled, text)
+    if "prime" in text:
+        text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
     text = _SPACE.sub(" ", text).strip()
     text = _trim(text)
     text = _SPACED_THOUSANDS.sub(lambda m: m.group().replace(" ", ""), text)
     return _join_thousands(text)
 
 
+def _words(match: re.Match[str]) -> str:
+    r"""What stands in \text{}: words, or the name of a function."""
+    content = match.group(1).replace(TEXT_OPEN, "").replace(TEXT_CLOSE, "")
+    name = FUNCTION_ALIASES.get(content.strip(), content.strip())
+    after = match.string[match.end() :].lstrip()[:1]
+    called = match.group().startswith(r"\operatorname") or (after and after in "({_^")
+    return rf"\{name} " if called and name in FUNCTIONS else f" {TEXT_OPEN}{content}{TEXT_CLOSE} "
+
+
+def _scaled(match: re.Match[str]) -> str:
+    """ "5 million" as a power of ten; other words of the same text stay where they are."""
+    opened, word, closed = match.groups()
+    return rf" \times 10^{{{SCALES[word]}}} " + (opened if opened and not closed else "")
+
+
 def _from_unicode(text: str) -> str:
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda m: "^{" + m.group().translate(_SUPERSCRIPTS) + "}", text)
-    text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda m: "_{" + m.group().translate(_SUBSCRIPTS) + "}", text)
-    text = re.sub("[" + "".join(_VULGAR) + "]", _vulgar, text)
-    return unicodedata.normalize("NFKC", text.translate(_UNICODE_TABLE)).translate(_UNICODE_TABLE)
+    text = _COMPOSED.sub(_decomposed, text.translate(_UNICODE_TABLE))
+    return unicodedata.normalize("NFKC", text).translate(_UNICODE_TABLE)
 
 
-def _vulgar(match: re.Match[str]) -> str:
-    top, bottom = _VULGAR[match.group()]
-    return rf"\frac{{{top}}}{{{bottom}}}"
+def _decomposed(match: re.Match[str]) -> str:
+    """Superscripts, subscripts and fractions that are one character each, as LaTeX."""
+    kind = unicodedata.decomposition(match.group()[0]).split(" ")[0]
+    inside = unicodedata.normalize("NFKC", match.group()).replace("−", "-")
+    if kind == "<fraction>":
+        return r"\frac{{{}}}{{{}}}".format(*inside.split("⁄"))
+    return f"{'^' if kind == '<super>' else '_'}{{{inside}}}"
 
 
 def _without_dollars(text: str) -> str:
@@ -183,8 +223,10 @@ def _trim(text: str) -> str:
     """Without closing punctuation, a lead-in such as "the answer is", or braces around the whole."""
     while True:
         before = text
-        text = text.rstrip(" .,;:") if not text.endswith("\\.") else text
+        text = text.rstrip(" .,;:\\") if not text.endswith("\\.") else text
         text = _LEAD.sub("", text).strip()
+        if len(text) > 2 and text[0] == text[-1] == '"':
+            text = text[1:-1]
         if text.startswith("{") and text.endswith("}") and _closes_at(text) == len(text) - 1:
             inside = text[1:-1].strip()
             text = text if "," in inside else inside

@@ -5,12 +5,28 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from fractions import Fraction
+from typing import Any
 
 from tasks.voting.reading.cursor import Cursor, Node
-from tasks.voting.reading.lexicon import CONSTANTS, DECORATIONS, FUNCTION_ALIASES, FUNCTIONS, GREEK, is_word
-from tasks.voting.reading.tokens import HardError, SyntaxFault, Token, repeating
+from tasks.voting.reading.lexicon import (
+    CONSTANTS,
+    DECORATIONS,
+    FUNCTION_ALIASES,
+    FUNCTIONS,
+    GREEK,
+    INVERSES,
+    UNKNOWN_FUNCTIONS,
+    is_word,
+)
+from tasks.voting.reading.tokens import NUMERALS, SyntaxFault, Token, repeating
 
 _CLOSERS = {"(": (")", "]"), "[": ("]", ")"), "\\{": ("\\}",), "{": ("}",), "\\langle": ("\\rangle",)}
+_MATRICES = frozenset(("pmatrix", "bmatrix", "matrix", "Bmatrix", "array", "smallmatrix"))
+_ALIGNED = frozenset(("aligned", "align", "align*", "gathered"))  # Where & is layout.
+_CASES = frozenset(("cases", "dcases")) | _ALIGNED
+_CONDITIONS = frozenset(("if", "for", "when", "where"))
+_ONE: Node = ("num", Fraction(1))
+_REALS: Node = ("seq", "(", ")", ("neg", ("const", "inf")), ("const", "inf"))
 
 
 class Primaries(Cursor, ABC):
@@ -29,6 +45,10 @@ class Primaries(Cursor, ABC):
         """A sum of terms."""
 
     @abstractmethod
+    def term(self) -> Node:
+        """A product of factors."""
+
+    @abstractmethod
     def argument(self) -> Node:
         """What follows ^ or a command."""
 
@@ -45,10 +65,10 @@ class Primaries(Cursor, ABC):
         token = self.peek()
         if token is None:
             raise SyntaxFault("something is missing at the end")
-        if token.kind in ("number", "science", "repeat"):
+        if token.kind in NUMERALS:
             self.at += 1
             return self._number(token)
-        if token.kind == "letters" or (token.kind == "text" and len(token.text.strip()) == 1):
+        if token.kind == "letters" or (token.kind == "text" and len(token.text) == 1):
             return self._letters(token)
         if token.kind == "mark" and token.text in "([{":
             self.at += 1
@@ -70,7 +90,7 @@ class Primaries(Cursor, ABC):
         value = Fraction(token.text.rstrip(".") if token.kind == "number" else token.text)
         if self.accept("_"):
             return ("num", Fraction(in_base(token.text, self._base())))
-        mixed = self._mixed(token) if token.text.isdigit() else None
+        mixed = self._mixed() if token.text.isdigit() else None
         return ("num", value if mixed is None else value + mixed)
 
     def _base(self) -> int:
@@ -79,84 +99,96 @@ class Primaries(Cursor, ABC):
             raise SyntaxFault("the base of a numeral must be a number")
         return int(node[1])
 
-    def _mixed(self, whole: Token) -> Fraction | None:
+    def _mixed(self) -> Fraction | None:
         r"""The proper fraction of a mixed number, 1 1/2 or 1\frac{1}{2}, where one follows."""
-        shapes = (("\\frac", "{", None, "}", "{", None, "}"), ("\\frac", None, None), (None, "/", None))
-        for shape in shapes:
-            found: list[str] = []
-            for offset, wanted in enumerate(shape):
-                token = self.peek(offset)
-                if token is None or (wanted is None) != (token.kind == "number"):
-                    break
-                if wanted is None:
-                    found.append(token.text)
-                elif token.text != wanted:
-                    break
-            else:
-                if shape[0] is None and not self.tokens[self.at].spaced:
-                    return None
-                if len(shape) == 3 and shape[0] is not None:
-                    return None
-                if not all(part.isdigit() for part in found) or not 0 < int(found[0]) < int(found[1]):
-                    return None
-                self.at += len(shape)
-                return Fraction(int(found[0]), int(found[1]))
-        token, pair = self.peek(), self.peek(1)
+        first = self.peek()
+        ahead = [token.text if (token := self.peek(offset)) else "" for offset in range(7)]
+        if ahead[0] == "\\frac":
+            parts, length = [part for part in ahead[1:] if part not in ("{", "}")][:2], 7
+            if ahead[1:7:3] != ["{", "{"] or ahead[3:7:3] != ["}", "}"]:
+                pair = ahead[1]
+                parts, length = ([pair[0], pair[1]], 2) if re.fullmatch(r"[1-9]{2}", pair) else ([], 0)
+        elif first is not None and first.spaced and ahead[1] == "/":
+            parts, length = [ahead[0], ahead[2]], 3
+        else:
+            return None
         if (
-            token is not None and token.text == "\\frac" and pair is not None
-            and re.fullmatch(r"[1-9]{2}", pair.text) and pair.text[0] < pair.text[1]
-        ):  # fmt: skip
-            self.at += 2
-            return Fraction(int(pair.text[0]), int(pair.text[1]))
-        return None
+            len(parts) < 2
+            or not all(part.isdigit() for part in parts)
+            or not 0 < int(parts[0]) < int(parts[1])
+        ):
+            return None
+        self.at += length
+        return Fraction(int(parts[0]), int(parts[1]))
 
     def _letters(self, token: Token) -> Node:
         """A product of one-letter symbols, a function's or constant's plain name, or a fault for words."""
-        text = token.text.strip()
+        text = token.text
         name = FUNCTION_ALIASES.get(text, text)
         following = self.peek(1)
-        if name in FUNCTIONS and following is not None and following.text in ("(", "^", "{", "_", "|"):
+        after = following.text if following is not None else ""
+        if name in FUNCTIONS and after in ("(", "^", "{", "_", "|"):
             self.at += 1
             return self._function(name)
-        self.at += 1
-        if name in CONSTANTS:
-            return ("const", CONSTANTS[name])
-        if len(text) > 3 and text[-3:] in FUNCTIONS and following is not None and following.text == "(":
-            # "xsin(x)": letters run into a function's name.
-            self.at -= 1
+        if text in CONSTANTS:
+            self.at += 1
+            return ("const", CONSTANTS[text])
+        glued = re.fullmatch(r"(?:(.+)(sin|cos|tan|log))|(?:(sin|cos|tan|log|ln)([xyt]))", text)
+        if glued and (after == "(" if glued.group(1) else text != "cost"):
+            # "xsin(x)" and "sinx": letters run into a function's name.
+            first, second = glued.group(1) or glued.group(3), glued.group(2) or glued.group(4)
+            kinds = ("letters", "command") if glued.group(1) else ("command", "letters")
+            spelt = (first, "\\" + second) if glued.group(1) else ("\\" + first, second)
             self.tokens[self.at : self.at + 1] = [
-                Token("letters", text[:-3], token.spaced), Token("letters", text[-3:], False)
+                Token(kinds[0], spelt[0], token.spaced), Token(kinds[1], spelt[1], False)
             ]  # fmt: skip
-            return self._letters(self.tokens[self.at])
+            return self.primary()
+        self.at += 1
+        if re.fullmatch(r"d[a-z]", text) and re.fullmatch(
+            r"/d[a-z]", after + getattr(self.peek(1), "text", "")
+        ):
+            self.at += 2
+            return ("sym", f"{text}/{self.tokens[self.at - 1].text}")
+        if len(text) > 1 and text.isupper() and len(text) < 5:
+            return self._symbol(text)  # A segment or triangle, AB or ABC.
         if is_word(text):
             raise SyntaxFault(f"{text!r} is a word")
+        if text in UNKNOWN_FUNCTIONS and after == "(":
+            self.at += 1
+            items = self.items()[0]
+            self.expect(")")
+            return ("apply", text, *items)
         node: Node | None = None
         for position, letter in enumerate(text):
-            symbol = self._symbol(letter) if position == len(text) - 1 else _plain_symbol(letter)
-            if position == len(text) - 1:
-                symbol = self.suffixes(symbol)
+            last = position == len(text) - 1
+            symbol = self.suffixes(self._symbol(letter)) if last else _plain_symbol(letter)
             node = symbol if node is None else ("mul", node, symbol)
         assert node is not None
         return node
 
     def _symbol(self, name: str) -> Node:
         """A symbol with its index and primes."""
-        start = self.at
-        if self.accept("_"):
-            if self.accept("{"):
-                level = 1
-                while level:
-                    token = self.peek()
-                    if token is None:
-                        raise SyntaxFault("an index does not end")
-                    self.at += 1
-                    level += (token.text == "{") - (token.text == "}")
-            elif self.peek() is not None:
-                self.at += 1
-            name += "_" + "".join(t.text for t in self.tokens[start + 1 : self.at] if t.text not in "{}")
+        name += self.index()
         while self.accept("'"):
             name += "'"
         return _plain_symbol(name)
+
+    def index(self) -> str:
+        """The index that follows, as it is spelt, with its underscore; empty where there is none."""
+        start = self.at
+        if not self.accept("_"):
+            return ""
+        level = int(self.accept("{") is not None)
+        if level == 0:
+            self.at += 1
+        while level:
+            token = self.peek()
+            if token is None:
+                raise SyntaxFault("an index does not end")
+            self.at += 1
+            level += (token.text == "{") - (token.text == "}")
+        spelt = [t.text for t in self.tokens[start + 1 : self.at]]
+        return "_" + " ".join(spelt[1:-1] if spelt[:1] == ["{"] else spelt)
 
     def _group(self, opening: str) -> Node:
         """What a bracket holds: one expression, or a point, interval, set or list of several."""
@@ -164,9 +196,9 @@ class Primaries(Cursor, ABC):
             return ("seq", "\\{", "\\}") if opening in ("\\{", "{") else ("seq", opening, ")")
         bars, self.bars = self.bars, 0
         symbol, bar = self.peek(), self.peek(1)
-        if opening == "\\{" and symbol is not None and bar is not None and bar.text in "|:":
+        if opening == "\\{" and symbol is not None and bar is not None and bar.text in ("|", ":"):
             if symbol.kind != "letters" or len(symbol.text) != 1:
-                raise HardError("a set of expressions under a condition")
+                raise SyntaxFault("a set of expressions under a condition")
             self.at += 2
             condition = self.relation()
             self.expect("\\}")
@@ -175,8 +207,10 @@ class Primaries(Cursor, ABC):
         items = self.items()[0]
         closing = self.expect(*_CLOSERS[opening])
         self.bars = bars
-        if len(items) == 1 and opening in ("(", "[", "{") and items[0][0] != "rel":
-            if opening == "(" and closing == ")" and (base := self._group_base()) is not None:
+        if len(items) == 1 and opening in ("(", "[", "{"):
+            if {"(": ")", "[": "]", "{": "}"}[opening] != closing or items[0][0] in ("rel", "word"):
+                raise SyntaxFault("brackets that do not match, or hold no value")
+            if opening == "(" and (base := self._group_base()) is not None:
                 return ("num", Fraction(in_base(str(items[0][1]), base)))
             return items[0]
         if opening == "{":
@@ -187,25 +221,22 @@ class Primaries(Cursor, ABC):
 
     def _group_base(self) -> int | None:
         """The base of (101)_2."""
-        before = self.tokens[self.at - 2] if self.at >= 2 else None
-        token = self.peek()
-        if token is None or token.text != "_" or before is None or before.kind != "number":
+        before, token = self.tokens[self.at - 2], self.peek()
+        if token is None or token.text != "_" or not before.text.isdigit():
             return None
         self.at += 1
         return self._base()
 
     def _command(self, name: str) -> Node:
-        if name == "{":
-            return self._group("\\{")
-        if name in ("langle",):
-            return self._group("\\langle")
+        if name in ("{", "langle"):
+            return self._group("\\" + name)
         if name == "frac":
-            return ("div", self.short_argument(), self.short_argument())
+            return self._derivative() or ("div", self.short_argument(), self.short_argument())
         if name == "sqrt":
             if self.accept("["):
                 degree = self.sum()
                 self.expect("]")
-                return ("pow", self.short_argument(), ("div", ("num", Fraction(1)), degree))
+                return ("pow", self.short_argument(), ("div", _ONE, degree))
             return ("call", "sqrt", self.argument())
         if name == "binom":
             return ("call", "binomial", self.short_argument(), self.short_argument())
@@ -224,56 +255,61 @@ class Primaries(Cursor, ABC):
         if name in GREEK:
             return self._symbol("\\" + name)
         if name in DECORATIONS:
-            return self._decorated(name)
+            return self._decorated(DECORATIONS[name])
         if name == "begin":
-            return self._matrix()
-        raise HardError(f"\\{name} is left to the algebra system")
+            return self._environment()
+        if name in ("sum", "prod", "int", "lim"):
+            return self._calculus(name)
+        raise SyntaxFault(f"\\{name} is not known")
+
+    def _derivative(self) -> Node | None:
+        r"""The derivative \frac{dy}{dx}, which is a symbol and no quotient."""
+        spelt = "".join(token.text for token in self.tokens[self.at : self.at + 6])
+        found = re.match(r"\{(d[a-z]?)\}\{(d[a-z])\}", spelt)
+        if not found:
+            return None
+        if len(found.group(1)) == 1:
+            raise SyntaxFault("a derivative is no quotient")
+        self.at += 6
+        return ("sym", f"{found.group(1)}/{found.group(2)}")
 
     def _blackboard(self) -> Node:
-        self.expect("{")
+        braced = self.accept("{")
         token = self.peek()
         self.at += 1
-        self.expect("}")
-        if token is not None and token.text == "R":
-            infinity: Node = ("const", "inf")
-            return ("seq", "(", ")", ("neg", infinity), infinity)
-        return ("sym", f"set {token.text if token else ''}")
+        if braced:
+            self.expect("}")
+        if token is None or token.kind != "letters":
+            raise SyntaxFault("a set of numbers has no letter")
+        return _REALS if token.text == "R" else self._symbol(f"set {token.text}")
 
     def _decorated(self, name: str) -> Node:
         braced = self.accept("{") is not None
         letters = self.peek()
         if letters is None or letters.kind not in ("letters", "command"):
-            raise HardError(f"\\{name} of an expression")
+            raise SyntaxFault(f"\\{name} of an expression")
         self.at += 1
         if braced:
             self.expect("}")
         return self._symbol(f"{name} {letters.text}")
 
-    def _matrix(self) -> Node:
-        self.expect("{")
-        kind = self.peek()
-        self.at += 1
-        self.expect("}")
-        if kind is None or kind.text not in (
-            "pmatrix",
-            "bmatrix",
-            "matrix",
-            "Bmatrix",
-            "array",
-            "smallmatrix",
-        ):
-            raise HardError("an environment")
-        if kind.text == "array" and self.accept("{"):
+    def _environment(self) -> Node:
+        """A matrix, or rows such as those of a case distinction or a system of equations."""
+        kind = self._environment_name()
+        if kind not in _MATRICES | _CASES:
+            raise SyntaxFault("an environment")
+        if kind == "array" and self.accept("{"):
             while self.accept("}") is None:
-                if self.peek() is None:
-                    raise SyntaxFault("an array's columns do not end")
+                token = self.peek()
+                if token is None or set(token.text) - set("lcr|"):
+                    raise SyntaxFault("an array without columns")
                 self.at += 1
+        if kind in _ALIGNED and not any(token.text == "\\begin" for token in self.tokens[self.at :]):
+            self.tokens[self.at :] = [token for token in self.tokens[self.at :] if token.text != "&"]
         rows: list[tuple[Node, ...]] = []
         row: list[Node] = []
-        while True:
-            if self.accept("\\end"):
-                break
-            row.append(self.sum())
+        while not self.accept("\\end"):
+            row.append(self._cell() if kind in _CASES else self.sum())
             if self.accept("&"):
                 continue
             rows.append(tuple(row))
@@ -281,10 +317,90 @@ class Primaries(Cursor, ABC):
             if self.accept("\\\\") is None:
                 self.expect("\\end")
                 break
+        if self._environment_name() != kind:
+            raise SyntaxFault("an environment that ends as another one")
+        if kind in _MATRICES:
+            return ("matrix", tuple(rows))
+        if all(len(cells) == 1 and cells[0][0] == "rel" for cells in rows):
+            return ("list", "and", *(cells[0] for cells in rows))
+        return ("cases", tuple(rows))
+
+    def _environment_name(self) -> str:
         self.expect("{")
+        name = ""
+        while not self.accept("}"):
+            token = self.peek()
+            if token is None:
+                raise SyntaxFault("an environment has no name")
+            name += token.text
+            self.at += 1
+        return name
+
+    def _cell(self) -> Node:
+        """A cell of a case distinction; "if x > 0," says no more than x > 0."""
+        token = self.peek()
+        if token is not None and token.text.lower() in _CONDITIONS:
+            self.at += 1
+        self.accept(",")
+        node = self.relation()
+        self.accept(",", ";")
+        token = self.peek()
+        if token is not None and token.text.lower() in _CONDITIONS:
+            self.at += 1
+            return ("list", "if", node, self.relation())
+        return node
+
+    def _calculus(self, name: str) -> Node:
+        """A sum, product, integral or limit, for the algebra system."""
+        if name == "lim":
+            self.expect("_")
+            self.expect("{")
+            variable = self._variable()
+            self.expect("\\to", "\\rightarrow")
+            target = self.sum()
+            side = self.expect("+", "-") if self.accept("^") else ""
+            self.expect("}")
+            return ("lim", variable, target, side, _bound(self.term(), variable))
+        bounds: dict[str, Node] = {}
+        variable = ""
+        while (mark := self.accept("_", "^")) is not None and mark not in bounds:
+            if mark == "_" and name != "int":
+                self.expect("{")
+                variable = self._variable()
+                self.expect("=")
+                bounds[mark] = self.sum()
+                self.expect("}")
+            else:
+                bounds[mark] = self.argument()
+        if name == "int":
+            return self._integral([bounds["_"], bounds["^"]] if len(bounds) == 2 else [])
+        if len(bounds) < 2:
+            raise SyntaxFault(f"a {name} without bounds")
+        return (name, variable, bounds["_"], bounds["^"], _bound(self.term(), variable))
+
+    def _variable(self) -> str:
+        token = self.peek()
+        if token is None or token.kind != "letters" or len(token.text) != 1:
+            raise SyntaxFault("a bound variable must be a letter")
         self.at += 1
-        self.expect("}")
-        return ("matrix", tuple(rows))
+        return token.text
+
+    def _integral(self, bounds: list[Node]) -> Node:
+        """What is left up to dx, which must be the end of the text."""
+        token = self.tokens[-1]
+        found = re.fullmatch(r"([A-Za-z]*)d([a-z])", token.text) if token.kind == "letters" else None
+        if found is None or self.bars or any(t.text == "\\int" for t in self.tokens[self.at :]):
+            raise SyntaxFault("an integral must end with its variable")
+        body = [
+            *self.tokens[self.at : -1],
+            *([Token("letters", found.group(1), False)] if found.group(1) else []),
+        ]
+        inner = type(self)(body)
+        node = inner.sum()
+        if inner.at < len(body):
+            raise SyntaxFault("an integrand does not end")
+        self.at = len(self.tokens)
+        return ("int", found.group(2), node, *bounds)
 
     def _function(self, name: str) -> Node:
         power: Node | None = None
@@ -292,28 +408,27 @@ class Primaries(Cursor, ABC):
         while True:
             if power is None and self.accept("^"):
                 power = self.argument()
-            elif base is None and name in ("log",) and self.accept("_"):
+            elif base is None and name == "log" and self.accept("_"):
                 base = self.short_argument()
             else:
                 break
         arguments = self._function_arguments()
-        if power == ("neg", ("num", Fraction(1))) and f"arc{name}" in FUNCTIONS:
-            return ("call", f"arc{name}", *arguments)
+        if power == ("neg", _ONE):
+            if name not in INVERSES:
+                raise SyntaxFault(f"the inverse of {name}")
+            return ("call", INVERSES[name], *arguments)
         if base is not None:
             arguments.append(base)
         node: Node = ("call", name, *arguments)
         return node if power is None else ("pow", node, power)
 
     def _function_arguments(self) -> list[Node]:
-        if self.accept("("):
+        closing = ")" if self.accept("(") else "\\}" if self.accept("\\{") else ""
+        if closing:
             bars, self.bars = self.bars, 0
             items = self.items()[0]
-            self.expect(")")
+            self.expect(closing)
             self.bars = bars
-            return items
-        if self.accept("\\{"):
-            items = self.items()[0]
-            self.expect("\\}")
             return items
         negative = self.accept("-") is not None
         node = self.suffixes(self.primary())
@@ -327,12 +442,15 @@ class Primaries(Cursor, ABC):
         return [("neg", node) if negative else node]
 
 
+def _bound(node: Any, name: str) -> Any:
+    """A tree in which e or i is the bound variable, if that is its name."""
+    if node == ("const", name):
+        return ("sym", name)
+    return tuple(_bound(item, name) for item in node) if isinstance(node, tuple) else node
+
+
 def _plain_symbol(name: str) -> Node:
-    if name == "e":
-        return ("const", "e")
-    if name == "i":
-        return ("const", "i")
-    return ("sym", name)
+    return ("const", name) if name in ("e", "i") else ("sym", name)
 
 
 def in_base(digits: str, base: int) -> int:

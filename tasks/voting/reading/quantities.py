@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.voting.reading import units
 from tasks.voting.reading.lexicon import FUNCTIONS, JOINERS, is_word
 from tasks.voting.reading.normalise import DEGREE
-from tasks.voting.reading.tokens import Token
+from tasks.voting.reading.tokens import NUMERALS, Token
 
 _UNIT_MARKS = frozenset(("/", "*", "^", "\\cdot", "{", "}", "-"))
 
@@ -15,9 +15,9 @@ def split_unit(tokens: list[Token]) -> tuple[list[Token], units.Unit | None, boo
     if not tokens:
         return tokens, None, False
     first = tokens[0]
-    if first.kind == "text" and units.is_known(first.text.strip()) and len(tokens) > 1:
-        money = units.parse(first.text.strip(), nouns=False)
-        if all(t.kind in ("number", "mark", "command", "science") for t in tokens[1:]):
+    if first.kind == "text" and units.is_money(first.text) and len(tokens) > 1:
+        money = units.KNOWN[first.text]
+        if all(t.kind not in ("text", "letters") for t in tokens[1:]):
             return tokens[1:], money, True
     if first.text in ("-", "+") and len(tokens) > 2 and tokens[1].kind == "text":
         rest, unit, sure = split_unit(tokens[1:])
@@ -37,7 +37,7 @@ def split_unit(tokens: list[Token]) -> tuple[list[Token], units.Unit | None, boo
             continue
         if any(is_operator(t) for t in tokens[:start]):
             continue
-        spelled = " ".join(t.text.strip().replace("\\cdot", "*") for t in tail)
+        spelled = " ".join(t.text.replace("\\cdot", "*") for t in tail)
         literal = all(t.kind in ("number", "science") or t.text in ("/", "-", "+") for t in tokens[:start])
         nouns = token.kind == "text" or (literal and is_word(token.text) and token.spaced)
         unit = units.parse(spelled, nouns)
@@ -50,7 +50,7 @@ def split_unit(tokens: list[Token]) -> tuple[list[Token], units.Unit | None, boo
 def is_operator(token: Token) -> bool:
     """Whether a token splits an answer into several items or sides."""
     return token.text in ("=", "<", ">", ",", ";", "\\le", "\\ge", "\\ne", "\\in", "\\cup", "\\cap") or (
-        token.kind in ("letters", "text") and token.text.strip().lower() in JOINERS
+        token.kind in ("letters", "text") and token.text.lower() in JOINERS
     )
 
 
@@ -59,4 +59,4 @@ def _is_temperature(tail: list[Token]) -> bool:
 
 
 def _ends_value(token: Token) -> bool:
-    return token.kind in ("number", "science", "repeat") or token.text in (")", "}", "]", "!", "|", "\\pi")
+    return token.kind in NUMERALS or token.text in (")", "}", "]", "!", "|", "\\pi")

@@ -6,15 +6,16 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from tasks.voting.reading.lexicon import SPELT_IN_CAPITALS
 from tasks.voting.reading.normalise import DEGREE, TEXT_CLOSE, TEXT_OPEN
 
 
 class SyntaxFault(Exception):
-    """The text is not mathematics."""
+    """The text is no mathematics that this grammar knows."""
 
 
-class HardError(Exception):
-    """The text is mathematics beyond what is read or computed here."""
+class Uncomputed(Exception):
+    """A value that does not exist or is not computed here."""
 
 
 class Token(NamedTuple):
@@ -25,6 +26,7 @@ class Token(NamedTuple):
     spaced: bool
 
 
+NUMERALS = ("number", "science", "repeat")
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<repeat>\d*\.\d*(?:\\overline|\\dot|\\bar)\s*\{\d+\}|\d*\.\d{3,}\s*\\ldots)"
@@ -34,24 +36,48 @@ _TOKEN = re.compile(
     r"|(?P<command>\\(?:[A-Za-z]+\*?|[{}|\\]))"
     r"|(?P<letters>[A-Za-z]+)"
     rf"|(?P<mark>[-+*/^_=<>()\[\]{{}}|,;:!%&'{DEGREE}])"
+    r"|(?P<other>.)",
+    re.DOTALL,
 )
+_PIECE = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\sA-Za-z\d]")
+_SYNONYMS = {("does", "not", "exist"): ("dne",), ("no", "solutions"): ("no", "solution")}
 
 
 def tokens_of(text: str) -> list[Token]:
-    """The tokens of a plain text; SyntaxFault at a character that has no place in mathematics."""
+    """The tokens of a plain text: every character but blanks is in one of them."""
     tokens: list[Token] = []
-    position, spaced = 0, False
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            raise SyntaxFault(f"unexpected {text[position]!r}")
-        position = match.end()
-        if match.lastgroup == "space":
+    spaced = False
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "other"
+        if kind == "space":
             spaced = True
             continue
-        tokens.append(Token(match.lastgroup, match.group(match.lastgroup).strip(), spaced))
+        tokens.append(Token(kind, match.group(kind).strip(), spaced))
         spaced = False
     return tokens
+
+
+def spelling(tokens: list[Token]) -> tuple[str, ...]:
+    """How an answer is spelt, which is what it is compared by if it is not read.
+
+    Words lose their case, single letters keep it; quotes, and the punctuation of prose, are layout.
+    """
+    pieces: list[str] = []
+    for token in tokens:
+        if token.kind in ("letters", "text"):
+            pieces.extend(map(folded, _PIECE.findall(token.text)))
+        else:
+            pieces.append(token.text)
+    prose = any(len(piece) > 1 and piece.isalpha() for piece in pieces)
+    kept = tuple(piece for piece in pieces if piece not in '"`' and not (prose and piece in ",.;"))
+    return _SYNONYMS.get(kept, kept) or tuple(pieces)
+
+
+def folded(word: str) -> str:
+    """A word without its case; names such as x, AB and ABC keep theirs."""
+    if len(word) == 1 or (word.isupper() and len(word) < 5 and word not in SPELT_IN_CAPITALS):
+        return word
+    return word.lower()
 
 
 def repeating(text: str) -> Fraction:

@@ -108,12 +108,15 @@ def _table() -> dict[str, Unit]:
 KNOWN = _table()
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER_WORDS = {"squared": 2, "cubed": 3}
-_ATOM = re.compile(r"([A-Za-z]+)\.?(?:\s*\^\s*\{?\s*(-?\d)\s*\}?)?|(/|\*)|(\s+|-)")
+_ATOM = re.compile(r"([A-Za-z]+)\.?(?:\s*\^\s*\{?\s*(-?[1-9])\s*\}?)?|(/|\*)|(\s+|-)")
 
 
-def is_known(word: str) -> bool:
-    """Whether a word or symbol is a unit of measurement, in this spelling."""
-    return word in KNOWN
+def is_money(word: str) -> bool:
+    """Whether a word is a currency, which may stand before its amount."""
+    unit = KNOWN.get(word)
+    return unit is not None and unit.dimension in [
+        KNOWN[name].dimension for name in ("usd", "eur", "gbp", "jpy")
+    ]
 
 
 def parse(text: str, nouns: bool) -> Unit | None:
@@ -124,13 +127,15 @@ def parse(text: str, nouns: bool) -> Unit | None:
     result = NONE
     last = NONE
     sign, power, position, atoms = 1, 1, 0, 0
-    per = False
+    per = dangling = False
     while position < len(text):
         match = _ATOM.match(text, position)
         if match is None:
             return None
         position = match.end()
         word, exponent, operator, _ = match.groups()
+        if word or operator:
+            dangling = word in (None, "per")
         if operator == "/" or word == "per":
             if per and operator:
                 return None
@@ -151,7 +156,7 @@ def parse(text: str, nouns: bool) -> Unit | None:
             result = result.times(unit, sign * power * int(exponent or 1))
             power = 1
             atoms += 1
-    return result if atoms and power == 1 else None
+    return result if atoms and power == 1 and not dangling else None
 
 
 def _atom(word: str, nouns: bool) -> Unit | None:

@@ -15,7 +15,7 @@ from data.benchmark import Benchmark, Problem
 from data.domain import ReadAnswer
 from tasks.voting.equivalence import Grader
 from tasks.voting.extraction import solver_answer
-from tasks.voting.reading.forms import read
+from tasks.voting.reading.forms import real_number
 from tasks.voting.votes import majority
 
 _WRAPPED = re.compile(
@@ -161,19 +161,5 @@ def _is_near(answer: str, problem: Problem) -> bool:
     """Whether both are real numbers no further apart than the problem allows."""
     if not problem.tolerance:
         return False
-    a, b = _number(answer), _number(problem.gold)
+    a, b = real_number(answer), real_number(problem.gold)
     return a is not None and b is not None and abs(a - b) <= problem.tolerance * (1 + 1e-12)
-
-
-def _number(answer: str) -> float | None:
-    key = read(answer).value
-    if not isinstance(key, tuple):
-        return None
-    try:
-        if key[0] == "q":
-            return float(key[1] / key[2])
-        if key[0] == "c" and key[2] == (0, 1):
-            return float(key[1])
-    except (OverflowError, TypeError, ValueError):
-        pass
-    return None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tasks.voting.domains import DomainGrader
 from tasks.voting.equivalence import Answer, Failed, Grader
 from tasks.voting.reading.forms import Read, Refused, Unread, agree
 
@@ -79,6 +80,9 @@ def _grouped(samples: Sequence[Sequence[str | None]], grader: Grader) -> Iterato
     for start in range(0, len(samples), QUESTIONS_AT_A_TIME):
         part = samples[start : start + QUESTIONS_AT_A_TIME]
         counts = [Counter(filter(None, map(_trimmed, question))) for question in part]
+        if isinstance(grader, DomainGrader):
+            yield from ([_Group(spellings, []) for spellings in groups] for groups in grader.groups(counts))
+            continue
         readings = grader.readings({answer for count in counts for answer in count})
         for reading in readings.values():
             if isinstance(reading, Failed | Refused):

@@ -34,7 +34,7 @@ class PoolError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: "done", "timeout", "memory" or "died"."""
+    """How a request ended: "done", "fault" (an exception), "timeout", "memory" or "died"."""
 
     kind: str
     value: Any = None

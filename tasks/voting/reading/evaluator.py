@@ -40,7 +40,7 @@ def context() -> Any:
 
 
 def number_key(value: Value, exact: bool) -> Hashable:
-    """An exact key of a number: ("q", numerator, denominator) or 60 digits; or 190 bits of a sampled value."""
+    """("q", numerator, denominator) or 60 digits of an exact number, 190 bits of a sampled one."""
     if not exact:
         return ("f", *(_rounded(part) for part in (value.real, value.imag)))
     if isinstance(value, Fraction):

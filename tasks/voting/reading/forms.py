@@ -117,11 +117,15 @@ def agree(a: Read | Unread, b: Read | Unread) -> bool:
         return False
 
 
-def exact_number(answer: str) -> Fraction | None:
-    """The rational that an answer is, None for any other answer."""
+def real_number(answer: str) -> float | None:
+    """The real number that an answer is, None for any other answer."""
     reading = read(answer)
-    key = reading.value.bucket if isinstance(reading, Read) and reading.value.exact else None
-    return Fraction(key[1], key[2]) if isinstance(key, tuple) and key[0] == "q" else None
+    if not isinstance(reading, Read) or not reading.value.exact:
+        return None
+    try:
+        return float(Evaluator({}).value(reading.value.tree))
+    except (Uncomputed, OverflowError, TypeError):
+        return None
 
 
 _INTEGER = re.compile(r"[+-]?\d{1,300}")

@@ -20,8 +20,9 @@ from tasks.voting.reading.keys import OUTSIDE, key_at
 from tasks.voting.reading.tokens import Uncomputed
 
 BUCKET_POINTS = 3
-# Points that must agree, and how many are tried; more for functions with jumps and bends.
-SMOOTH, BENT = (12, 48), (64, 160)
+# Points that must agree, of four times as many that are tried; more for functions with jumps and bends,
+# but no more than a tree of that size is worth.
+SMOOTH, BENT, WORK = 12, 64, 2000
 _BENDING = frozenset(
     ("abs", "floor", "ceil", "mod", "gcd", "lcm", "max", "min", "sqrt", "factorial", "binomial")
 )
@@ -83,11 +84,10 @@ def _confirmed(a: Node, b: Node) -> bool:
     generator = random.Random(hashlib.sha256(content.encode()).digest())
     if _is_rational(a) and _is_rational(b):
         return _same_rational_function(a, b, names, generator)
-    bent = any(_is_bent(node) for node in nodes((a, b)))
-    needed, tried = BENT if bent else SMOOTH
+    needed = _points_needed(list(nodes((a, b))))
     anchors = sorted(set(_constants((a, b))))
     agreed = 0
-    for number in range(tried):
+    for number in range(4 * needed):
         here, beside = (
             Evaluator({name: _point(generator, number, anchors) for name in names}) for _ in range(2)
         )
@@ -143,6 +143,12 @@ def _point(generator: random.Random, number: int, anchors: Iterable[Fraction]) -
             * generator.choice((1, 1, -1))
         )
     return sign * 9 * size
+
+
+def _points_needed(tree: list[Node]) -> int:
+    if not any(map(_is_bent, tree)):
+        return SMOOTH
+    return max(SMOOTH, min(BENT, WORK // len(tree)))
 
 
 def _is_bent(node: Node) -> bool:

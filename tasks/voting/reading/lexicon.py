@@ -43,7 +43,10 @@ NOT_NOUNS = words(
     "and or if for when where with by at from to mod is are not no pm am so such that approximately about "
     "because since than more less only but then else each of minus plus divided squared"
 )
-SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+SCALES = {
+    "dozen": "12", "hundred": "10^{2}", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}",
+    "trillion": "10^{12}",
+}  # fmt: skip
 # Placeholders of prompts, lower case, letters only.
 PLACEHOLDER_ANSWERS = words(
     "finalanswer answer youranswer youranswerhere youranswerforthequestion thefinalanswer answerhere "

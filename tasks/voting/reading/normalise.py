@@ -166,8 +166,7 @@ def plain(answer: str) -> str:
     for mark, pattern, replacement in _SYNONYMS:
         if mark in text:
             text = pattern.sub(replacement, text)
-    if "illion" in text or "housand" in text or "hundred" in text:
-        text = _SCALE.sub(_scaled, text)
+    text = _SCALE.sub(_scaled, text)
     if "prime" in text:
         text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
     text = _SPACE.sub(" ", text).strip()
@@ -188,7 +187,7 @@ def _words(match: re.Match[str]) -> str:
 def _scaled(match: re.Match[str]) -> str:
     """ "5 million" as a power of ten; other words of the same text stay where they are."""
     opened, word, closed = match.groups()
-    return rf" \times 10^{{{SCALES[word]}}} " + (opened if opened and not closed else "")
+    return rf" \times {SCALES[word]} " + (opened if opened and not closed else "")
 
 
 def _from_unicode(text: str) -> str:

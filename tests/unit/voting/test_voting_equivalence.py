@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.voting.equivalence import Grader
-from tasks.voting.reading.forms import Status, agree, read
+from tasks.voting.pool.workers import WorkerPool
+from tasks.voting.reading.cursor import packed
+from tasks.voting.reading.forms import Pending, Read, Refused, Unread, agree, read
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 
@@ -79,10 +82,9 @@ def test_sums_and_integrals_are_valued_in_a_worker(grader: Grader) -> None:
 
 
 def test_one_answer_agrees_with_itself_however_hostile() -> None:
-    answers = hostile("timeout") + hostile("refused")
+    answers = [*hostile("timeout")[:1], *hostile("refused"), *hostile("unequal")]
     with Grader(timeout_seconds=0.2) as grader:
-        assert grader.equivalent([(a, f" {a} ") for a in answers[:1]]) == [True]
-        assert all(agree(read(answer), read(answer)) for answer in answers)
+        assert grader.equivalent([(a, f" {a} ") for a in answers]) == [True] * len(answers)
 
 
 def test_a_hang_ends_as_none_is_counted_and_the_others_are_graded() -> None:
@@ -92,7 +94,6 @@ def test_a_hang_ends_as_none_is_counted_and_the_others_are_graded() -> None:
         verdicts = grader.equivalent(pairs)
         assert verdicts == [None, True, False] * len(hanging)
         assert grader.timeouts + grader.failures == len(hanging)
-        assert grader.timeouts >= len(hanging) - 2
         # A time-out is remembered: the same answer does not cost its time again, but is counted again.
         counted = grader.timeouts
         assert grader.equivalent([(hanging[0], "7")]) == [None]
@@ -108,34 +109,62 @@ def test_answers_too_long_or_too_deep_are_refused_and_counted() -> None:
 
 
 def test_text_that_is_no_mathematics_is_unequal_at_once(grader: Grader) -> None:
-    assert grader.equivalent([(answer, "5") for answer in hostile("unequal")]) == [False] * 3
+    answers = hostile("unequal")
+    assert len(answers) >= 10
+    assert grader.equivalent([(answer, "5") for answer in answers]) == [False] * len(answers)
     assert grader.equivalent([(" " * 50_000 + "5", "5")]) == [True]
 
 
-def test_killed_processes_are_replaced_and_none_outlives_the_grader() -> None:
+def test_a_killed_process_is_replaced_and_none_outlives_the_grader() -> None:
     with Grader(timeout_seconds=60.0, workers=1) as grader:
         assert grader.equivalent([(r"\sum_{k=1}^{3} k", "6")]) == [True]
-        os.kill(grader._pool._idle[0].pid, signal.SIGKILL)
-        assert grader.equivalent([(r"\sum_{k=1}^{4} k", "10")]) == [True]
-
-        nursery = grader._pool._nursery
-        assert nursery is not None
-        nursery.kill()
-        nursery.wait()
+        server = grader._pool._server
+        assert server is not None
+        server.kill()
+        server.wait()
         assert grader.equivalent([(r"\sum_{k=1}^{5} k", "15"), (r"\sum_{k=1}^{6} k", "20")]) == [True, False]
         assert grader.failures == 0
-        nursery = grader._pool._nursery
-        workers = [worker.pid for worker in grader._pool._idle]
-    assert nursery is not None
-    assert nursery.returncode is not None
-    for pid in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+        server = grader._pool._server
+    assert server is not None
+    assert server.returncode is not None
+
+
+def test_a_child_that_dies_costs_only_the_request_it_was_at() -> None:
+    pool = WorkerPool(timeout_seconds=0.5, memory_bytes=1 << 30, workers=1)
+    hanging, easy = (packed(("sum", "k", _number(1), _number(last), ("sym", "k"))) for last in (10**400, 4))
+    hanging[4] = packed(("div", _number(1), ("call", "factorial", ("sym", "k"))))
+    hanging[3] = packed(_number(10**7))
+    try:
+        kinds = [(o.kind, o.value) for o in pool.run([easy, hanging, easy, easy])]
+    finally:
+        pool.close()
+    assert kinds[0] == kinds[2] == kinds[3] == ("done", packed(_number(10)))
+    assert kinds[1][0] == "timeout"
+
+
+def _number(value: int) -> tuple[str, Fraction]:
+    return ("num", Fraction(value))
+
+
+def test_a_time_out_counts_processor_time_and_not_the_load_of_the_machine() -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        with Grader(timeout_seconds=2.0, workers=2) as grader:
+            pairs = [
+                (rf"\sum_{{k=1}}^{{n}} k^{power}", rf"\sum_{{j=1}}^{{n}} j^{power}") for power in range(1, 9)
+            ]
+            assert grader.equivalent(pairs) == [True] * len(pairs)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_a_worker_cannot_take_more_memory_than_its_limit() -> None:
     with Grader(timeout_seconds=60.0, memory_bytes=256 << 20, workers=1) as grader:
-        assert grader.equivalent([(r"2^{10^{10}}", "5"), (r"\sum_{k=1}^{3} k", "6")]) == [None, True]
+        assert grader.equivalent(
+            [(r"\sum_{k=1}^{2} 2^{k \cdot 10^{10}}", "5"), (r"\sum_{k=1}^{3} k", "6")]
+        ) == [None, True]
         assert grader.failures == 1
 
 
@@ -186,6 +215,13 @@ def test_limits_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> Non
         Grader(**arguments)
 
 
+def known(answer: str) -> Read | Unread:
+    """The reading of an answer that needs no worker."""
+    reading = read(answer)
+    assert isinstance(reading, Read | Unread)
+    return reading
+
+
 _SPELLINGS = (
     r"1 2 10 0 x y a pi \pi \frac { } ( ) [ ] + - * / ^ _ ! | \sqrt \sin sin \log \text{ cm and or , ; : = < "
     r"\le \pm \infty e i % \% ^\circ \{ \} \cup \in 0.5 1/2 \binom \begin{pmatrix} \end{pmatrix} & \\ ' $ "
@@ -197,17 +233,16 @@ _PIECES = st.sampled_from([*_SPELLINGS.split(" "), " "])
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(st.lists(_PIECES, max_size=30).map("".join), st.text(max_size=40)))
 def test_any_text_is_read_without_an_error_and_equals_itself(answer: str) -> None:
-    form = read(answer)
-    assert form.status in Status
-    assert hash(form.key) == hash(form.key)
-    assert agree(form, form)
+    reading = read(answer)
+    assert hash(reading) == hash(read(f" {answer} "))
+    assert isinstance(reading, Pending | Refused) or agree(reading, reading)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))
 def test_a_fraction_equals_all_its_spellings_and_not_its_neighbour(top: int, bottom: int) -> None:
     forms = [
-        read(text)
+        known(text)
         for text in (
             f"{top}/{bottom}",
             rf"\frac{{{top}}}{{{bottom}}}",
@@ -215,7 +250,7 @@ def test_a_fraction_equals_all_its_spellings_and_not_its_neighbour(top: int, bot
         )
     ]
     assert all(agree(forms[0], other) for other in forms)
-    assert not agree(forms[0], read(f"{top + 1}/{bottom}"))
+    assert not agree(forms[0], known(f"{top + 1}/{bottom}"))
 
 
 @settings(max_examples=100, deadline=None)
@@ -227,7 +262,7 @@ def test_a_fraction_equals_all_its_spellings_and_not_its_neighbour(top: int, bot
     )
 )
 def test_equal_in_every_part_is_an_equivalence_relation(answers: list[str]) -> None:
-    a, b, c = (read(answer) for answer in answers)
+    a, b, c = (known(answer) for answer in answers)
     assert agree(a, b) == agree(b, a)
-    if a.key == b.key and b.key == c.key:
+    if a.bucket == b.bucket == c.bucket:
         assert agree(a, c)

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.voting.domains import DomainGrader
-from tasks.voting.equivalence import Answer, Failed, Grader
+from tasks.voting.equivalence import Answer, Failed, Grader, same_as_written
 from tasks.voting.reading.forms import Read, Refused, Unread, agree
 
 QUESTIONS_AT_A_TIME = 2048
@@ -96,7 +96,7 @@ def _meanings(count: Counter[str], readings: dict[str, Answer]) -> list[_Group]:
     buckets: dict[Hashable, list[_Group]] = {}
     for answer in sorted(count):
         reading = readings[answer]
-        key = (type(reading), reading.bucket if isinstance(reading, Read | Unread) else reading.text)
+        key = (type(reading), getattr(reading, "bucket", None) or getattr(reading, "tree", reading.text))
         # Equal answers share a bucket; answers in a bucket are equal where the grader says so.
         bucket = buckets.setdefault(key, [])
         group = next((group for group in bucket if _equal(reading, group.readings[0])), None)
@@ -115,7 +115,7 @@ def _annotations(group: _Group) -> int:
 def _equal(a: Answer, b: Answer) -> bool:
     if isinstance(a, Read | Unread) and isinstance(b, Read | Unread):
         return agree(a, b)
-    return a.text == b.text
+    return same_as_written(a, b)
 
 
 def _merged(groups: list[_Group]) -> list[_Group]:

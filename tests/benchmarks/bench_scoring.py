@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.scoring_data import answer_samples, collapsed_questions, diverse_questions
 
 MAKERS = {"diverse": diverse_questions, "collapsed": collapsed_questions}
+CORPUS = Path(__file__).parents[1] / "corpus"
 Result = dict[str, Any]
 
 
@@ -167,27 +170,43 @@ def hang_case() -> Result:
 
 
 def pairs_case() -> Result:
-    """The corpus of pairs judged by hand, for this grader and the peers."""
-    from pathlib import Path
+    """Pairs judged by hand, for this grader and the peers."""
+    rows = [
+        json.loads(line)
+        for name in ("equal_or_not.jsonl", "classes.jsonl")
+        for line in (CORPUS / name).read_text(encoding="utf-8").splitlines()
+    ]
+    return _judged([(row["a"], row["b"], row["equal"]) for row in rows])
 
+
+def mutants_case() -> Result:
+    """The answers of the mutation test against themselves with the last digit changed."""
+    answers = [
+        line
+        for line in (CORPUS / "answers.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#") and re.search(r"\d(?=\D*$)", line)
+    ]
+    changed = [re.sub(r"\d(?=\D*$)", lambda m: str((int(m.group()) + 3) % 10), text) for text in answers]
+    return _judged([(a, b, False) for a, b in zip(answers, changed, strict=True)])
+
+
+def _judged(rows: Sequence[tuple[str, str, bool]]) -> Result:
+    """How many pairs each grader calls equal wrongly, and how many it decides right."""
     from tasks.voting.equivalence import Grader
 
-    corpus = Path(__file__).parents[1] / "corpus" / "equal_or_not.jsonl"
-    rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
-    pairs = [(row["a"], row["b"]) for row in rows]
     verdicts: dict[str, list[bool]] = {}
     with Grader() as grader:
-        verdicts["rzero"] = [bool(verdict) for verdict in grader.equivalent(pairs)]
+        verdicts["rzero"] = [bool(verdict) for verdict in grader.equivalent([(a, b) for a, b, _ in rows])]
     for peer in ("mathruler", "math-verify"):
         equal = _peer_equality(peer)
         if equal is not None:
-            verdicts[peer] = [equal(a, b) for a, b in pairs]
+            verdicts[peer] = [equal(a, b) for a, b, _ in rows]
     return {
-        "pairs": len(pairs),
+        "pairs": len(rows),
         **{
             name: {
-                "right": sum(v == row["equal"] for v, row in zip(found, rows, strict=True)) / len(rows),
-                "wrongly_equal": sum(v and not row["equal"] for v, row in zip(found, rows, strict=True)),
+                "right": sum(v == row[2] for v, row in zip(found, rows, strict=True)) / len(rows),
+                "wrongly_equal": sum(v and not row[2] for v, row in zip(found, rows, strict=True)),
             }
             for name, found in verdicts.items()
         },
@@ -200,6 +219,7 @@ CASES: dict[str, Callable[..., Result]] = {
     "peer-votes": peer_votes_case,
     "hangs": hang_case,
     "pairs": pairs_case,
+    "mutants": mutants_case,
 }
 
 
@@ -260,10 +280,11 @@ def report(quick: bool, full: bool) -> None:
             flush=True,
         )
 
-    row = run_case("pairs")
-    print(f"\nPairs judged by hand ({row.pop('pairs')})")
-    for name, found in row.items():
-        print(f"{name:>14} {found['right']:>7.1%} right, {found['wrongly_equal']} wrongly equal")
+    for case, title in (("mutants", "Answers with a digit changed"), ("pairs", "Pairs judged by hand")):
+        row = run_case(case)
+        print(f"\n{title} ({row.pop('pairs')})")
+        for name, found in row.items():
+            print(f"{name:>14} {found['wrongly_equal']:>3} wrongly equal, {found['right']:>6.1%} right")
     row = run_case("hangs")
     print(
         f"\nHostile answers ({row['count']}, limit 2 s): longest {row['longest']:.2f} s, "

@@ -283,9 +283,9 @@ def _named(text: str, node: Node) -> tuple[Hashable | None, Node]:
 
 def _approximation(text: str, node: Node) -> tuple[None, Node] | None:
     """The exact value of "1/3, about 0.33": the decimal must be its correct rounding, and says no more."""
-    if node[1] != ("~",) or symbols(node):
+    exact, rounded = node[2][0], node[2][-1]
+    if node[1] != ("~",) or symbols(node) or (rounded[1] if rounded[0] == "neg" else rounded)[0] != "num":
         return None
-    exact, rounded = node[2]
     written = re.search(r"\.(\d+)$", text)
     digits = len(written.group(1)) if written else 0
     if abs(to_mp(Evaluator({}).value(exact)) - to_mp(Evaluator({}).value(rounded))) * 2 * 10**digits > 1:

@@ -152,6 +152,8 @@ class _Keys:
         if self.beside is self.here:
             return (operator, self.key(left), self.key(right))
         difference: Node = ("add", left, ("neg", right))
+        if not symbols(difference) and not has(difference, "apply"):
+            raise Uncomputed("a statement about numbers")
         if not symbols(difference) or _infinity(left) or _infinity(right):
             keys = (self.key(left), self.key(right))
             return (operator, frozenset(keys) if operator in ("=", "!=") else keys)

@@ -250,9 +250,11 @@ def assignment(node: Node) -> tuple[Hashable, Node] | None:
 
 
 def _is_label(node: Node) -> bool:
-    """Whether a tree is the name of a quantity: f(x), P(A), |AB|, an angle, a ratio of symbols, words."""
+    """Whether a tree is the name of a quantity: f(x), P(A), |AB|, a ratio of symbols or segments."""
     if node[0] in ("apply", "word"):
         return True
     if node[0] == "call" and node[1] == "abs":
         return node[2][0] == "sym" and len(node[2][1]) > 1
-    return node[0] == "ratio" and all(item[0] == "sym" for item in node[1:])
+    parts = node[1:] if node[0] in ("ratio", "div") else ()
+    names = [part[1] for part in parts if part[0] == "sym"]
+    return len(names) == len(parts) > 0 and (node[0] == "ratio" or min(map(len, names)) > 1)

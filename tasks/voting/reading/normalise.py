@@ -138,6 +138,10 @@ _SYNONYMS: list[tuple[str, re.Pattern[str], str]] = [
     )
 ]
 _SCALE = re.compile(rf"(?<=[\d}})])\s*({TEXT_OPEN}?)\s*({'|'.join(SCALES)})\b[ ~]*({TEXT_CLOSE}?)")
+# Backslashes doubled by JSON, where a line break makes no sense.
+_DOUBLED = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dt]?frac|left|right|sqrt|pi|text|[lg]eq?|infty|cup|cdot|times|pm|in|circ|mathrm)(?![A-Za-z]))"
+)
 _PRIMES = re.compile(r"\^\s*(?:\{(?:\s*\\prime)+\s*\}|\\prime(?![A-Za-z]))")
 _LEAD = re.compile(
     rf"^(?:{TEXT_OPEN}?(?:the|my)?\s*(?:final\s+)?answer\s*(?:is|:|=)\s*{TEXT_CLOSE}?|=\s*|\\approx\s*|\\therefore\s*"
@@ -159,6 +163,8 @@ def plain(answer: str) -> str:
     text = _without_dollars(text)
     text = _NOTHING.sub("", text)
     if "\\" in text or "{" in text:
+        if "\\\\" in text and r"\begin" not in text:
+            text = _DOUBLED.sub(r"\\", text)
         text = text.replace("{,}", ",").replace("\\\\", " \\\\ ")
         text = _BOLD.sub(r" \1 ", text)
         text = _TEXT.sub(_words, _TEXT.sub(_words, text))

@@ -33,32 +33,19 @@ class Primaries(Cursor, ABC):
     """The operands of the grammar; `grammar.Parser` adds what joins them."""
 
     @abstractmethod
-    def items(self) -> tuple[list[Node], str]:
-        """Items of a list, and what joins them."""
-
+    def items(self) -> tuple[list[Node], str]: ...
     @abstractmethod
-    def relation(self) -> Node:
-        """Sides of an equation or inequality."""
-
+    def relation(self) -> Node: ...
     @abstractmethod
-    def sum(self) -> Node:
-        """A sum of terms."""
-
+    def sum(self) -> Node: ...
     @abstractmethod
-    def term(self) -> Node:
-        """A product of factors."""
-
+    def term(self) -> Node: ...
     @abstractmethod
-    def argument(self) -> Node:
-        """What follows ^ or a command."""
-
+    def argument(self) -> Node: ...
     @abstractmethod
-    def short_argument(self) -> Node:
-        r"""What follows \frac: a group or one digit."""
-
+    def short_argument(self) -> Node: ...
     @abstractmethod
-    def suffixes(self, node: Node) -> Node:
-        """A primary with what is written behind it."""
+    def suffixes(self, node: Node) -> Node: ...
 
     def primary(self) -> Node:
         """A number, symbol, group, fraction, root, function ..."""

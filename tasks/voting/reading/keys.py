@@ -149,11 +149,11 @@ class _Keys:
         whole = (left, right)
         if operator in ("in", "~", "equiv") or has(whole, "pm", *_STRUCTURES) or ("const", "inf") in whole:
             return (operator, self.key(left), self.key(right))
-        if self.beside is self.here:
-            return (operator, self.key(left), self.key(right))
         difference: Node = ("add", left, ("neg", right))
         if not symbols(difference) and not has(difference, "apply"):
             raise Uncomputed("a statement about numbers")
+        if self.beside is self.here:
+            return (operator, self.key(left), self.key(right))
         if not symbols(difference) or _infinity(left) or _infinity(right):
             keys = (self.key(left), self.key(right))
             return (operator, frozenset(keys) if operator in ("=", "!=") else keys)

@@ -141,7 +141,9 @@ class SolverConfig(GrpoConfig):
 class QuestionsConfig(SamplingConfig):
     """Candidate questions written by the trained Challenger."""
 
-    count: Count = Field(8000, description="N: candidates. Paper: 8000.")
+    count: Count = Field(
+        8000, le=32_768, description="N: candidates, which are all compared with each other. Paper: 8000."
+    )
     shard_size: Count = Field(1000, description="Candidates in one shard, the unit of work and of resume.")
 
 

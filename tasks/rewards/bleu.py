@@ -40,10 +40,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def take(self, rows: Ints) -> Batch:
-        """The batch of these rows, in this order."""
-        return Batch(self.lengths[rows], tuple(matrix[rows] for matrix in self.features))
-
 
 def encode(texts: Sequence[str]) -> Batch:
     """Split texts into words and count their n-grams; feature order carries no meaning."""
@@ -197,11 +193,3 @@ def condensed_distances(batch: Batch, block_entries: int = BLOCK_ENTRIES) -> Flo
             np.subtract(1.0, row, out=result[cursor : cursor + len(row)])
             cursor += len(row)
     return np.maximum(result, 0.0, out=result)
-
-
-def distances(texts: Sequence[str], block_entries: int = BLOCK_ENTRIES) -> Floats:
-    """The symmetric matrix of distances, shape (n, n), 0 on the diagonal."""
-    n = len(texts)
-    matrix = np.zeros((n, n))
-    matrix[np.triu_indices(n, 1)] = condensed_distances(encode(texts), block_entries)
-    return matrix + matrix.T

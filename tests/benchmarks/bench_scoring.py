@@ -246,7 +246,7 @@ def report(quick: bool, full: bool) -> None:
     sizes = (
         [(512, 96), (2048, 128)]
         if quick
-        else [(512, 160), (2048, 2048 if full else 256), (8192, 0), (32768, 0)]
+        else [(512, 160), (2048, 2048 if full else 256), (8192, 0), (16384, 0)]
     )
     for count, peer_count in sizes:
         for kind in MAKERS:

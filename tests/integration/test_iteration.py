@@ -18,6 +18,7 @@ from infra.artifacts.artifact import Manifest, verify
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
 from tasks.stage.graph import stage_names
+from tests.support.reward_term import install_reward_term
 from tests.support.schemas import RUN_SCHEMAS
 from tests.support.small_run import small_overrides
 
@@ -206,3 +207,21 @@ def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_be
     assert 0 < replayed.height == made["iteration=2/score_and_filter"].figures["replayed"]
     assert set(replayed["question"]) <= set(kept)
     assert curriculum["extra_info"].struct.field("index").to_list() == list(range(curriculum.height))
+
+
+def test_a_reward_term_of_another_package_has_its_columns_and_its_say(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_reward_term(tmp_path, monkeypatch)
+    overrides = small_overrides() | {"challenger.reward.words.weight": "0.5"}
+    evolve(run="words", preset="tiny", iterations=1, store=str(tmp_path / "store"), overrides=overrides)
+    base = f"{tmp_path}/store/runs/words/iteration=1"
+    reward = (pl.col("uncertainty") + 0.5 * pl.col("word_share")) * pl.col("answered_share")
+    reward = (reward - pl.col("cluster_share")).clip(lower_bound=0.0)
+    for table in ("train_challenger/*/rollouts", "train_challenger/*/probe", "score_and_filter/*"):
+        well_formed = pl.read_parquet(f"{base}/{table}/part-*.parquet").filter(
+            pl.col("question").is_not_null()
+        )
+        assert well_formed.height > 0
+        assert well_formed["word_share"].min() == 0.1, "the tiny model's questions are one word of ten"
+        assert (well_formed["reward"] - well_formed.select(reward).to_series()).abs().max() < 1e-12

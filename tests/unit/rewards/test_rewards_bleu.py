@@ -8,11 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from scipy.spatial.distance import squareform
 from sklearn.cluster import AgglomerativeClustering
 
+from data.resolve import ConfigError, resolve
 from tasks.rewards import bleu, clusters
 
 SMOOTHING = SmoothingFunction().method1
+
+
+def distances(texts: list[str]) -> np.ndarray:
+    return squareform(bleu.condensed_distances(bleu.encode(texts)))
 
 
 def peer_distances(texts: list[str]) -> np.ndarray:
@@ -54,12 +60,12 @@ def batches(count: int, largest: int) -> Iterator[list[str]]:
 
 def test_distances_equal_those_of_nltk_to_twelve_digits() -> None:
     for texts in batches(15, 20):
-        assert np.abs(bleu.distances(texts) - peer_distances(texts)).max() < 1e-12
+        assert np.abs(distances(texts) - peer_distances(texts)).max() < 1e-12
 
 
 def test_the_earlier_text_of_a_pair_is_the_hypothesis() -> None:
     texts = ["a b c d e f", "a b c d"]
-    forward, backward = bleu.distances(texts)[0, 1], bleu.distances(texts[::-1])[0, 1]
+    forward, backward = distances(texts)[0, 1], distances(texts[::-1])[0, 1]
     assert forward == pytest.approx(peer_distances(texts)[0, 1], abs=1e-12)
     assert forward != pytest.approx(backward, abs=1e-3)
 
@@ -67,35 +73,30 @@ def test_the_earlier_text_of_a_pair_is_the_hypothesis() -> None:
 def test_copies_have_distance_zero_from_four_words_on() -> None:
     expected = {"": 1.0, "a": 0.8222, "a b": 0.6838, "a b c": 0.4377, "a b c d": 0.0, "a a a a a": 0.0}
     for text, distance in expected.items():
-        assert bleu.distances([text, text])[0, 1] == pytest.approx(distance, abs=1e-4)
+        assert distances([text, text])[0, 1] == pytest.approx(distance, abs=1e-4)
 
 
 def test_the_blocks_of_a_larger_batch_join_seamlessly() -> None:
     texts = next(batches(1, 40))
-    assert np.array_equal(bleu.distances(texts, block_entries=100), bleu.distances(texts))
+    batch = bleu.encode(texts)
+    assert np.array_equal(bleu.condensed_distances(batch, 100), bleu.condensed_distances(batch))
 
 
 def test_the_partition_equals_that_of_scikit_learn() -> None:
     for texts in batches(20, 40):
-        assert same_partition(clusters.cluster_labels(texts), peer_labels(bleu.distances(texts)))
+        assert same_partition(clusters.cluster_labels(texts), peer_labels(distances(texts)))
 
 
-def test_the_path_of_large_batches_gives_the_same_partition() -> None:
-    for texts in batches(12, 40):
-        labels = clusters.cluster_labels(texts, full_matrix=0)
-        assert same_partition(labels, peer_labels(bleu.distances(texts)))
-
-
-def test_a_batch_that_collapsed_beyond_what_can_be_compared_is_refused() -> None:
-    stem = "find the sum of all the integers between zero and"
-    texts = [f"{stem} {k}" for k in range(24)]
-    with pytest.raises(ValueError, match=r"24 questions of one batch .* at most 20 can be compared"):
-        clusters.cluster_labels(texts, full_matrix=0, largest_component=20)
+def test_a_batch_beyond_what_can_be_compared_is_refused() -> None:
+    with pytest.raises(ValueError, match="32769 questions in one batch: at most 32768 can be compared"):
+        clusters.cluster_labels(["a"] * 32_769)
+    with pytest.raises(ConfigError, match=r"questions.count: input should be less than or equal to 32768"):
+        resolve("a", overrides=["questions.count=32769"])
 
 
 def test_a_merge_at_exactly_the_threshold_is_not_made() -> None:
     texts = ["a b c d e", "a b c d f"]
-    distance = float(bleu.distances(texts)[0, 1])
+    distance = float(distances(texts)[0, 1])
     assert clusters.cluster_labels(texts, distance).tolist() == [0, 1]
     assert clusters.cluster_labels(texts, float(np.nextafter(distance, 1))).tolist() == [0, 0]
 

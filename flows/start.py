@@ -17,8 +17,9 @@ from tasks.evaluate import evaluate
 from tasks.prepare_base_model import prepare_base_model
 from tasks.rewards.challenger import settled
 from tasks.sample_evaluation import sample_evaluation
-from tasks.stage.graph import STAGES, Step, outcome_of, walk
+from tasks.stage.graph import STAGES
 from tasks.stage.task import Run
+from tasks.stage.walk import Step, outcome_of, walk
 
 Overrides = Sequence[str] | Mapping[str, Any]
 

@@ -10,7 +10,8 @@ from data.config import RunConfig
 from data.resolve import ConfigError
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_manifest
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, Step, readable_steps, stage_names
+from tasks.stage.graph import STAGES, stage_names
+from tasks.stage.walk import Step, readable_steps
 
 
 @dataclass(frozen=True)

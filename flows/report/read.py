@@ -14,7 +14,8 @@ from flows.commands.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import known_run
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, Step
+from tasks.stage.graph import STAGES
+from tasks.stage.walk import Step
 
 _NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
 """Settings in which the runs of one line may differ."""

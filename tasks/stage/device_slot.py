@@ -31,14 +31,6 @@ def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
     if not name or gathers or not stage.uses_device:
         yield
         return
-    _take(name)
-    try:
-        yield
-    finally:
-        _give_back()
-
-
-def _take(name: str) -> None:
     from prefect.concurrency.sync import concurrency
 
     global _users
@@ -46,11 +38,10 @@ def _take(name: str) -> None:
         if _users == 0:
             _held.enter_context(concurrency(name, occupy=1, lease_duration=LEASE_SECONDS, strict=False))
         _users += 1
-
-
-def _give_back() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0:
-            _held.close()
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _held.close()

@@ -1,22 +1,19 @@
 """The graph of stages, said once: what each is made from, what it reads, and what it makes.
 
-Keys, order, "what is finished", lineage and housekeeping all follow from `STAGES`. The store is the truth:
-nothing here asks Prefect. `flows/iteration.py` spells the same graph as calls, for a person to read, and a
-test holds the two together.
+Keys, order, "what is finished", lineage and housekeeping all follow from `STAGES`. `flows/iteration.py`
+spells the same graph as calls, for a person to read, and a test holds the two together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from data.config import RunConfig
 from data.section import Section
 from data.seeds import derive_seed
-from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, artifact_key, find
-from infra.artifacts.lineage import newest_location
-from infra.store.store import Store
+from infra.artifacts.artifact import ArtifactRef, Location, artifact_key
 from tasks.rewards.challenger import ChallengerReward
 
 
@@ -90,14 +87,13 @@ def remembers(config: RunConfig) -> bool:
     return config.memory is not None or any(term.remembers for term in listed)
 
 
+def _of(section: str, *settings: str) -> tuple[str, ...]:
+    return tuple(f"{section}.{setting}" for setting in settings)
+
+
+_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
 _PROMPTS = ("domain", "base_model.prompt_style")
-_BENCHMARKS = (
-    "evaluation.benchmarks",
-    "evaluation.data",
-    "evaluation.samples",
-    "evaluation.greedy",
-    "evaluation.shard_size",
-)
+_BENCHMARKS = ("base_model.tiny", *_of("evaluation", "benchmarks", "data", "samples", "greedy", "shard_size"))
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -120,16 +116,7 @@ STAGES: dict[str, Stage] = {
                 "solver": before("solver"),
                 "earlier": before("score_and_filter", when=_rewards_remember),
             },
-            reads=(
-                *_PROMPTS,
-                "challenger",
-                "answers.temperature",
-                "answers.top_p",
-                "answers.top_k",
-                "answers.max_tokens",
-                "sampler",
-                "trainer",
-            ),
+            reads=(*_PROMPTS, "challenger", *_of("answers", *_SAMPLING), "sampler", "trainer"),
             version=2,
             role=("challenger",),
             tables=("rollouts", "metrics", "engine_metrics", "probe"),
@@ -160,13 +147,8 @@ STAGES: dict[str, Stage] = {
             },
             reads=(
                 *_PROMPTS,
-                "base_model.tiny",
-                "filter",
-                "memory",
-                "challenger.reward",
-                "evaluation.benchmarks",
-                "evaluation.data",
-                "evaluation.judge",
+                *("base_model.tiny", "filter", "memory", "challenger.reward"),
+                *_of("evaluation", "benchmarks", "data", "judge"),
             ),
             version=5,
             tables=("votes", "curriculum", "overlaps", "memory"),
@@ -186,16 +168,7 @@ STAGES: dict[str, Stage] = {
             "sample_evaluation",
             "completions",
             inputs={"solver": here("solver")},
-            reads=(
-                *_PROMPTS,
-                "base_model.tiny",
-                *_BENCHMARKS,
-                "evaluation.temperature",
-                "evaluation.top_p",
-                "evaluation.top_k",
-                "evaluation.max_tokens",
-                "sampler",
-            ),
+            reads=(*_PROMPTS, *_BENCHMARKS, *_of("evaluation", *_SAMPLING), "sampler"),
             figures=("completions",),
             of_base=True,
             # Its dice are those of the stage that once drew and graded at a time: scores stay comparable.
@@ -206,7 +179,7 @@ STAGES: dict[str, Stage] = {
             "evaluate",
             "evaluation",
             inputs={"completions": here("sample_evaluation")},
-            reads=("domain", "base_model.tiny", *_BENCHMARKS, "evaluation.judge"),
+            reads=("domain", *_BENCHMARKS, "evaluation.judge"),
             version=3,
             figures=("pass@1", "maj@10", "maj@k", "greedy", "math_average", "overall_average"),
             of_base=True,
@@ -230,16 +203,14 @@ def stages_of_table(table: str) -> list[str]:
 
 def needed_later() -> frozenset[str]:
     """The stages that later iterations are made from, directly or not: all but the evaluations."""
-    found: set[str] = set()
-    waiting = {
+    wanted = {
         source.made_as for stage in STAGES.values() for source in stage.inputs.values() if source.before
     }
-    while waiting:
-        made_as = waiting.pop()
-        makers = [name for name, stage in STAGES.items() if made_as in (name, *stage.role)]
-        fresh = set(makers) - found
-        found |= fresh
-        waiting |= {source.made_as for name in fresh for source in STAGES[name].inputs.values()}
+    found = set()
+    for name, stage in reversed(STAGES.items()):
+        if not wanted.isdisjoint((name, *stage.role)):
+            found.add(name)
+            wanted |= {source.made_as for source in stage.inputs.values()}
     return frozenset(found)
 
 
@@ -271,103 +242,3 @@ def _setting(config: RunConfig, dotted: str) -> Any:
     for name in dotted.split("."):
         value = None if value is None else getattr(value, name)
     return value.key_values() if isinstance(value, Section) else value
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of one iteration of a run.
-
-    `location` is None while an input of it is unfinished; `damage` says what is wrong with an artifact that
-    the next run will set aside and make again. `is_earlier` marks an artifact under another key: an earlier
-    version of rzero made it, or other inputs; it can be read, and the next run makes it anew.
-    """
-
-    iteration: int
-    stage: str
-    location: Location | None
-    ref: ArtifactRef | None
-    damage: str | None = None
-    is_earlier: bool = False
-
-
-@dataclass
-class Outcome:
-    """What an iteration has made: artifacts by their stage, models by their role as well."""
-
-    made: dict[str, ArtifactRef] = field(default_factory=dict)
-
-    def add(self, stage: str, ref: ArtifactRef) -> None:
-        """Take in a finished artifact."""
-        self.made |= dict.fromkeys((stage, *STAGES[stage].role), ref)
-
-    def get(self, made_as: str) -> ArtifactRef | None:
-        """What was made as this; None where it is unfinished."""
-        return self.made.get(made_as)
-
-
-def walk(store: Store, config: RunConfig, iterations: int) -> list[Step]:
-    """All steps of iterations 0 to `iterations`, finished or not, from the store alone."""
-    steps: list[Step] = []
-    ended = Outcome()
-    for iteration in range(iterations + 1):
-        found = walk_iteration(store, config, iteration, ended)
-        steps += found
-        ended = outcome_of(found)
-    return steps
-
-
-def walk_iteration(store: Store, config: RunConfig, iteration: int, ended: Outcome) -> list[Step]:
-    """The steps of one iteration, given what the one before ended with."""
-    made, steps = Outcome(), []
-    for stage in stage_names(iteration):
-        sources = STAGES[stage].inputs_in(config, iteration)
-        found = {name: (ended if each.before else made).get(each.made_as) for name, each in sources.items()}
-        inputs = {name: ref for name, ref in found.items() if ref is not None}
-        location = locate(config, iteration, stage, inputs) if len(inputs) == len(sources) else None
-        ref, damage = _look(store, location) if location else (None, None)
-        if ref is not None:
-            made.add(stage, ref)
-        steps.append(Step(iteration, stage, location, ref, damage))
-    return steps
-
-
-def readable_steps(store: Store, config: RunConfig, iterations: int) -> list[Step]:
-    """As `walk`, and where a stage has nothing under today's key, the newest artifact that it has.
-
-    For reading alone, so that a store which an earlier version of rzero made can still be looked at. A stage
-    that the earlier version did not have is left out.
-    """
-    steps = [_or_earlier(store, config.run, step) for step in walk(store, config, iterations)]
-    skipped = {
-        (step.iteration, source.made_as)
-        for step in steps
-        if step.is_earlier
-        for source in STAGES[step.stage].inputs.values()
-        if not source.before
-    }
-    return [step for step in steps if step.ref or (step.iteration, step.stage) not in skipped]
-
-
-def _or_earlier(store: Store, run: str, step: Step) -> Step:
-    if step.ref is not None or step.damage is not None:
-        return step
-    location = newest_location(store, run, step.iteration, step.stage)
-    ref, _ = _look(store, location) if location else (None, None)
-    return step if ref is None else Step(step.iteration, step.stage, location, ref, is_earlier=True)
-
-
-def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | None]:
-    """The artifact at a location, or what is wrong with it."""
-    try:
-        return find(store, location), None
-    except DamagedArtifact as damage:
-        return None, str(damage)
-
-
-def outcome_of(steps: list[Step]) -> Outcome:
-    """What the steps of an iteration have made so far."""
-    outcome = Outcome()
-    for step in steps:
-        if step.ref is not None:
-            outcome.add(step.stage, step.ref)
-    return outcome

@@ -23,7 +23,7 @@ from typing import IO
 from infra.artifacts.artifact import PARTS, Manifest
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
-from tasks.stage.graph import walk
+from tasks.stage.walk import walk
 from tests.support.small_run import SMALL_RUN
 
 Unchanged = dict[Path, tuple[int, int]]

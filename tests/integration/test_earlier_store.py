@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from flows.cli import main
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, readable_steps, walk
+from tasks.stage.graph import STAGES
+from tasks.stage.walk import readable_steps, walk
 
 EARLIER = Path(__file__).parents[1] / "support" / "run_of_0_1.json"
 """run.json of the small run as version 0.1 froze it: one flat section for every backend."""

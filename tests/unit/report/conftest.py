@@ -19,7 +19,8 @@ from infra.artifacts.runs import freeze_run
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
-from tasks.stage.graph import STAGES, Outcome, outcome_of, stage_names, walk_iteration
+from tasks.stage.graph import STAGES, stage_names
+from tasks.stage.walk import Outcome, outcome_of, walk_iteration
 from tests.support.schemas import RUN_SCHEMAS
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
@@ -57,7 +58,7 @@ def make_run(
     """A run up to, and without, the stage `stop_before`."""
     config = resolve(run, "tiny", [*OVERRIDES, f"seed={seed}", *overrides], iterations=iterations)
     freeze_run(store, config)
-    before = Outcome()
+    before: Outcome = {}
     for iteration in range(iterations + 1):
         for stage in stage_names(iteration):
             if (iteration, stage) == stop_before:

@@ -11,7 +11,8 @@ from data.config import RunConfig
 from infra.artifacts.artifact import ArtifactRef, Location
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, Step, outcome_of, walk
+from tasks.stage.graph import STAGES
+from tasks.stage.walk import Step, outcome_of, walk
 
 Finish = Callable[..., list[Location]]
 

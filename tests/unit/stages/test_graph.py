@@ -9,7 +9,8 @@ from data.resolve import resolve
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
-from tasks.stage.graph import STAGES, locate, outcome_of, stage_names, stage_seed, walk, walk_iteration
+from tasks.stage.graph import STAGES, locate, stage_names, stage_seed
+from tasks.stage.walk import outcome_of, walk, walk_iteration
 
 
 @pytest.fixture

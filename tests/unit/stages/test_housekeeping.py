@@ -18,8 +18,8 @@ from infra.artifacts.damage import set_aside
 from infra.store.lease import acquire, this_process
 from infra.store.store import Store
 from tasks.stage import graph, housekeeping
-from tasks.stage.graph import walk
 from tasks.stage.housekeeping import LEFTOVER_SECONDS, Plan, plan, remove
+from tasks.stage.walk import walk
 
 Finish = Callable[..., list[Location]]
 OTHER = "f" * 64

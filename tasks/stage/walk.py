@@ -1,0 +1,105 @@
+"""Which steps of a run are finished: the graph, walked through the store. Nothing here asks Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from data.config import RunConfig
+from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, find
+from infra.artifacts.lineage import newest_location
+from infra.store.store import Store
+from tasks.stage.graph import STAGES, locate, stage_names
+
+Outcome = dict[str, ArtifactRef]
+"""What an iteration has made: artifacts by their stage, models by their role as well."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one iteration of a run.
+
+    `location` is None while an input of it is unfinished; `damage` says what is wrong with an artifact that
+    the next run will set aside and make again. `is_earlier` marks an artifact under another key: an earlier
+    version of rzero made it, or other inputs; it can be read, and the next run makes it anew.
+    """
+
+    iteration: int
+    stage: str
+    location: Location | None
+    ref: ArtifactRef | None
+    damage: str | None = None
+    is_earlier: bool = False
+
+
+def walk(store: Store, config: RunConfig, iterations: int) -> list[Step]:
+    """All steps of iterations 0 to `iterations`, finished or not, from the store alone."""
+    steps: list[Step] = []
+    ended: Outcome = {}
+    for iteration in range(iterations + 1):
+        found = walk_iteration(store, config, iteration, ended)
+        steps += found
+        ended = outcome_of(found)
+    return steps
+
+
+def walk_iteration(store: Store, config: RunConfig, iteration: int, ended: Outcome) -> list[Step]:
+    """The steps of one iteration, given what the one before ended with."""
+    made: Outcome = {}
+    steps: list[Step] = []
+    for stage in stage_names(iteration):
+        sources = STAGES[stage].inputs_in(config, iteration)
+        found = {name: (ended if each.before else made).get(each.made_as) for name, each in sources.items()}
+        inputs = {name: ref for name, ref in found.items() if ref is not None}
+        location = locate(config, iteration, stage, inputs) if len(inputs) == len(sources) else None
+        ref, damage = _look(store, location) if location else (None, None)
+        if ref is not None:
+            made |= _made(stage, ref)
+        steps.append(Step(iteration, stage, location, ref, damage))
+    return steps
+
+
+def readable_steps(store: Store, config: RunConfig, iterations: int) -> list[Step]:
+    """As `walk`, and where a stage has nothing under today's key, the newest artifact that it has.
+
+    For reading alone, so that a store which an earlier version of rzero made can still be looked at. A stage
+    that the earlier version did not have is left out.
+    """
+    steps = [_or_earlier(store, config.run, step) for step in walk(store, config, iterations)]
+    skipped = {
+        (step.iteration, source.made_as)
+        for step in steps
+        if step.is_earlier
+        for source in STAGES[step.stage].inputs.values()
+        if not source.before
+    }
+    return [step for step in steps if step.ref or (step.iteration, step.stage) not in skipped]
+
+
+def _or_earlier(store: Store, run: str, step: Step) -> Step:
+    if step.ref is not None or step.damage is not None:
+        return step
+    location = newest_location(store, run, step.iteration, step.stage)
+    ref, _ = _look(store, location) if location else (None, None)
+    return step if ref is None else Step(step.iteration, step.stage, location, ref, is_earlier=True)
+
+
+def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | None]:
+    """The artifact at a location, or what is wrong with it."""
+    try:
+        return find(store, location), None
+    except DamagedArtifact as damage:
+        return None, str(damage)
+
+
+def outcome_of(steps: Iterable[Step]) -> Outcome:
+    """What the steps of an iteration have made so far."""
+    outcome: Outcome = {}
+    for step in steps:
+        if step.ref is not None:
+            outcome |= _made(step.stage, step.ref)
+    return outcome
+
+
+def _made(stage: str, ref: ArtifactRef) -> Outcome:
+    return dict.fromkeys((stage, *STAGES[stage].role), ref)

@@ -73,7 +73,7 @@ def readable_steps(store: Store, config: RunConfig, iterations: int) -> list[Ste
         for source in STAGES[step.stage].inputs.values()
         if not source.before
     }
-    return [step for step in steps if step.ref or (step.iteration, step.stage) not in skipped]
+    return [step for step in steps if step.ref or step.damage or (step.iteration, step.stage) not in skipped]
 
 
 def _or_earlier(store: Store, run: str, step: Step) -> Step:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from data import benchmarks
-from data.benchmark import Benchmark, Problem
 from data.config import EvaluationConfig
-from data.domain import ReadAnswer
 from infra.artifacts.artifact import ArtifactRef
-from tasks.grading.grades import grade, read_answer, vote
+from tasks.grading.grades import graded_rows
 from tasks.grading.judge import judge_figures, recheck
 from tasks.grading.scores import COLUMNS, evaluation_figures
 from tasks.sample_evaluation import problems_in, shards_of
@@ -20,7 +18,6 @@ from tasks.stage.task import Run, part_of, stage
 from tasks.stage.work import Work
 from tasks.voting.domains import answer_reader, grader_of
 from tasks.voting.equivalence import Grader
-from tasks.voting.extraction import solver_answer
 
 
 def evaluate(run: Run, completions: ArtifactRef) -> ArtifactRef:
@@ -79,60 +76,3 @@ def figures_of(rows: pl.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
     if config.judge is not None:
         figures |= judge_figures(rows)
     return figures
-
-
-def graded_rows(
-    benchmark: Benchmark,
-    problems: Mapping[int, Problem],
-    drawn: pl.DataFrame,
-    grader: Grader,
-    read: ReadAnswer = solver_answer,
-) -> list[dict[str, Any]]:
-    """Rows of the `evaluation` table: each completion's answer and grade, and the vote of its problem.
-
-    `drawn` holds rows of the `completions` table, of one benchmark and one mode.
-    """
-    groups: dict[int, list[dict[str, Any]]] = {}
-    for row in drawn.iter_rows(named=True):
-        groups.setdefault(row["problem_id"], []).append(row)
-    readings = [
-        [read_answer(benchmark, row["completion"], read) for row in group] for group in groups.values()
-    ]
-    votes = vote(benchmark, [[reading.answer for reading in group] for group in readings], grader)
-    asked = [
-        (answer, problems[number])
-        for number, group, winner in zip(groups, readings, votes, strict=True)
-        for answer in (*(reading.answer for reading in group), winner)
-    ]
-    grades = iter(grade(benchmark, asked, grader))
-    rows: list[dict[str, Any]] = []
-    for (number, group), found_in, winner in zip(groups.items(), readings, votes, strict=True):
-        found = [next(grades) for _ in group]
-        majority_correct = bool(next(grades).correct)
-        for row, reading, one in zip(group, found_in, found, strict=True):
-            rows.append(
-                {name: row[name] for name in _KEPT}
-                | _problem_columns(problems[number])
-                | {
-                    "answer": reading.answer,
-                    "reason": one.reason or reading.reason,
-                    "correct": bool(one.correct),
-                    "rule_correct": bool(one.correct),
-                    "judge_correct": None,
-                    "judge_tokens": None,
-                    "majority_answer": winner,
-                    "majority_correct": majority_correct,
-                }
-            )
-    return rows
-
-
-_KEPT = ("benchmark", "problem_id", "mode", "sample", "tokens", "finish_reason")
-
-
-def _problem_columns(problem: Problem) -> dict[str, Any]:
-    return {
-        "group": problem.group,
-        "problem": problem.problem,
-        "gold": " or ".join((problem.gold, *problem.accepted)),
-    }

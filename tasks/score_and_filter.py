@@ -9,14 +9,14 @@ import polars as pl
 
 from data import domains
 from data.benchmark import Problem
-from data.domain import Domain, PromptStyle, Truth
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import problems_of
 from tasks.curriculum.contamination import Overlap, find_overlaps
-from tasks.curriculum.diversity import diversity_figures
+from tasks.curriculum.figures import diversity_figures, scoring_figures
 from tasks.curriculum.filter import drop_reason, training_labels
 from tasks.curriculum.memory import Row, memory_rows, questions_of, remembered, replayed
 from tasks.curriculum.questions import ScoredQuestion, score_votes
+from tasks.curriculum.rows import curriculum_row, labels_are_right, overlap_row, scored_row
 from tasks.grading.judge import judge_labels
 from tasks.rewards.challenger import ChallengerReward
 from tasks.stage.graph import remembers
@@ -37,21 +37,14 @@ def score_and_filter(
     formula = ChallengerReward(work.config.challenger.reward)
     read = _read_answers(work, answers)
     work.add_rows("votes", read)
+    proposals = list(candidates.select("question", "challenger_answer", "reason").iter_rows())
     with grader_of(work.config.domain) as grader:
-        votes = _votes(candidates, read, grader)
-        scored = score_votes(
-            list(candidates.select("question", "challenger_answer", "reason").iter_rows()),
-            votes,
-            formula,
-            questions_of(memory),
-        )
+        scored = score_votes(proposals, _votes(candidates, read, grader), formula, questions_of(memory))
         truths = [domain.truth_of(question.question) for question in scored]
-        right = _label_is_right(scored, truths, grader)
+        right = labels_are_right(scored, truths, grader)
         work.figures["grader_timeouts"] = grader.timeouts
     rows = [
-        _row(number, question)
-        | {"label_is_right": is_right, "label_is_right_by_judge": None}
-        | {"true_answer": truth.answer, "in_range": truth.in_range, "terms": truth.terms}
+        scored_row(number, question, truth, is_right)
         for number, (question, truth, is_right) in enumerate(zip(scored, truths, right, strict=True))
     ]
     _filter(work, scored, rows)
@@ -64,11 +57,11 @@ def score_and_filter(
             row["label_is_right_by_judge"] = judged.get(row["question_id"])
     work.add_rows("scored", rows, formula.columns)
     style = work.config.base_model.prompt_style
-    curriculum = [_curriculum_row(index, row, domain, style) for index, row in enumerate([*kept, *again])]
+    curriculum = [curriculum_row(index, row, domain, style) for index, row in enumerate([*kept, *again])]
     work.add_rows("curriculum", curriculum)
     if remembers(work.config):
         work.add_rows("memory", memory_rows(memory, work.iteration, rows, kept))
-    work.figures |= _figures(pl.DataFrame(rows, infer_schema_length=None))
+    work.figures |= scoring_figures(pl.DataFrame(rows, infer_schema_length=None))
     work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])
     reward = work.figures["reward_mean"]
     work.log.info(f"score_and_filter: kept {len(kept)} of {len(rows)}, reward {reward:.3f}")
@@ -93,7 +86,7 @@ def _filter(work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[st
         )
         row["kept"] = row["drop_reason"] is None
     if config.contamination != "off":
-        work.add_rows("overlaps", [_overlap_row(overlap, rows[overlap.question]) for overlap in overlaps])
+        work.add_rows("overlaps", [overlap_row(overlap, rows[overlap.question]) for overlap in overlaps])
         work.figures["contaminated"] = len(overlaps)
         work.figures["contaminated_kept"] = sum(rows[overlap.question]["kept"] for overlap in overlaps)
 
@@ -138,19 +131,6 @@ def _overlaps(
     return found
 
 
-def _overlap_row(overlap: Overlap, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "question_id": overlap.question,
-        "question": row["question"],
-        "benchmark": overlap.benchmark,
-        "problem_id": overlap.problem.problem_id,
-        "problem": overlap.problem.problem,
-        "share": overlap.share,
-        "verbatim": overlap.verbatim,
-        "kept": row["kept"],
-    }
-
-
 def _read_answers(work: Work, answers: ArtifactRef) -> list[dict[str, Any]]:
     """What each completion of the Solver answers: rows of the table `votes`."""
     read, rows = answer_reader(work.config.domain), []
@@ -170,76 +150,5 @@ def _votes(candidates: pl.DataFrame, read: Sequence[Mapping[str, Any]], grader: 
     missing = [number for number in asked if number not in samples]
     if missing:
         raise ValueError(f"{len(missing)} well-formed candidates have no answers, the first is {missing[0]}")
-    votes: list[Vote | None] = [None] * candidates.height
-    for number, vote in zip(asked, majority([samples[number] for number in asked], grader), strict=True):
-        votes[number] = vote
-    return votes
-
-
-def _label(question: ScoredQuestion) -> str | None:
-    return question.vote.answer if question.vote else None
-
-
-def _label_is_right(
-    scored: Sequence[ScoredQuestion], truths: Sequence[Truth], grader: Grader
-) -> list[bool | None]:
-    """Whether each pseudo-label is the true answer; None where either is not known."""
-    pairs = {
-        index: (label, truth.answer)
-        for index, (question, truth) in enumerate(zip(scored, truths, strict=True))
-        if (label := _label(question)) is not None and truth.answer is not None
-    }
-    verdicts = dict(zip(pairs, grader.equivalent(list(pairs.values())), strict=True))
-    return [verdicts.get(index) for index in range(len(scored))]
-
-
-def _row(number: int, question: ScoredQuestion) -> dict[str, Any]:
-    vote = question.vote
-    return {
-        "question_id": number,
-        "question": question.question,
-        "challenger_answer": question.answer,
-        "majority_answer": _label(question),
-        "p_hat": question.p_hat,
-        "votes": vote.votes if vote else 0,
-        "samples": vote.samples if vote else 0,
-        "abstentions": vote.abstentions if vote else 0,
-        **question.terms,
-        "reward": question.reward,
-    }
-
-
-def _curriculum_row(index: int, row: Mapping[str, Any], domain: Domain, style: PromptStyle) -> dict[str, Any]:
-    return {
-        "iteration": row["iteration"],
-        "question_id": row["question_id"],
-        "prompt": domain.solver_messages(row["question"], style),
-        "question": row["question"],
-        "pseudo_label": row["pseudo_label"],
-        "p_hat": row["p_hat"],
-        "data_source": "rzero",
-        "reward_model": {"style": "rule", "ground_truth": row["pseudo_label"]},
-        "extra_info": {"index": index, "split": "train"},
-    }
-
-
-def _figures(scored: pl.DataFrame) -> dict[str, Any]:
-    """Key figures of the table; shares are of all candidates where nothing else is said."""
-    kept = scored.filter("kept")
-    valid = scored.filter(pl.col("question").is_not_null())
-    figures: dict[str, Any] = {
-        "candidates": scored.height,
-        "valid_share": valid.height / scored.height,
-        "reward_mean": scored["reward"].mean(),
-        "uncertainty_mean": scored["uncertainty"].mean(),
-        "kept": kept.height,
-        "kept_share": kept.height / scored.height,
-        "unique_share": valid["question"].n_unique() / valid.height if valid.height else None,
-        "largest_cluster": scored["cluster_size"].max(),
-        "label_accuracy": kept["label_is_right"].cast(pl.Float64).mean(),
-        "near_earlier_share": valid["near_earlier"].cast(pl.Float64).mean(),
-        "answered_share_mean": valid["answered_share"].mean(),
-        "in_range_share": valid["in_range"].cast(pl.Float64).mean(),
-        "terms_mean": valid["terms"].cast(pl.Float64).mean(),
-    }
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+    votes = dict(zip(asked, majority([samples[number] for number in asked], grader), strict=True))
+    return [votes.get(number) for number in candidates["question_id"]]

@@ -155,7 +155,7 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
     pairs among all pairs of neighbouring words, numbers and signs. `largest_share` is the largest cluster's
     share of the well-formed questions, `alone_share` the share of questions in a cluster of their own.
     `earlier_share` is the share of well-formed questions that are near-duplicates of a question of an earlier
-    iteration of the run (see tasks/curriculum/diversity.py); null for the first one that there is.
+    iteration of the run (see tasks/curriculum/figures.py); null for the first one that there is.
     """
     rows = []
     earlier: dict[tuple[Any, ...], list[str]] = {}

@@ -33,6 +33,11 @@ class ScoredQuestion:
     reward: float
 
     @property
+    def majority_answer(self) -> str | None:
+        """The pseudo-label; None where badly formed, or without an answer."""
+        return self.vote.answer if self.vote else None
+
+    @property
     def p_hat(self) -> float:
         """Votes over samples that answered; 0 where badly formed."""
         return self.vote.p_hat if self.vote else 0.0
@@ -48,7 +53,7 @@ class ScoredQuestion:
             "question": self.question,
             "answer": self.answer,
             "reason": self.reason,
-            "majority_answer": self.vote.answer if self.vote else None,
+            "majority_answer": self.majority_answer,
             "p_hat": self.p_hat,
             **self.terms,
         }

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
 
 from data.benchmark import Benchmark, Problem
 from data.domain import ReadAnswer
@@ -110,6 +113,57 @@ def _unwrapped(answer: str) -> str:
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text).strip().strip("$").strip()
     return text.removeprefix("{").removesuffix("}").strip() if text[:1] == "{" else text
+
+
+def graded_rows(
+    benchmark: Benchmark,
+    problems: Mapping[int, Problem],
+    drawn: pl.DataFrame,
+    grader: Grader,
+    read: ReadAnswer = solver_answer,
+) -> list[dict[str, Any]]:
+    """Rows of the `evaluation` table: each completion's answer and grade, and the vote of its problem.
+
+    `drawn` holds rows of the `completions` table, of one benchmark and one mode.
+    """
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for row in drawn.iter_rows(named=True):
+        groups.setdefault(row["problem_id"], []).append(row)
+    answers = [
+        [read_answer(benchmark, row["completion"], read) for row in group] for group in groups.values()
+    ]
+    majorities = vote(benchmark, [[found.answer for found in group] for group in answers], grader)
+    asked = [
+        (answer, problems[number])
+        for number, group, majority_answer in zip(groups, answers, majorities, strict=True)
+        for answer in (*(found.answer for found in group), majority_answer)
+    ]
+    grades = iter(grade(benchmark, asked, grader))
+    rows: list[dict[str, Any]] = []
+    for group, found, majority_answer in zip(groups.values(), answers, majorities, strict=True):
+        *own, of_majority = [next(grades) for _ in range(len(group) + 1)]
+        for row, answer, graded in zip(group, found, own, strict=True):
+            problem = problems[row["problem_id"]]
+            rows.append(
+                {name: row[name] for name in _COPIED}
+                | {
+                    "group": problem.group,
+                    "problem": problem.problem,
+                    "gold": " or ".join((problem.gold, *problem.accepted)),
+                    "answer": answer.answer,
+                    "reason": graded.reason or answer.reason,
+                    "correct": bool(graded.correct),
+                    "rule_correct": bool(graded.correct),
+                    "judge_correct": None,
+                    "judge_tokens": None,
+                    "majority_answer": majority_answer,
+                    "majority_correct": bool(of_majority.correct),
+                }
+            )
+    return rows
+
+
+_COPIED = ("benchmark", "problem_id", "mode", "sample", "tokens", "finish_reason")
 
 
 def grade(benchmark: Benchmark, pairs: Sequence[tuple[str | None, Problem]], grader: Grader) -> list[Grade]:

@@ -201,19 +201,6 @@ def stages_of_table(table: str) -> list[str]:
     return [name for name, stage in STAGES.items() if table in (stage.kind, *stage.tables)]
 
 
-def needed_later() -> frozenset[str]:
-    """The stages that later iterations are made from, directly or not: all but the evaluations."""
-    wanted = {
-        source.made_as for stage in STAGES.values() for source in stage.inputs.values() if source.before
-    }
-    found = set()
-    for name, stage in reversed(STAGES.items()):
-        if not wanted.isdisjoint((name, *stage.role)):
-            found.add(name)
-            wanted |= {source.made_as for source in stage.inputs.values()}
-    return frozenset(found)
-
-
 def stage_seed(config: RunConfig, stage: str, iteration: int) -> int:
     """The seed of a stage. The evaluation's does not depend on the iteration: all see the same dice."""
     row = STAGES[stage]

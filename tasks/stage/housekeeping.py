@@ -19,8 +19,8 @@ from infra.artifacts.checkpoints import CHECKPOINTS, LISTING
 from infra.artifacts.results import results_path
 from infra.store.lease import acquire, holder_of
 from infra.store.store import Leftover, Store, StoreError, StoreUnavailable
-from tasks.stage.graph import STAGES, needed_later
-from tasks.stage.walk import Step, walk
+from tasks.stage.graph import STAGES
+from tasks.stage.walk import Step, needed_later, walk
 
 LEASES = "_lease"
 LEFTOVER_SECONDS = 3600.0

@@ -92,6 +92,19 @@ def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | N
         return None, str(damage)
 
 
+def needed_later() -> frozenset[str]:
+    """The stages that later iterations are made from, directly or not: all but the evaluations."""
+    wanted = {
+        source.made_as for stage in STAGES.values() for source in stage.inputs.values() if source.before
+    }
+    found = set()
+    for name, stage in reversed(STAGES.items()):
+        if not wanted.isdisjoint((name, *stage.role)):
+            found.add(name)
+            wanted |= {source.made_as for source in stage.inputs.values()}
+    return frozenset(found)
+
+
 def outcome_of(steps: Iterable[Step]) -> Outcome:
     """What the steps of an iteration have made so far."""
     outcome: Outcome = {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.curriculum.diversity import distinct_shares, diversity_figures
+from tasks.curriculum.figures import distinct_shares, diversity_figures
 from tasks.rewards.terms.memory import near_earlier
 
 EARLIER = ["Find the sum of all primes below 100 that are one more than a square.", "37+5-8"]

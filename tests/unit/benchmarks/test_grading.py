@@ -14,8 +14,8 @@ from data.benchmark import Benchmark, Problem
 from data.config import BaseModelConfig
 from data.resolve import resolve
 from infra.samplers import Completion
-from tasks.evaluate import figures_of, graded_rows
-from tasks.grading.grades import grade, letter_of, read_answer, same_text, vote
+from tasks.evaluate import figures_of
+from tasks.grading.grades import grade, graded_rows, letter_of, read_answer, same_text, vote
 from tasks.voting.equivalence import Grader
 from tests.support.benchmark_rows import ROWS, write_data
 

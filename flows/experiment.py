@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow
@@ -51,8 +50,3 @@ def experiment(
                 evolve(run=run, iterations=iterations, store=config.store)
             names.append(run)
     return names
-
-
-def experiment_runs(name: str, variants: Sequence[Variant], seeds: Sequence[int]) -> dict[str, list[str]]:
-    """Names of the runs by variant."""
-    return {variant.name: [run_name(name, variant, seed) for seed in seeds] for variant in variants}

@@ -70,76 +70,60 @@ def read_rates(machine: str) -> Rates:
     return Rates(**table[machine])
 
 
-class _Clock:
-    """Spans one after another."""
-
-    def __init__(self, rates: Rates, load: Load) -> None:
-        self.now = 0.0
-        self.spans: list[Span] = []
-        self._rates = rates
-        self._speed = 4.0 / load.billion_parameters
-        self._load = load
-
-    def decode(self, stage: str, work: str, tokens: float, first: int, gpus: int) -> None:
-        seconds = tokens / (self._rates.decode_tokens_per_second * self._speed * gpus)
-        self._add(stage, work, seconds, first, gpus)
-
-    def train(self, stage: str, tokens: float, first: int, gpus: int) -> None:
-        seconds = tokens / (self._rates.train_tokens_per_second * self._speed * gpus)
-        self._add(stage, "update", seconds, first, gpus)
-
-    def start(self, stage: str, seconds: float, gpus: int) -> None:
-        self._add(stage, "start", seconds, 0, gpus, is_work=False)
-
-    def upload(self, stage: str, bytes_a_parameter: int, gpus: int) -> None:
-        mebibytes = bytes_a_parameter * self._load.billion_parameters * 1e9 / 2**20
-        seconds = mebibytes / self._rates.upload_mebibytes_per_second
-        self._add(stage, "upload", seconds, 0, gpus, is_work=False)
-
-    def _add(
-        self, stage: str, work: str, seconds: float, first: int, gpus: int, is_work: bool = True
-    ) -> None:
-        self.spans.append(Span(stage, work, self.now, seconds, first, gpus, is_work))
-        self.now += seconds
-
-
 def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, load: Load) -> list[Span]:
-    """The spans of one iteration, without its evaluation; one GPU is always shared."""
-    clock = _Clock(rates, load)
+    """The spans of one iteration, one after another, without its evaluation; one GPU is always shared."""
+    spans: list[Span] = []
+    speed = 4.0 / load.billion_parameters
+
+    def add(stage: str, work: str, seconds: float, gpus: int, first: int = 0, is_work: bool = True) -> None:
+        start = spans[-1].start + spans[-1].seconds if spans else 0.0
+        spans.append(Span(stage, work, start, seconds, first, gpus, is_work))
+
+    def decode(stage: str, work: str, tokens: float, gpus: int, first: int = 0) -> None:
+        add(stage, work, tokens / (rates.decode_tokens_per_second * speed * gpus), gpus, first)
+
+    def update(stage: str, tokens: float, gpus: int) -> None:
+        add(stage, "update", tokens / (rates.train_tokens_per_second * speed * gpus), gpus)
+
+    def start(stage: str, seconds: float, gpus: int) -> None:
+        add(stage, "start", seconds, gpus, is_work=False)
+
+    def upload(stage: str, bytes_a_parameter: int, gpus: int) -> None:
+        mebibytes = bytes_a_parameter * load.billion_parameters * 1e9 / 2**20
+        add(stage, "upload", mebibytes / rates.upload_mebibytes_per_second, gpus, is_work=False)
+
+    def checkpoint(stage: str, training: GrpoConfig, step: int, gpus: int) -> None:
+        if step % training.checkpoint_every_steps == 0 and step < training.steps:
+            upload(stage, _CHECKPOINT_BYTES_A_PARAMETER, gpus)
+
     half = gpus // 2
     splits = schedule != "shared" and half > 0
     training, solver, first = (gpus - half, half, gpus - half) if splits else (gpus, gpus, 0)
     stage = "train_challenger"
     challenger, samples = config.challenger, config.challenger.reward_samples
-    clock.start(stage, max(rates.trainer_start_seconds, rates.engine_start_seconds), gpus)
+    start(stage, max(rates.trainer_start_seconds, rates.engine_start_seconds), gpus)
     for step in range(1, challenger.steps + 1):
         rollouts = challenger.prompts_per_step * challenger.group_size
-        clock.decode(stage, "rollouts", rollouts * load.question_tokens, 0, training)
-        clock.decode(stage, "answers", rollouts * samples * load.answer_tokens, first, solver)
-        clock.train(stage, rollouts * load.question_tokens, 0, training)
-        _checkpoint(clock, stage, challenger, step, gpus)
-    clock.upload(stage, _MODEL_BYTES_A_PARAMETER, gpus)
-    clock.start("generate_questions", rates.engine_start_seconds, gpus)
+        decode(stage, "rollouts", rollouts * load.question_tokens, training)
+        decode(stage, "answers", rollouts * samples * load.answer_tokens, solver, first)
+        update(stage, rollouts * load.question_tokens, training)
+        checkpoint(stage, challenger, step, gpus)
+    upload(stage, _MODEL_BYTES_A_PARAMETER, gpus)
+    start("generate_questions", rates.engine_start_seconds, gpus)
     count = config.questions.count
-    clock.decode("generate_questions", "questions", count * load.question_tokens, 0, gpus)
-    clock.start("sample_answers", rates.engine_start_seconds, gpus)
-    answers = count * config.answers.samples * load.answer_tokens
-    clock.decode("sample_answers", "answers", answers, 0, gpus)
+    decode("generate_questions", "questions", count * load.question_tokens, gpus)
+    start("sample_answers", rates.engine_start_seconds, gpus)
+    decode("sample_answers", "answers", count * config.answers.samples * load.answer_tokens, gpus)
     stage = "train_solver"
     used = training if schedule == "authors" else gpus
-    clock.start(stage, rates.trainer_start_seconds, used)
+    start(stage, rates.trainer_start_seconds, used)
     for step in range(1, config.solver.steps + 1):
         tokens = config.solver.prompts_per_step * config.solver.group_size * load.answer_tokens
-        clock.decode(stage, "rollouts", tokens, 0, used)
-        clock.train(stage, tokens, 0, used)
-        _checkpoint(clock, stage, config.solver, step, used)
-    clock.upload(stage, _MODEL_BYTES_A_PARAMETER, used)
-    return clock.spans
-
-
-def _checkpoint(clock: _Clock, stage: str, config: GrpoConfig, step: int, gpus: int) -> None:
-    if step % config.checkpoint_every_steps == 0 and step < config.steps:
-        clock.upload(stage, _CHECKPOINT_BYTES_A_PARAMETER, gpus)
+        decode(stage, "rollouts", tokens, used)
+        update(stage, tokens, used)
+        checkpoint(stage, config.solver, step, used)
+    upload(stage, _MODEL_BYTES_A_PARAMETER, used)
+    return spans
 
 
 def worked_share(spans: Sequence[Span], gpus: int) -> float:
@@ -150,9 +134,7 @@ def worked_share(spans: Sequence[Span], gpus: int) -> float:
 
 def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
     """A line a GPU; a letter for a stage's work (C, Q, A, S), '·' for starts and uploads, ' ' for waiting."""
-    letters = dict(
-        zip(("train_challenger", "generate_questions", "sample_answers", "train_solver"), "CQAS", strict=True)
-    )
+    letters = {"train_challenger": "C", "generate_questions": "Q", "sample_answers": "A", "train_solver": "S"}
     end = max(span.start + span.seconds for span in spans)
     for gpu in range(gpus):
         # What fills most of a column's time stands in it.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.benchmark import BenchmarkError, Problem
+from data.benchmark import BenchmarkError
 from data.config import DEFAULT_STORE, RunConfig
 from data.resolve import ConfigError, resolve, validate
 from infra.artifacts.artifact import ArtifactRef
@@ -47,9 +47,16 @@ def begin(
     config = settled(resolve(run, preset or "tiny", overrides, store, iterations))
     place = Store(config.store)
     existing = load_run(place, run)
-    _check_time_limits(config)
+    for name in config.timeout_seconds:
+        if name not in STAGES:
+            raise ConfigError(
+                f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
+            )
     known = existing.evaluation.data if existing else {}
-    fresh = _fresh_data(place, config, known)
+    try:
+        fresh = pinned_data(place, config, known)
+    except BenchmarkError as error:
+        raise ConfigError(f"evaluation.benchmarks: {error}") from None
     if existing is None:
         place.check_writable()
     digests = {name: known[name] for name in config.evaluation.benchmarks if name in known}
@@ -58,15 +65,6 @@ def begin(
     config = config.model_copy(update={"evaluation": evaluation})
     freeze_run(place, config)
     return config
-
-
-def _check_time_limits(config: RunConfig) -> None:
-    """ConfigError for a time limit of a stage that does not exist."""
-    for name in config.timeout_seconds:
-        if name not in STAGES:
-            raise ConfigError(
-                f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
-            )
 
 
 def name_flow_run(name: str) -> None:
@@ -84,19 +82,10 @@ def name_flow_run(name: str) -> None:
         client.update_flow_run(context.flow_run.id, name=name)
 
 
-def _fresh_data(place: Store, config: RunConfig, known: Mapping[str, str]) -> dict[str, list[Problem]]:
-    """The benchmarks' problems that are not in the store yet; ConfigError for one that cannot be used."""
-    try:
-        return pinned_data(place, config, known)
-    except BenchmarkError as error:
-        raise ConfigError(f"evaluation.benchmarks: {error}") from None
-
-
 def first_unfinished(config: RunConfig) -> int:
     """The first iteration with an unfinished stage; the last one where all are finished."""
-    steps = walk(Store(config.store), config, config.iterations)
-    unfinished = [step.iteration for step in steps if step.ref is None]
-    return min(max(unfinished[0], 1), config.iterations) if unfinished else config.iterations
+    unfinished = unfinished_steps(config)
+    return min(max(unfinished[0].iteration, 1), config.iterations) if unfinished else config.iterations
 
 
 def unfinished_steps(config: RunConfig) -> list[Step]:

@@ -46,7 +46,7 @@ def experiment(
     from flows.commands.show import show_json, show_table
     from flows.errors import resumable_work
     from flows.experiment import experiment as run_experiment
-    from flows.experiment import experiment_runs
+    from flows.experiment import run_name
     from flows.report.read import read_runs
     from infra.artifacts.runs import run_names
 
@@ -62,8 +62,10 @@ def experiment(
             run_experiment(name, which, list(chosen), list(seeds), preset, iterations, store, settings)
     begun = set(run_names(place))
     runs = {
-        variant: read_runs(place, [run for run in members if run in begun])
-        for variant, members in experiment_runs(name, variants, seeds).items()
+        variant.name: read_runs(
+            place, [run for seed in seeds if (run := run_name(name, variant, seed)) in begun]
+        )
+        for variant in variants
     }
     if not any(runs.values()):
         raise ConfigError(f"experiment {name!r} has no run in {place.uri} yet")

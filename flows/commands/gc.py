@@ -51,12 +51,12 @@ def gc(
     names = [run_name] if run_name else run_names(place)
     configs = [known_run(place, name) for name in names]
     keep = None if keep_iterations is None else _numbers(keep_iterations)
-    found = plan(place, configs, keep, keep_checkpoints)
-    gone = [item for item in found.removable if remove(place, item)] if delete else []
+    planned = plan(place, configs, keep, keep_checkpoints)
+    gone = [item for item in planned.removable if remove(place, item)] if delete else []
     if as_json:
-        show_json(_document(found, gone, delete))
+        show_json(_document(planned, gone, delete))
     else:
-        _show(found, gone, delete, place)
+        _show(planned, gone, delete, place)
 
 
 def _numbers(text: str) -> set[int]:
@@ -73,32 +73,32 @@ def _numbers(text: str) -> set[int]:
     return numbers
 
 
-def _document(found: Plan, gone: Sequence[Removable], delete: bool) -> dict[str, Any]:
-    removed = {item.path for item in gone}
+def _document(planned: Plan, gone: Sequence[Removable], delete: bool) -> dict[str, Any]:
     return {
         "removable": [
             {name: getattr(item, name) for name in ("path", "what", "why", "bytes")}
-            | {"removed": item.path in removed}
-            for item in found.removable
+            | {"removed": item in gone}
+            for item in planned.removable
         ],
-        "bytes": found.bytes,
-        "spared": found.spared,
+        "bytes": planned.bytes,
+        "spared": planned.spared,
         "deleted": delete,
     }
 
 
-def _show(found: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
-    for item in found.removable:
-        click.echo(f"{size(item.bytes):>10}  {item.what:18}  {item.path}: {item.why}")
-    for line in found.spared:
+def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
+    """Two lines for each thing, the second of which is its path, whole."""
+    for item in planned.removable:
+        click.echo(f"{size(item.bytes):>10}  {item.what}: {item.why}\n{'':12}{item.path}")
+    for line in planned.spared:
         click.echo(f"{'kept':>10}  {line}", err=True)
-    if not found.removable:
+    count = len(planned.removable)
+    if not count:
         click.echo(f"nothing to remove in {store.uri}")
     elif not delete:
-        count = len(found.removable)
-        click.echo(f"{size(found.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
+        click.echo(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
         click.echo(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
-        for item in found.removable:
+        for item in planned.removable:
             if item not in gone:
                 click.echo(f"rzero: {item.path} is being worked on now; it was left", err=True)

@@ -56,9 +56,9 @@ def run(
 
 def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
     """The table of results, the gain, the report's path, and what to type next."""
+    from flows.commands.report import HINT, can_report, write_report
     from flows.commands.show import show_json, show_table, width
     from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
-    from flows.report.write import HINT, can_report, write_report
     from infra.store.store import Store
 
     place = Store(config.store)

@@ -6,29 +6,28 @@ import polars as pl
 
 from tasks.grading.scores import Interval, bootstrap
 
+KEYS = ["line", "run", "iteration"]
 MEASURES = ("pass@1", "maj@k", "greedy")
 COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "correct", "majority_correct")
 
 
 def problem_scores(evaluation: pl.DataFrame) -> pl.DataFrame:
-    """One row per problem and measure: benchmark, problem_id, group, measure, score (0 to 1).
+    """One row per problem and measure: KEYS (if there), benchmark, problem_id, group, measure, score.
 
-    pass@1 is the mean over the problem's samples; maj@k and greedy are 0 or 1.
+    A score is 0 to 1: pass@1 is the mean over the problem's samples; maj@k and greedy are 0 or 1.
     """
-    keys = ["benchmark", "problem_id", "group"]
-    sampled = evaluation.filter(pl.col("mode") == "sampled").group_by(keys)
-    greedy = evaluation.filter(pl.col("mode") == "greedy").group_by(keys)
+    keys = [*(name for name in KEYS if name in evaluation.columns), "benchmark", "problem_id", "group"]
+    correct, of_majority = (pl.col(name).cast(pl.Float64) for name in ("correct", "majority_correct"))
+    measures = (
+        ("pass@1", "sampled", correct.mean()),
+        ("maj@k", "sampled", of_majority.first()),
+        ("greedy", "greedy", correct.first()),
+    )
     parts = [
-        sampled.agg(
-            pl.lit("pass@1").alias("measure"), pl.col("correct").cast(pl.Float64).mean().alias("score")
-        ),
-        sampled.agg(
-            pl.lit("maj@k").alias("measure"),
-            pl.col("majority_correct").first().cast(pl.Float64).alias("score"),
-        ),
-        greedy.agg(
-            pl.lit("greedy").alias("measure"), pl.col("correct").first().cast(pl.Float64).alias("score")
-        ),
+        evaluation.filter(pl.col("mode") == mode)
+        .group_by(keys)
+        .agg(pl.lit(measure).alias("measure"), score.alias("score"))
+        for measure, mode, score in measures
     ]
     return pl.concat(parts).sort("measure", "benchmark", "problem_id")
 
@@ -54,16 +53,13 @@ def gain(before: pl.DataFrame, after: pl.DataFrame) -> Interval | None:
 
 def accuracy_by_iteration(evaluation: pl.DataFrame) -> pl.DataFrame:
     """line, run, iteration, measure, value, low, high: one row for each that was measured."""
-    rows = []
-    keys = ["line", "run", "iteration"]
-    for (line, run, iteration), part in evaluation.group_by(keys, maintain_order=True):
-        scores = problem_scores(part)
-        for measure in MEASURES:
-            found = mean_accuracy(scores.filter(pl.col("measure") == measure))
-            if found:
-                rows.append((line, run, iteration, measure, found.value, found.low, found.high))
-    names = ["line", "run", "iteration", "measure", "value", "low", "high"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    names = [*KEYS, "measure"]
+    rows = [
+        (*key, found.value, found.low, found.high)
+        for key, scores in problem_scores(evaluation).group_by(names)
+        if (found := mean_accuracy(scores))
+    ]
+    return pl.DataFrame(rows, [*names, "value", "low", "high"], orient="row").sort(names)
 
 
 def accuracy_by_sample(evaluation: pl.DataFrame) -> pl.DataFrame:
@@ -71,7 +67,7 @@ def accuracy_by_sample(evaluation: pl.DataFrame) -> pl.DataFrame:
 
     Their spread shows how far chance moves an accuracy measured with one sample per problem.
     """
-    keys = ["line", "run", "iteration", "sample"]
+    keys = [*KEYS, "sample"]
     return (
         evaluation.filter(pl.col("mode") == "sampled")
         .group_by([*keys, "benchmark"])
@@ -84,15 +80,12 @@ def accuracy_by_sample(evaluation: pl.DataFrame) -> pl.DataFrame:
 
 def accuracy_by_group(evaluation: pl.DataFrame) -> pl.DataFrame:
     """line, run, iteration, measure, benchmark, group, value, problems."""
-    parts = []
-    keys = ["line", "run", "iteration"]
-    for names, part in evaluation.group_by(keys, maintain_order=True):
-        scores = problem_scores(part).group_by(["measure", "benchmark", "group"])
-        found = scores.agg(pl.col("score").mean().alias("value"), pl.len().alias("problems"))
-        parts.append(found.select(*(pl.lit(n).alias(k) for k, n in zip(keys, names, strict=True)), pl.all()))
-    if not parts:
-        return pl.DataFrame()
-    return pl.concat(parts).sort("benchmark", "group", "measure", "line", "run", "iteration")
+    return (
+        problem_scores(evaluation)
+        .group_by(*KEYS, "measure", "benchmark", "group")
+        .agg(pl.col("score").mean().alias("value"), pl.len().alias("problems"))
+        .sort("benchmark", "group", "measure", *KEYS)
+    )
 
 
 def sample_count(evaluation: pl.DataFrame) -> list[int]:

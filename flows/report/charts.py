@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -77,50 +77,39 @@ class Series:
         return cls(label, at, value, low, high, **{**theme.look(index), **look})
 
 
-@dataclass(frozen=True)
-class Axis:
-    """An axis: its title with the unit, and how it is drawn. `share` shows 0.25 as 25 %."""
-
-    title: str
-    share: bool = False
-    categories: bool = False
-    range: tuple[float, float] | None = None
-    zero: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def options(self) -> dict[str, Any]:
-        """As plotly's layout takes it."""
-        options: dict[str, Any] = {"title": {"text": self.title, "standoff": 8, "font": {"size": 13}}}
-        if self.share:
-            options["tickformat"] = ".2~%"
-        if self.categories:
-            options["type"] = "category"
-        if self.range:
-            options["range"] = list(self.range)
-        if self.zero:
-            options["rangemode"] = "tozero"
-        return options | self.extra
-
-
 SHARE_RANGE = (-0.02, 1.04)
 LINE_HEADERS = ("line", "iteration", "value", "low", "high")
 WILSON = "95\u00a0% interval of the share"
-
-
-def whole_axis(title: str, values: Sequence[int]) -> Axis:
-    """An axis of whole numbers with some room at both ends."""
-    low, high = (min(values), max(values)) if values else (0, 1)
-    step = max(1, math.ceil((high - low) / 12))
-    return Axis(title, range=(low - 0.35, high + 0.35), extra={"dtick": step, "tickformat": "d", "tick0": 0})
-
-
-_AXIS: dict[str, Any] = {
+_AXIS = {
     "gridcolor": theme.GRID,
     "linecolor": theme.GRID,
     "tickcolor": theme.GRID,
     "ticks": "outside",
+    "zeroline": False,
+    "automargin": True,
+    "fixedrange": True,
 }
-_AXIS |= {"zeroline": False, "automargin": True, "fixedrange": True}
+
+
+def axis(
+    title: str, share: bool = False, range: tuple[float, float] | None = None, **options: Any
+) -> dict[str, Any]:
+    """An axis as plotly's layout takes it, with its unit in the title; `share` shows 0.25 as 25 %."""
+    made = _AXIS | {"title": {"text": title, "standoff": 8, "font": {"size": 13}}}
+    if share:
+        made["tickformat"] = ".2~%"
+    if range:
+        made["range"] = list(range)
+    return made | options
+
+
+def whole_axis(title: str, values: Sequence[int]) -> dict[str, Any]:
+    """An axis of whole numbers with some room at both ends."""
+    low, high = (min(values), max(values)) if values else (0, 1)
+    step = max(1, math.ceil((high - low) / 12))
+    return axis(title, range=(low - 0.35, high + 0.35), dtick=step, tickformat="d", tick0=0)
+
+
 _LAYOUT = {
     "template": "none",
     "paper_bgcolor": theme.PAPER,
@@ -135,10 +124,9 @@ _LAYOUT = {
 }
 
 
-def new_figure(x: Axis, y: Axis, height: int = 330, legend: bool = True) -> go.Figure:
+def new_figure(x: dict[str, Any], y: dict[str, Any], height: int = 330, legend: bool = True) -> go.Figure:
     """An empty figure in the report's style."""
-    axes = {"xaxis": _AXIS | x.options(), "yaxis": _AXIS | y.options()}
-    return go.Figure(layout=go.Layout(**_LAYOUT, **axes, height=height, showlegend=legend))
+    return go.Figure(layout=go.Layout(**_LAYOUT, xaxis=x, yaxis=y, height=height, showlegend=legend))
 
 
 def shade_kept(figure: go.Figure, line: Line) -> None:
@@ -147,11 +135,11 @@ def shade_kept(figure: go.Figure, line: Line) -> None:
     figure.add_vrect(x0=0.5 - delta, x1=0.5 + delta, fillcolor=theme.BAND, line_width=0, layer="below")
 
 
-def draw_series(series: Sequence[Series], x: Axis, y: Axis, height: int = 330) -> go.Figure:
+def draw_series(series: Sequence[Series], x: dict[str, Any], y: dict[str, Any], height: int) -> go.Figure:
     """Lines with their error bars, side by side where they would cover each other."""
     figure = new_figure(x, y, height, legend=len(series) > 1)
-    value_format = "%{y:.1%}" if y.share else "%{y:.4g}"
-    numeric = not x.categories
+    value_format = "%{y:.1%}" if "tickformat" in y else "%{y:.4g}"
+    numeric = x.get("type") != "category"
     for index, item in enumerate(series):
         shift = 0.05 * (index - (len(series) - 1) / 2) if numeric and item.low is not None else 0.0
         place = [value + shift for value in item.x] if shift else list(item.x)
@@ -247,7 +235,7 @@ def cells(series: Sequence[Series], share: bool) -> list[list[object]]:
 def series_chart(
     name: str,
     series: Sequence[Series],
-    x: Axis,
+    x: dict[str, Any],
     headers: Sequence[str] = LINE_HEADERS,
     share: bool = True,
     whole: bool = True,
@@ -255,7 +243,8 @@ def series_chart(
     **values: Any,
 ) -> Chart:
     """A chart of lines with its numbers; `share` in percent, `whole` with an axis over all of 0 to 1."""
-    y = Axis(words(name)["axis"], share, range=SHARE_RANGE if whole else None, zero=not whole)
+    scale: dict[str, Any] = {"range": SHARE_RANGE} if whole else {"rangemode": "tozero"}
+    y = axis(words(name)["axis"], share, **scale)
     figure = draw_series(series, x, y, height)
     return Chart.of(name, figure, headers, cells(series, share), **values)
 
@@ -275,10 +264,15 @@ def share_chart(
 
 
 def stacked_bars(
-    bars: Sequence[str], parts: Mapping[str, Sequence[float]], x: Axis, y_title: str, room: int, shown: str
+    bars: Sequence[str],
+    parts: Mapping[str, Sequence[float]],
+    x: dict[str, Any],
+    y_title: str,
+    room: int,
+    shown: str,
 ) -> go.Figure:
     """Horizontal bars, each of coloured parts; `shown` formats a part's value, `room` is for the legend."""
-    y = Axis(y_title, categories=True, extra={"autorange": "reversed"})
+    y = axis(y_title, type="category", autorange="reversed")
     figure = new_figure(x, y, room + 34 * len(bars))
     for index, (name, values) in enumerate(parts.items()):
         figure.add_bar(

@@ -11,9 +11,9 @@ from data.benchmark import Benchmark
 from flows.report import accuracy as acc
 from flows.report import theme
 from flows.report.charts import (
-    Axis,
     Chart,
     Series,
+    axis,
     line_series,
     series_chart,
     spread_words,
@@ -107,7 +107,7 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]
             if all(group.isdigit() for group in groups):
                 x = whole_axis(group_title, [int(group) for group in groups])
             else:
-                x = Axis(group_title, categories=True)
+                x = axis(group_title, type="category")
             said = {"measure": names[measure], "benchmark": benchmark, "smallest": min(part["problems"])}
             charts.append(series_chart("group", series, x, key=f"group-{len(charts)}", **said))
     return charts
@@ -166,7 +166,7 @@ def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> 
                 starts[iteration] = total
                 total += steps
             series = _curves(lines, frame, column, starts)
-            x = Axis("training step, iterations in a row", range=(0, total + 1))
+            x = axis("training step, iterations in a row", range=(0, total + 1))
             headers = ("line", "step", "value", "low", "high")
             name = f"{stage}-{column}".replace("_", "-")
             chart = series_chart(name, series, x, headers, share=False, whole=False)
@@ -236,7 +236,7 @@ def time_charts(runs: Sequence[Run]) -> list[Chart]:
     figure = stacked_bars(
         bars,
         {stage: [spent.get((where, stage), 0) / divisor for where in bars] for stage in STAGES},
-        Axis(f"time in {unit}", zero=True),
+        axis(f"time in {unit}", rangemode="tozero"),
         "run, iteration" if len(runs) > 1 else "iteration (0: base)",
         170,
         f"%{{x:.2f}} {unit}",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import polars as pl
 
@@ -14,22 +13,14 @@ from flows.report.charts_results import measure_names
 from flows.report.read import Line, of_line
 from flows.text import duration, percent, points
 
+Card = tuple[str, str | None, str]
 _LOW_LABELS, _LOW_DOMAIN, _LOW_FORMAT, _LOW_KEPT = 0.7, 0.95, 0.9, 0.1
-
-
-@dataclass(frozen=True)
-class Card:
-    """A figure that matters."""
-
-    title: str
-    value: str | None
-    note: str
 
 
 def tiles(
     lines: Sequence[Line], evaluation: pl.DataFrame, scored: pl.DataFrame
 ) -> list[tuple[str, list[Card]]]:
-    """Each line's accuracy of the base and of the last iteration, kept share, labels, time."""
+    """For each line, cards of title, value and note: accuracy, kept share, labels, time."""
     made = []
     for line in lines:
         cards = _accuracy_cards(line, evaluation)
@@ -37,14 +28,14 @@ def tiles(
         if not mine.is_empty():
             last = mine.filter(pl.col("iteration") == mine["iteration"].max())
             where = f"iteration {last['iteration'][0]}"
-            right = q.mean_of(last.filter("kept")["label_is_right"])
-            cards.append(Card("kept share", percent(q.mean_of(last["kept"])), where))
+            right = _mean(last.filter("kept")["label_is_right"])
+            cards.append(("kept share", percent(_mean(last["kept"])), where))
             if right is not None:
-                cards.append(Card("pseudo-labels that are true", percent(right), f"{where}, kept questions"))
+                cards.append(("pseudo-labels that are true", percent(right), f"{where}, kept questions"))
         seconds = sum(item.manifest.seconds for run in line.runs for item in run.steps if item.manifest)
         if seconds:
             over = f"over {len(line.runs)} runs" if len(line.runs) > 1 else "all finished stages"
-            cards.append(Card("time", duration(seconds), over))
+            cards.append(("time", duration(seconds), over))
         if cards:
             made.append((line.label, cards))
     return made
@@ -63,13 +54,13 @@ def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Card]:
         )
         lasts = sorted({end.last for end in ends})
         if lasts == [0]:
-            cards.append(Card(name, percent(after), "base model"))
+            cards.append((name, percent(after), "base model"))
             continue
         gain = _spread([end.gain for end in ends])
         noise = "95\u00a0%: " if len(ends) == 1 else ""
         spread = f"{points(gain.value)} points ({noise}{points(gain.low)} to {points(gain.high)})"
         until = "iteration " + "/".join(map(str, lasts))
-        cards.append(Card(name, f"{percent(before)} → {percent(after)}", f"base → {until}: {spread}"))
+        cards.append((name, f"{percent(before)} → {percent(after)}", f"base → {until}: {spread}"))
     return cards
 
 
@@ -160,14 +151,14 @@ def _of_questions(scored: pl.DataFrame) -> list[str]:
         part = scored.filter(pl.col("iteration") == iteration)
         domain = q.in_domain_share(part)
         shares = (
-            ("Pseudo-labels that are true", q.mean_of(part.filter("kept")["label_is_right"]), _LOW_LABELS),
+            ("Pseudo-labels that are true", _mean(part.filter("kept")["label_is_right"]), _LOW_LABELS),
             (
                 "Questions within the base's domain",
-                None if domain.is_empty() else q.mean_of(domain["value"]),
+                None if domain.is_empty() else _mean(domain["value"]),
                 _LOW_DOMAIN,
             ),
-            ("Well-formed candidates", q.mean_of(part["question"].is_not_null()), _LOW_FORMAT),
-            ("Candidates that are kept", q.mean_of(part["kept"]), _LOW_KEPT),
+            ("Well-formed candidates", _mean(part["question"].is_not_null()), _LOW_FORMAT),
+            ("Candidates that are kept", _mean(part["kept"]), _LOW_KEPT),
         )
         for what, value, least in shares:
             if value is not None and value < least:
@@ -194,6 +185,11 @@ def _of_training(probe: pl.DataFrame, scored: pl.DataFrame) -> list[str]:
         f"iteration{'s' if len(which) > 1 else ''} {_sentence(which)}: the 95\u00a0% interval of the "
         "difference reaches 0 or below."
     ]
+
+
+def _mean(values: pl.Series) -> float | None:
+    """The mean of what is known; None of nothing."""
+    return cast("float | None", values.cast(pl.Float64).mean())
 
 
 def _size(difference: float) -> str:

@@ -7,7 +7,6 @@ iteration begins with, `scored` those of the Challenger that it has trained.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,22 +14,11 @@ from typing import Any
 
 import polars as pl
 
+from flows.report.accuracy import KEYS
 from tasks.rewards.terms.memory import near_earlier
 
-KEYS = ["line", "run", "iteration"]
 _TOKEN = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _WELL_FORMED = pl.col("question").is_not_null()
-_SHARED_COLUMNS = (
-    *KEYS,
-    "question_id",
-    "question",
-    "majority_answer",
-    "p_hat",
-    "cluster_share",
-    "reward",
-    "in_range",
-    "terms",
-)
 
 
 def written(probe: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
@@ -41,10 +29,10 @@ def written(probe: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
     parts = []
     if not probe.is_empty():
         base = probe.filter(pl.col("iteration") == 1).with_columns(iteration=pl.lit(0, dtype=pl.Int64))
-        parts.append(base.select(_SHARED_COLUMNS))
+        parts.append(base)
     if not scored.is_empty():
-        parts.append(scored.select(_SHARED_COLUMNS))
-    return pl.concat(parts) if parts else pl.DataFrame()
+        parts.append(scored)
+    return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
 
 def p_hat_shares(frame: pl.DataFrame, samples: int) -> pl.DataFrame:
@@ -82,8 +70,7 @@ def mean_by_iteration(frame: pl.DataFrame, column: str) -> pl.DataFrame:
 
 def share_by_iteration(frame: pl.DataFrame, condition: pl.Expr) -> pl.DataFrame:
     """line, run, iteration, value, low, high, n: share of rows where `condition` is true; null is not."""
-    counted = frame.group_by(KEYS).agg(condition.fill_null(False).sum().alias("hits"), pl.len().alias("n"))
-    return _with_wilson(counted).sort(KEYS)
+    return _shares(frame.with_columns(hit=condition.fill_null(False)), KEYS)
 
 
 def in_domain_share(frame: pl.DataFrame) -> pl.DataFrame:
@@ -137,8 +124,7 @@ def with_known_labels(scored: pl.DataFrame) -> pl.DataFrame:
 def label_accuracy(scored: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """`by`, value, low, high, n: share of the majority answers that are true, where both are known."""
     judged = scored.filter(pl.col("label_is_right").is_not_null())
-    counted = judged.group_by(by).agg(pl.col("label_is_right").sum().alias("hits"), pl.len().alias("n"))
-    return _with_wilson(counted).sort(by)
+    return _shares(judged.with_columns(hit="label_is_right"), by)
 
 
 def label_accuracy_by_p_hat(scored: pl.DataFrame, samples: int) -> pl.DataFrame:
@@ -147,11 +133,11 @@ def label_accuracy_by_p_hat(scored: pl.DataFrame, samples: int) -> pl.DataFrame:
     return label_accuracy(scored.with_columns(p_hat=rounded), ["line", "iteration", "p_hat"])
 
 
-def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
+def diversity(frame: pl.DataFrame) -> pl.DataFrame:
     """line, run, iteration, questions, unique_share, distinct_2, largest_share, alone_share, earlier_share.
 
     `unique_share` and `distinct_2` fall as more questions are looked at, so both are taken over the first
-    `count` well-formed questions of each (default: as many as all have). distinct_2 is the share of different
+    well-formed questions of each, as many as all have. distinct_2 is the share of different
     pairs among all pairs of neighbouring words, numbers and signs. `largest_share` is the largest cluster's
     share of the well-formed questions, `alone_share` the share of questions in a cluster of their own.
     `earlier_share` is the share of well-formed questions that are near-duplicates of a question of an earlier
@@ -161,8 +147,7 @@ def diversity(frame: pl.DataFrame, count: int | None = None) -> pl.DataFrame:
     earlier: dict[tuple[Any, ...], list[str]] = {}
     valid = frame.filter(_WELL_FORMED).sort([*KEYS, "question_id"])
     groups = list(valid.group_by(KEYS, maintain_order=True))
-    if count is None:
-        count = min((part.height for _, part in groups), default=0)
+    count = min((part.height for _, part in groups), default=0)
     batch = {tuple(key): count for *key, count in frame.group_by(KEYS).agg(pl.len()).iter_rows()}
     for key, part in groups:
         questions = part["question"].to_list()[:count]
@@ -200,27 +185,16 @@ def largest_clusters(scored: pl.DataFrame, top: int = 3) -> list[tuple[str, int,
     return rows
 
 
-def mean_of(values: pl.Series) -> float | None:
-    """Mean of a column without its nulls, true counted as 1; None of nothing."""
-    known = [float(value) for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share; (0, 1) of nothing."""
-    if n == 0:
-        return 0.0, 1.0
+def wilson(hits: pl.Expr, n: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """`low` and `high` of the 95 % Wilson interval of a share."""
     z = 1.96
     centre = (hits / n + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    half = z / (1 + z * z / n) * (hits / n * (1 - hits / n) / n + z * z / (4 * n * n)).sqrt()
+    return (centre - half).clip(0.0, None).alias("low"), (centre + half).clip(None, 1.0).alias("high")
 
 
-def _with_wilson(counted: pl.DataFrame) -> pl.DataFrame:
-    """`hits` and `n` become value, low, high and n."""
-    bounds = [wilson(hits, n) for hits, n in counted.select("hits", "n").iter_rows()]
-    return counted.with_columns(
-        (pl.col("hits") / pl.col("n")).alias("value"),
-        pl.Series("low", [low for low, _ in bounds], dtype=pl.Float64),
-        pl.Series("high", [high for _, high in bounds], dtype=pl.Float64),
-    ).select(*(name for name in counted.columns if name not in ("hits", "n")), "value", "low", "high", "n")
+def _shares(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """`by`, value, low, high, n: the share of rows that have `hit`."""
+    hits, n = pl.col("hit").sum().cast(pl.Float64), pl.len().cast(pl.Float64)
+    figures = ((hits / n).alias("value"), *wilson(hits, n), pl.len().alias("n"))
+    return frame.group_by(by).agg(*figures).sort(by)

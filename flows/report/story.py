@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,18 @@ from markupsafe import Markup
 
 from flows.commands.summary import summary_rows
 from flows.report import accuracy as acc
-from flows.report import charts_labels as cl
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
 from flows.report import findings
 from flows.report import questions as q
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
-from flows.report.samples import samples
 from flows.text import number, percent, size, visible
 from infra.store.store import Store
 
 _CONFIG_WIDTH = 110
+_KEPT, _DROPPED, _BADLY_FORMED = 10, 8, 2
+_SHOWN_ANSWERS = 5
 _SHARES = ("kept_share", "unique_share", "label_accuracy", "pass@1", "greedy")
 
 
@@ -51,8 +52,8 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
             "accuracy": cr.accuracy_charts(lines, evaluation),
             "groups": cr.group_charts(lines, evaluation),
             "challenger": [*cq.reward_charts(lines, probe, scored), *cq.p_hat_charts(lines, probe, scored)],
-            "filter": cl.kept_charts(lines, scored),
-            "labels": cl.label_charts(lines, scored),
+            "filter": cq.kept_charts(lines, scored),
+            "labels": cq.label_charts(lines, scored),
             "questions": cq.shape_charts(lines, probe, scored),
             "diversity": cq.diversity_charts(lines, probe, scored),
             "training": cr.training_charts(lines, metrics),
@@ -150,3 +151,64 @@ def _link(store: Store, uri: str, target: Path | None) -> Markup:
     else:
         href = path.absolute().as_uri()
     return Markup('<a href="{}"><code>{}</code></a>').format(href, os.path.relpath(uri, store.root))
+
+
+def spaced(count: int, wanted: int) -> list[int]:
+    """`wanted` indices spread evenly over `count` rows; all of them where there are no more."""
+    if count <= wanted:
+        return list(range(count))
+    return [index * count // wanted for index in range(wanted)]
+
+
+def choose(scored: pl.DataFrame) -> pl.DataFrame:
+    """Some kept, some dropped and a few badly formed candidates, evenly spaced by their number."""
+    ordered = scored.sort("question_id")
+    parts = []
+    for condition, wanted in (
+        (pl.col("kept"), _KEPT),
+        (~pl.col("kept") & pl.col("question").is_not_null(), _DROPPED),
+        (~pl.col("kept") & pl.col("question").is_null(), _BADLY_FORMED),
+    ):
+        part = ordered.filter(condition)
+        parts.append(part[spaced(part.height, wanted)])
+    return pl.concat(parts)
+
+
+def samples(run: Run) -> list[dict[str, Any]]:
+    """For each finished iteration of a run: iteration, total candidates, and the rows of the sample.
+
+    A row has the columns of `scored`, and: completion, answers (the most frequent as written, each with its
+    count; None for no answer), other_answers (the count of the rest).
+    """
+    found = []
+    for iteration in run.iterations():
+        scored = run.table(iteration, "score_and_filter")
+        if scored is None:
+            continue
+        chosen = choose(scored)
+        wanted = pl.col("question_id").is_in(chosen["question_id"].to_list())
+        # Earlier versions kept what they read of a completion beside it.
+        answers = run.table(iteration, "score_and_filter", "votes", ["question_id", "answer"])
+        if answers is None:
+            answers = run.table(iteration, "sample_answers", columns=["question_id", "answer"])
+        counted: dict[int, Counter[str | None]] = {}
+        for question, answer in answers.filter(wanted).iter_rows() if answers is not None else ():
+            counted.setdefault(question, Counter())[answer] += 1
+        written = run.table(iteration, "generate_questions", columns=["question_id", "completion"])
+        completions = dict(written.filter(wanted).iter_rows()) if written is not None else {}
+        rows = [
+            {"label_is_right_by_judge": None}
+            | row
+            | {"completion": completions.get(row["question_id"])}
+            | _most_frequent(counted.get(row["question_id"], Counter()))
+            for row in chosen.iter_rows(named=True)
+        ]
+        found.append({"iteration": iteration, "total": scored.height, "rows": rows})
+    return found
+
+
+def _most_frequent(answers: Counter[str | None]) -> dict[str, Any]:
+    """Samples without an answer come last."""
+    ordered = sorted(answers.items(), key=lambda item: (item[0] is None, -item[1], item[0] or ""))
+    rest = sum(count for _, count in ordered[_SHOWN_ANSWERS:])
+    return {"answers": ordered[:_SHOWN_ANSWERS], "other_answers": rest}

@@ -6,6 +6,8 @@ differ too, so that no chart rests on colour alone.
 
 from __future__ import annotations
 
+import numpy as np
+
 SERIES = ("#0072b2", "#d55e00", "#008566", "#b0569a", "#a87400", "#3c8cc8", "#6b6f76", "#8a3b12")
 _SERIES_DARK = ("#56b4e9", "#ff8f4d", "#3ccfa4", "#e79ac8", "#f0b93a", "#9fd0f5", "#a9aeb6", "#d99a76")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
@@ -22,25 +24,17 @@ _ROLES_DARK = {
     BASE: "#959ca5",
 }
 
-_RAMP_ENDS = ("#de7a1a", "#c33e4f", "#8b2a86", "#3d1f85")
-_RAMP_ENDS_DARK = ("#ffca70", "#ff9a66", "#f277ae", "#b59cff")
-_RAMP_LENGTH = 13
+
+def _ramp(*ends: str) -> list[str]:
+    """Thirteen colours at even distances, through `ends`."""
+    channels = np.array([[int(end[i : i + 2], 16) for i in (1, 3, 5)] for end in ends]).T
+    at = np.linspace(0, len(ends) - 1, 13)
+    mixed = np.rint([np.interp(at, range(len(ends)), channel) for channel in channels]).astype(int)
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in mixed.T]
 
 
-def _mix(ends: tuple[str, ...], position: float) -> str:
-    """A colour of the ramp through `ends`, at a position from 0 to 1."""
-    place = position * (len(ends) - 1)
-    left = min(int(place), len(ends) - 2)
-    share = place - left
-    channels = [
-        round((1 - share) * int(ends[left][i : i + 2], 16) + share * int(ends[left + 1][i : i + 2], 16))
-        for i in (1, 3, 5)
-    ]
-    return "#" + "".join(f"{channel:02x}" for channel in channels)
-
-
-_RAMP = tuple(_mix(_RAMP_ENDS, index / (_RAMP_LENGTH - 1)) for index in range(_RAMP_LENGTH))
-_RAMP_DARK = tuple(_mix(_RAMP_ENDS_DARK, index / (_RAMP_LENGTH - 1)) for index in range(_RAMP_LENGTH))
+_RAMP = _ramp("#de7a1a", "#c33e4f", "#8b2a86", "#3d1f85")
+_RAMP_DARK = _ramp("#ffca70", "#ff9a66", "#f277ae", "#b59cff")
 
 DARK_TWINS: dict[str, str] = {
     **_ROLES_DARK,
@@ -68,4 +62,4 @@ def iteration_colour(iteration: int, last: int) -> str:
     """Grey for the base model, then from orange (early) to violet (late)."""
     if iteration == 0:
         return BASE
-    return _RAMP[round((iteration - 1) / max(1, last - 1) * (_RAMP_LENGTH - 1))] if last > 1 else _RAMP[-1]
+    return _RAMP[round((iteration - 1) / (last - 1) * (len(_RAMP) - 1))] if last > 1 else _RAMP[-1]

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from flows.report.write import write_report
+from flows.commands.report import write_report
 from infra.store.store import Store
 
 

@@ -18,9 +18,9 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError
+from flows.commands.report import write_report
 from flows.report import theme
 from flows.report.read import lines_of, read_runs
-from flows.report.write import write_report
 from infra.store.store import Store
 
 Fabricate = Callable[..., RunConfig]

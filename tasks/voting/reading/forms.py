@@ -15,9 +15,9 @@ from functools import lru_cache
 from tasks.voting.extraction import MAX_ANSWER_CHARACTERS, MAX_DEPTH, depth
 from tasks.voting.reading import units
 from tasks.voting.reading.cursor import Node, has, symbols
-from tasks.voting.reading.evaluator import Evaluator, to_mp
+from tasks.voting.reading.evaluator import to_mp
 from tasks.voting.reading.grammar import parse
-from tasks.voting.reading.keys import assignment, interval
+from tasks.voting.reading.keys import Point, assignment, interval
 from tasks.voting.reading.lexicon import JOINERS, is_word
 from tasks.voting.reading.normalise import TEXT_CLOSE, TEXT_OPEN, plain
 from tasks.voting.reading.primaries import in_base
@@ -123,7 +123,7 @@ def real_number(answer: str) -> float | None:
     if not isinstance(reading, Read) or not reading.value.exact:
         return None
     try:
-        return float(Evaluator({}).value(reading.value.tree))
+        return float(Point({}).value(reading.value.tree))
     except (Uncomputed, OverflowError, TypeError):
         return None
 
@@ -288,7 +288,7 @@ def _approximation(text: str, node: Node) -> tuple[None, Node] | None:
         return None
     written = re.search(r"\.(\d+)$", text)
     digits = len(written.group(1)) if written else 0
-    if abs(to_mp(Evaluator({}).value(exact)) - to_mp(Evaluator({}).value(rounded))) * 2 * 10**digits > 1:
+    if abs(to_mp(Point({}).value(exact)) - to_mp(Point({}).value(rounded))) * 2 * 10**digits > 1:
         raise SyntaxFault("no rounding of what it stands beside")
     return None, exact
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Hashable
@@ -10,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from tasks.voting.reading.cursor import Node, has, symbols
-from tasks.voting.reading.evaluator import Evaluator, number_key
+from tasks.voting.reading.evaluator import Evaluator, Value, number_key
 from tasks.voting.reading.tokens import Uncomputed
 
 REALS = ("seq", "(", ")", ("inf", -1), ("inf", 1))
@@ -19,13 +20,21 @@ OUTSIDE = ("outside",)
 _STRUCTURES = ("seq", "matrix", "list", "sets", "cases", "rel", "builder", "word", "mod")
 
 
-def key_at(node: Node, here: Evaluator, beside: Evaluator | None = None) -> Hashable:
+class Point(Evaluator):
+    """Evaluates unknown functions too: f(2) is a number that depends on f and on the key of 2."""
+
+    def _apply(self, name: str, *arguments: Node) -> Value:
+        keys = repr((name, [key_at(argument, self) for argument in arguments])).encode()
+        return Fraction(int.from_bytes(hashlib.sha256(keys).digest()[:4], "big") % 99991 + 1, 997)
+
+
+def key_at(node: Node, here: Point, beside: Point | None = None) -> Hashable:
     """The key of a tree at a point; equations are scaled by what they are at a point beside it, if given."""
     return _Keys(here, beside or here).key(node)
 
 
 class _Keys:
-    def __init__(self, here: Evaluator, beside: Evaluator) -> None:
+    def __init__(self, here: Point, beside: Point) -> None:
         self.here = here
         self.beside = beside
 
@@ -44,7 +53,7 @@ class _Keys:
             if self.here.sign < 0:
                 raise Uncomputed("a plus-minus in a plus-minus")
             both = [
-                _Keys(Evaluator(self.here.values, sign, self.here.exact), self.beside).number(node)
+                _Keys(Point(self.here.values, sign, self.here.exact), self.beside).number(node)
                 for sign in (1, -1)
             ]
             return list_key(both, unique=True)

@@ -15,8 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from tasks.voting.reading.cursor import Node, has, nodes, symbols
-from tasks.voting.reading.evaluator import Evaluator
-from tasks.voting.reading.keys import OUTSIDE, key_at
+from tasks.voting.reading.keys import OUTSIDE, Point, key_at
 from tasks.voting.reading.tokens import Uncomputed
 
 BUCKET_POINTS = 3
@@ -50,13 +49,13 @@ def key_of(tree: Node) -> Key:
     """The key of a tree; Uncomputed where it has no value at any point."""
     names = symbols(tree)
     if not names:
-        return Key(key_at(tree, Evaluator({})), tree, True)
+        return Key(key_at(tree, Point({})), tree, True)
     keys: list[Hashable] = []
     for number in range(BUCKET_POINTS):
         values = {name: _bucket_point(name, number) for name in names}
         beside = {name: _bucket_point(name, number + BUCKET_POINTS) for name in names}
         try:
-            keys.append(key_at(tree, Evaluator(values), Evaluator(beside)))
+            keys.append(key_at(tree, Point(values), Point(beside)))
         except Uncomputed:
             keys.append(("uncomputed", number))
     if all(isinstance(key, tuple) and key[:1] == ("uncomputed",) for key in keys):
@@ -64,7 +63,7 @@ def key_of(tree: Node) -> Key:
     bucket: Hashable = ("f", *keys)
     if all(key == keys[0] for key in keys) and keys[0] != OUTSIDE:
         # A constant in disguise, sin^2 x + cos^2 x: where the constant itself is.
-        bucket = key_at(tree, Evaluator(values, exact=True), Evaluator(beside, exact=True))
+        bucket = key_at(tree, Point(values, exact=True), Point(beside, exact=True))
     return Key(bucket, tree, False)
 
 
@@ -88,9 +87,7 @@ def _confirmed(a: Node, b: Node) -> bool:
     anchors = sorted(set(_constants((a, b))))
     agreed = 0
     for number in range(4 * needed):
-        here, beside = (
-            Evaluator({name: _point(generator, number, anchors) for name in names}) for _ in range(2)
-        )
+        here, beside = (Point({name: _point(generator, number, anchors) for name in names}) for _ in range(2))
         try:
             keys = key_at(a, here, beside), key_at(b, here, beside)
         except Uncomputed:
@@ -109,7 +106,7 @@ def _constants(tree: Node) -> Iterator[Fraction]:
     for node in nodes(tree):
         if node[0] in ("num", "const", "pow", "mul", "div", "call") and not symbols(node):
             try:
-                size = abs(Evaluator({}).value(node))
+                size = abs(Point({}).value(node))
             except Uncomputed:
                 continue
             if 0 < size < 10**30:

@@ -7,27 +7,27 @@ import os
 # Threads that spin between operations slow everything down where cores are shared; set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
+from safetensors import SafetensorError
 
 from data.backends import LocalTrainerConfig
 from data.schemas import METRICS
+from infra.machine.memory import OutOfMemory, is_out_of_memory
 from infra.samplers.decoding.complete import complete
 from infra.samplers.protocol import SamplingParams
 from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.store.tables import table_of
 from infra.trainers.batches import Sequences
-from infra.trainers.checkpoint import TrainingState, read_checkpoint, write_checkpoint
-from infra.trainers.device import device_work, training_device
+from infra.trainers.checkpoint import read_state, readable, write_state
 from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
-from infra.trainers.job import check_job
 from infra.trainers.policy import load_policy
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import (
@@ -40,6 +40,7 @@ from infra.trainers.rollouts import (
 )
 from infra.trainers.update import Learner
 
+_deterministic: Any = torch.utils.deterministic
 _ROLLOUT_TOKENS = 65536
 """Most tokens (rows times length) whose keys and values are held at once while rollouts are drawn."""
 
@@ -63,11 +64,11 @@ class LocalTrainer(Trainer):
         trained; TrainingError (infra.trainers.errors) where training fails. What the reward function or
         `report` raises comes through.
         """
-        check_job(job)
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
+        job.check()
         training = _Training(self._config, job)
         first = training.resume(checkpoints)
         for step in range(first + 1, config.steps + 1):
@@ -84,9 +85,10 @@ class _Training:
     def __init__(self, config: LocalTrainerConfig, job: TrainingJob) -> None:
         from transformers import AutoTokenizer
 
-        self._config = config
+        self._threads = config.threads
         self._job = job
-        self._device = training_device(config.device)
+        there = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = torch.device(there if config.device == "auto" else config.device)
         with self._device_work("start"):
             self._tokenizer: Any = AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True)
             dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
@@ -95,20 +97,19 @@ class _Training:
         self._end_tokens = eos_token_ids(self._policy.model, self._tokenizer)
         self._pad = pad_token_id(self._tokenizer, self._end_tokens)
         self._prompt_ids = {prompt: self._tokenize(prompt) for prompt in dict.fromkeys(job.prompts)}
-        self._rollouts: list[pa.Table] = []
-        self._metrics: list[pa.Table] = []
+        self._tables: dict[str, list[pa.Table]] = {"rollouts": [], "metrics": []}
 
     def resume(self, checkpoints: Checkpoints) -> int:
         """Restore the newest checkpoint; its step, or 0 if there is none."""
         newest = checkpoints.newest()
         if newest is None:
             return 0
-        learner = self._learner
-        with self._device_work("resume"):
-            state = read_checkpoint(newest[1], self._job, self._policy.parameters, learner.optimizer)
-        learner.updates = state.updates
-        self._rollouts, self._metrics = [state.rollouts], [state.metrics]
-        return state.step
+        _, folder = newest
+        with self._device_work("resume"), readable(folder, SafetensorError):
+            state, tables = read_state(folder, self._job, self._tables)
+            self._learner.load(folder, state["updates"])
+        self._tables = {name: [table] for name, table in tables.items()}
+        return int(state["step"])
 
     def step(self, step: int, reward: Reward) -> dict[str, float]:
         """One step: draw, score, compare within groups, update. Its row of metrics."""
@@ -117,42 +118,66 @@ class _Training:
         with self._device_work(where):
             rollouts = self._draw(step)
         # Outside of device work: the Challenger's reward function samples from a model itself.
-        scores = scored(reward, rollouts, job.role, step, job.rollouts_schema)
+        scores = scored(job, reward, rollouts)
         rewards = [float(score.reward) for score in scores]
         groups = torch.tensor([rollout.group for rollout in rollouts])
         # In float64 the mean of equal rewards is exact enough for their advantage to vanish.
         values = torch.tensor(rewards, dtype=torch.float64)
         advantages = group_advantages(values, groups, config.divide_by_std).tolist()
-        rows = rollout_table(rollouts, scores, advantages, config.group_size, job.role, job.rollouts_schema)
+        rows = rollout_table(job, rollouts, scores, advantages)
         with self._device_work(where):
             sequences = [Sequences(self._prompt_ids[r.prompt], r.completion.token_ids) for r in rollouts]
             update = self._learner.update(sequences, advantages, self._pad, f"{job.role}, {where}")
-        metrics = step_metrics(step, rollouts, rewards, config.group_size, config.learning_rate, update)
-        self._rollouts.append(rows)
-        self._metrics.append(table_of([metrics], METRICS))
+        metrics = step_metrics(job, rollouts, rewards, update)
+        self._tables["rollouts"].append(rows)
+        self._tables["metrics"].append(table_of([metrics], METRICS))
         return metrics
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
         """Publish the state after a step."""
-        learner = self._learner
-        state = TrainingState(step, learner.updates, *self._tables())
-        with tempfile.TemporaryDirectory(prefix="rzero-state-") as folder:
-            write_checkpoint(Path(folder), self._job, self._policy.parameters, learner.optimizer, state)
-            checkpoints.save(step, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="rzero-state-") as name:
+            folder = Path(name)
+            self._learner.save(folder)
+            write_state(folder, self._job, step, self._rows(), updates=self._learner.updates)
+            checkpoints.save(step, folder)
 
     def finish(self, resumed_from_step: int) -> TrainingResult:
         """Write the trained model."""
         write_model(self._policy.model, self._stored_dtype, self._job.model_dir, self._job.output_dir)
-        return TrainingResult(self._job.output_dir, *self._tables(), resumed_from_step)
+        return TrainingResult(self._job.output_dir, resumed_from_step=resumed_from_step, **self._rows())
 
-    def _tables(self) -> tuple[pa.Table, pa.Table]:
-        return joined(self._rollouts, self._job.rollouts_schema), joined(self._metrics, METRICS)
+    def _rows(self) -> dict[str, pa.Table]:
+        schemas = {"rollouts": self._job.rollouts_schema, "metrics": METRICS}
+        return {name: joined(pieces, schemas[name]) for name, pieces in self._tables.items()}
 
-    def _device_work(self, where: str) -> AbstractContextManager[None]:
-        job = self._job
-        return device_work(
-            self._device, self._config.threads, f"{job.role}, {where}", job.config.micro_batch_size
-        )
+    @contextlib.contextmanager
+    def _device_work(self, where: str) -> Iterator[None]:
+        """Use the configured threads within, and the process's own outside, as the reward function does.
+
+        On a CPU only deterministic operations are allowed. Raises OutOfMemory, which says `where` it happened
+        and what to try.
+        """
+        before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        fill = _deterministic.fill_uninitialized_memory
+        torch.set_num_threads(self._threads)
+        if self._device.type == "cpu":
+            torch.use_deterministic_algorithms(True)
+            # Filling fresh tensors guards against reading them before they are set; here it only costs time.
+            _deterministic.fill_uninitialized_memory = False
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"{self._job.role}, {where}: out of memory on {self._device} ({str(error).splitlines()[0]}); "
+                f"try a micro_batch_size below {self._job.config.micro_batch_size}, a smaller max_tokens, "
+                "or dtype bfloat16"
+            ) from error
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(before[1])
+            _deterministic.fill_uninitialized_memory = fill
 
     def _draw(self, step: int) -> list[Rollout]:
         """The step's rollouts from the present policy, group after group."""

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from infra.trainers.batches import MicroBatch
+from infra.trainers.folders import quiet
 
 
 class TokenStatistics(NamedTuple):
@@ -97,8 +98,6 @@ class Policy:
 def load_policy(model_dir: Path, device: torch.device, dtype: torch.dtype) -> tuple[Policy, torch.dtype]:
     """The model of a Hugging Face directory as a policy, and the dtype that its weights are stored in."""
     from transformers import AutoModelForCausalLM
-
-    from infra.trainers.folders import quiet
 
     with quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(

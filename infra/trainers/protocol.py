@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +67,36 @@ class TrainingJob:
         from data.schemas import schema_of
 
         return schema_of("rollouts", self.reward_columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of everything that decides the training, except the model's weights.
+
+        The micro-batch size affects rounding only, so a training that ran out of memory may continue with a
+        smaller one.
+        """
+        content = {
+            "role": self.role,
+            "seed": self.seed,
+            "config": self.config.model_dump(mode="json", exclude={"micro_batch_size"}),
+            "prompts": hashlib.sha256("\x1e".join(self.prompts).encode()).hexdigest(),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def check(self) -> None:
+        """ValueError for a job whose steps cannot be trained."""
+        config = self.config
+        if not self.prompts:
+            raise ValueError(f"the {self.role} has no prompts to train on")
+        if config.temperature == 0:
+            raise ValueError(
+                f"{self.role}: temperature 0 cannot train, all rollouts of a group would be equal"
+            )
+        if config.updates_per_step > config.prompts_per_step:
+            raise ValueError(
+                f"{self.role}: updates_per_step {config.updates_per_step} is more than the "
+                f"prompts_per_step {config.prompts_per_step} that are shared among the updates"
+            )
 
 
 class Checkpoints(Protocol):

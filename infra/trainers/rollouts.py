@@ -12,11 +12,11 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from data.schemas import METRICS, ROLLOUTS
+from data.schemas import METRICS
 from data.seeds import derive_seed
 from infra.store.tables import table_of
 from infra.trainers.errors import RewardError
-from infra.trainers.protocol import Reward, Rollout, ScoredRollout
+from infra.trainers.protocol import Reward, Rollout, ScoredRollout, TrainingJob
 
 
 @lru_cache(maxsize=4)
@@ -45,21 +45,15 @@ def rollout_seed(seed: int, step: int, group: int) -> int:
     return derive_seed(seed, "rollout", step, group)
 
 
-def scored(
-    reward: Reward, rollouts: Sequence[Rollout], role: str, step: int, schema: pa.Schema = ROLLOUTS
-) -> list[ScoredRollout]:
-    """The rewards of a step's rollouts; RewardError unless there is one finite, known reward for each."""
-    where = f"{role}, step {step}"
-    # What may be null the reward function fills; the trainer fills the other columns.
-    known = {field.name for field in schema if field.nullable}
+def scored(job: TrainingJob, reward: Reward, rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+    """The rewards of a step's rollouts; RewardError unless each has a finite one with known parts."""
+    where = f"{job.role}, step {rollouts[0].step}"
+    # The reward function fills the columns that may be null, the trainer the others.
+    known = {field.name for field in job.rollouts_schema if field.nullable}
     results = list(reward(rollouts))
     if len(results) != len(rollouts):
         raise RewardError(f"{where}: the reward function scored {len(results)} of {len(rollouts)} rollouts")
     for number, result in enumerate(results):
-        if not isinstance(result, ScoredRollout):
-            raise RewardError(
-                f"{where}: rollout {number} was scored with a {type(result).__name__}, not a ScoredRollout"
-            )
         if not math.isfinite(result.reward):
             raise RewardError(f"{where}: the reward of rollout {number} is {result.reward}, not finite")
         if unknown := ", ".join(sorted(set(result.parts) - known)):
@@ -70,25 +64,20 @@ def scored(
 
 
 def rollout_table(
+    job: TrainingJob,
     rollouts: Sequence[Rollout],
     scores: Sequence[ScoredRollout],
     advantages: Sequence[float],
-    group_size: int,
-    role: str,
-    schema: pa.Schema = ROLLOUTS,
 ) -> pa.Table:
-    """The rows of one step for the `rollouts` table; RewardError where a part has a wrong type."""
+    """The rows of one step for the `rollouts` table; RewardError where a part has the wrong type."""
     rows = [
         {
             "step": rollout.step,
             "group": rollout.group,
-            "sample": number % group_size,
+            "sample": number % job.config.group_size,
             "prompt_index": rollout.prompt_index,
             "prompt": rollout.prompt,
-            "completion": rollout.completion.text,
-            "tokens": len(rollout.completion.token_ids),
-            "finish_reason": rollout.completion.finish_reason,
-            "seed": rollout.completion.seed,
+            **rollout.completion.columns(),
             "reward": float(score.reward),
             "advantage": float(advantage),
             **score.parts,
@@ -96,31 +85,26 @@ def rollout_table(
         for number, (rollout, score, advantage) in enumerate(zip(rollouts, scores, advantages, strict=True))
     ]
     try:
-        return table_of(rows, schema)
+        return table_of(rows, job.rollouts_schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise RewardError(f"{role}: a reward part does not fit its column: {error}") from error
+        raise RewardError(f"{job.role}: a reward part does not fit its column: {error}") from error
 
 
 def step_metrics(
-    step: int,
-    rollouts: Sequence[Rollout],
-    rewards: Sequence[float],
-    group_size: int,
-    learning_rate: float,
-    update: Mapping[str, float],
+    job: TrainingJob, rollouts: Sequence[Rollout], rewards: Sequence[float], update: Mapping[str, float]
 ) -> dict[str, float]:
-    """One row of the `metrics` table; `update` has what the optimiser saw."""
-    count = len(rewards)
+    """A step's row of the `metrics` table; `update` has what the optimiser saw."""
+    count, group_size = len(rewards), job.config.group_size
     mean = math.fsum(rewards) / count
     groups = [rewards[first : first + group_size] for first in range(0, count, group_size)]
     row = {
-        "step": step,
+        "step": rollouts[0].step,
         "reward_mean": mean,
         "reward_std": math.sqrt(math.fsum((value - mean) ** 2 for value in rewards) / count),
         "groups_without_signal": sum(min(group) == max(group) for group in groups) / len(groups),
         "completion_tokens_mean": sum(len(rollout.completion.token_ids) for rollout in rollouts) / count,
         "truncated_share": sum(rollout.completion.finish_reason == "length" for rollout in rollouts) / count,
-        "learning_rate": learning_rate,
+        "learning_rate": job.config.learning_rate,
         **update,
     }
     return {name: row[name] for name in METRICS.names}

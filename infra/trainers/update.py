@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from data.config import GrpoConfig
 from infra.trainers.batches import MicroBatch, Sequences, micro_batches, mini_batches
-from infra.trainers.errors import NonFiniteError
+from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.grpo import low_variance_kl, policy_loss
 from infra.trainers.policy import Policy
 
 _REMEDY = "try a smaller learning_rate or gradient_clip, or dtype float32"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class _TokenSums:
+    """Sums over the completion tokens of a step."""
+
+    clipped: float = 0.0
+    kl: float = 0.0
+    entropy: float = 0.0
 
 
 class Learner:
@@ -54,22 +67,35 @@ class Learner:
                     [policy.statistics(micro, config.temperature).log_probs for micro in micros]
                     for micros in batches
                 ]
-        totals = _Totals()
+        losses, norms, sums = [], [], _TokenSums()
         for micros, old_log_probs in zip(batches, old, strict=True):
-            self._one_update(micros, old_log_probs, totals, where)
+            loss, norm = self._one_update(micros, old_log_probs, sums)
+            if not all(math.isfinite(value) for value in (loss, norm, sums.kl)):
+                raise NonFiniteError(
+                    f"{where}: the loss or the gradient is not finite (gradient norm {norm}); {_REMEDY}"
+                )
+            self.optimizer.step()
+            self.updates += 1
+            losses.append(loss)
+            norms.append(norm)
         if not policy.is_finite():
             raise NonFiniteError(f"{where}: a weight is not finite; {_REMEDY}")
-        return totals.means()
+        tokens = sum(len(sequence.completion) for sequence in sequences)
+        return {
+            "policy_loss": sum(losses) / len(losses),
+            "kl": sums.kl / tokens,
+            "entropy": sums.entropy / tokens,
+            "clip_share": sums.clipped / tokens,
+            "gradient_norm": sum(norms) / len(norms),
+        }
 
     def _one_update(
-        self,
-        micros: Sequence[MicroBatch],
-        old_log_probs: Sequence[torch.Tensor | None],
-        totals: _Totals,
-        where: str,
-    ) -> None:
+        self, micros: Sequence[MicroBatch], old_log_probs: Sequence[torch.Tensor | None], sums: _TokenSums
+    ) -> tuple[float, float]:
+        """Set the clipped gradient of a mini-batch; its policy loss, and the norm before the clip."""
         config = self._config
         tokens = sum(len(micro.targets) for micro in micros)
+        policy_loss_sum = 0.0
         self.optimizer.zero_grad(set_to_none=True)
         for micro, old in zip(micros, old_log_probs, strict=True):
             now = self.policy.statistics(micro, config.temperature)
@@ -87,58 +113,42 @@ class Learner:
                 kl = low_variance_kl(now.log_probs, anchor)
                 loss = loss + config.kl_coefficient * kl.sum() / tokens
             loss.backward()
-            totals.add_tokens(surrogate.loss, surrogate.clipped, kl, now.entropy)
+            # One transfer from the device for the four.
+            per_token = surrogate.loss.detach(), surrogate.clipped, kl.detach(), now.entropy
+            added: list[float] = torch.stack([values.sum() for values in per_token]).tolist()
+            policy_loss_sum += added[0]
+            sums.clipped += added[1]
+            sums.kl += added[2]
+            sums.entropy += added[3]
         parameters = list(self.policy.parameters.values())
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip))
-        totals.add_update(norm, tokens)
-        if not totals.are_finite():
-            raise NonFiniteError(
-                f"{where}: the loss or the gradient is not finite (gradient norm {norm}); {_REMEDY}"
-            )
-        self.optimizer.step()
-        self.updates += 1
+        return policy_loss_sum / tokens, norm
 
-
-class _Totals:
-    """Sums over the tokens and the updates of a step."""
-
-    def __init__(self) -> None:
-        self._loss_sum = 0.0
-        self._losses: list[float] = []
-        self._norms: list[float] = []
-        self._tokens = 0
-        self._clipped = self._kl = self._entropy = 0.0
-
-    def add_tokens(
-        self, loss: torch.Tensor, clipped: torch.Tensor, kl: torch.Tensor, entropy: torch.Tensor
-    ) -> None:
-        """Per-token tensors of one micro-batch."""
-        # One transfer from the device for the four.
-        sums: list[float] = torch.stack(
-            [loss.detach().sum(), clipped.sum(), kl.detach().sum(), entropy.sum()]
-        ).tolist()
-        self._loss_sum += sums[0]
-        self._clipped += sums[1]
-        self._kl += sums[2]
-        self._entropy += sums[3]
-
-    def add_update(self, norm: float, tokens: int) -> None:
-        """Close an update: its policy loss is the sum since the last one."""
-        self._losses.append(self._loss_sum / tokens)
-        self._norms.append(norm)
-        self._tokens += tokens
-        self._loss_sum = 0.0
-
-    def are_finite(self) -> bool:
-        """Whether everything so far is a finite number."""
-        return all(math.isfinite(value) for value in (self._losses[-1], self._norms[-1], self._kl))
-
-    def means(self) -> dict[str, float]:
-        """The columns of the `metrics` table that the updates give."""
-        return {
-            "policy_loss": sum(self._losses) / len(self._losses),
-            "kl": self._kl / self._tokens,
-            "entropy": self._entropy / self._tokens,
-            "clip_share": self._clipped / self._tokens,
-            "gradient_norm": sum(self._norms) / len(self._norms),
+    def save(self, folder: Path) -> None:
+        """Write the weights, and AdamW's moments as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
+        weights = {name: value.detach().contiguous() for name, value in self.policy.parameters.items()}
+        save_file(weights, folder / "model.safetensors")
+        moments = {
+            f"{moment}.{name}": self.optimizer.state[value][moment].contiguous()
+            for name, value in self.policy.parameters.items()
+            if value in self.optimizer.state
+            for moment in _MOMENTS
         }
+        save_file(moments, folder / "optimizer.safetensors")
+
+    @torch.no_grad()
+    def load(self, folder: Path, updates: int) -> None:
+        """Restore in place what `save` wrote after so many updates."""
+        weights = load_file(folder / "model.safetensors")
+        moments = load_file(folder / "optimizer.safetensors")
+        if set(weights) != set(self.policy.parameters):
+            raise CheckpointError(f"{folder}: the checkpoint's parameters are not the model's")
+        for name, parameter in self.policy.parameters.items():
+            parameter.copy_(weights[name])
+            if f"exp_avg.{name}" not in moments:
+                continue
+            own = {m: torch.empty_like(parameter).copy_(moments[f"{m}.{name}"]) for m in _MOMENTS}
+            # As the fused AdamW keeps it: a float32 count on the parameter's device.
+            steps = torch.tensor(float(updates), dtype=torch.float32, device=parameter.device)
+            self.optimizer.state[parameter] = {"step": steps, **own}
+        self.updates = updates

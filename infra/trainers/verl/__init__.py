@@ -1,13 +1,14 @@
 """The `verl` trainer: GRPO on Ray, from one CPU to many nodes.
 
-trainer.py        in the stage: starts the training, scores batches, keeps tables and checkpoints
+trainer.py        in the stage: starts the training and follows it
+record.py         in the stage: scores batches, keeps tables and checkpoints
 scoring.py        in the stage: hears of finished batches over HTTP
 settings.py       our configuration as verl's configuration: the one place that knows verl's keys
 child.py          in the device environment: composes that configuration, trains, merges the model
 agent_loop.py     in Ray's workers: one rollout, from the prompt's text and a seed of its own
 reward_manager.py in Ray's workers: waits for the whole batch and has it scored (gather.py)
+replay.py         in Ray's workers: waits for the rollouts of a step
 merge.py          FSDP shards and LoRA adapters back into a Hugging Face directory
-state.py          verl's checkpoint folders as checkpoints of the store
 cpu/              what verl and vLLM lack to run without an accelerator
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
-from infra.trainers.verl.cluster import Cluster, Paths
+from infra.trainers.verl.cluster import Cluster, Paths, step_folder
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
 _ANSWER_SECONDS = 120.0
@@ -53,7 +53,6 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     run(composed, joined=cluster.address is not None)
     channel.say("trained")
     from infra.trainers.verl.merge import write_merged
-    from infra.trainers.verl.state import step_folder
 
     actor = step_folder(paths.checkpoints, config.steps) / "actor"
     scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0

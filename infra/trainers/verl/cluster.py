@@ -65,6 +65,11 @@ class Paths:
         """The registration of the agent loop."""
 
 
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Where verl saves the state after a step."""
+    return checkpoints / f"global_step_{step}"
+
+
 def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:
     """DeviceSetupError where verl cannot share out the batches of a step."""
     if config.prompts_per_step % config.updates_per_step:

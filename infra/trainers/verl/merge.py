@@ -25,7 +25,9 @@ def write_merged(actor: Path, source: Path, target: Path, lora_scale: float) -> 
     weights = plain_weights(gathered_weights(actor), lora_scale)
     model.to(torch.float32)
     own = set(model.state_dict())
-    missing = own - set(weights) - _tied(model)
+    # Weights that are tied to others are not always in the shards.
+    tied = getattr(model, "_tied_weights_keys", None) or {}
+    missing = own - set(weights) - set(tied)
     if missing or set(weights) - own:
         raise ValueError(
             f"{actor}: the trained weights are not the model's: missing {sorted(missing)[:3]}, "
@@ -69,8 +71,3 @@ def plain_weights(weights: Mapping[str, torch.Tensor], lora_scale: float) -> dic
         name = name.replace(".base_layer.", ".")
         plain[name.removeprefix(_PEFT_PREFIX)] = value
     return plain
-
-
-def _tied(model: Any) -> set[str]:
-    """Names of weights that are another's: they are not always in the shards."""
-    return set(getattr(model, "_tied_weights_keys", None) or {})

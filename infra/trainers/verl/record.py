@@ -1,26 +1,34 @@
-"""What a verl training has done so far: its rollouts, its metrics, and the checkpoints that hold both."""
+"""What a verl training has done so far: its rollouts, its metrics, and the checkpoints that hold both.
+
+A checkpoint in the store is a flat set of files: the tables and state.json (infra/trainers/checkpoint.py),
+and the files of verl's `global_step_<n>` folder as verl-00000 …, with their paths in state.json.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from data.schemas import ENGINE_METRICS, METRICS, SCHEMAS
+from data.schemas import ENGINE_METRICS, METRICS
 from infra.samplers.protocol import Completion
 from infra.store.tables import table_of
-from infra.trainers.errors import NonFiniteError, TrainingError
-from infra.trainers.job import fingerprint
+from infra.trainers.checkpoint import read_state, readable, write_state
+from infra.trainers.errors import CheckpointError, NonFiniteError, TrainingError
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob
 from infra.trainers.rollouts import joined, rollout_seed, rollout_table, scored, step_metrics
-from infra.trainers.verl.state import pack, unpack
+from infra.trainers.verl.cluster import step_folder
 
 _STD_EPSILON = 1e-6
+_NEWEST = "latest_checkpointed_iteration.txt"
 _COLUMNS = {
     "policy_loss": "actor/pg_loss",
     "kl": "actor/kl_loss",
@@ -43,13 +51,27 @@ class Record:
         self._last_step = 0
 
     def resume(self, checkpoints: Checkpoints, folder: Path) -> int:
-        """Restore the newest checkpoint, with verl's part in `folder`; its step, or 0 if there is none."""
+        """Restore the newest checkpoint, with verl's part in `folder`; its step, or 0 if there is none.
+
+        CheckpointError if it is of another job or number of workers, or cannot be read.
+        """
         newest = checkpoints.newest()
         if newest is None:
             return 0
-        step, tables = unpack(newest[1], folder, fingerprint(self._job), self._workers)
-        for name in self._tables:
-            self._tables[name][0] = tables[name]
+        _, saved = newest
+        with readable(saved):
+            state, tables = read_state(saved, self._job, self._tables)
+            if state["workers"] != self._workers:
+                raise CheckpointError(
+                    f"this training was begun on {state['workers']} GPUs and its checkpoint is cut for them; "
+                    f"go on with as many, not with {self._workers}, or remove its checkpoints to begin anew"
+                )
+            step = int(state["step"])
+            _unpack(saved, state["paths"], step_folder(folder, step))
+        # This is where verl looks for its newest checkpoint.
+        (folder / _NEWEST).write_text(str(step))
+        for name, table in tables.items():
+            self._tables[name][0] = table
         self._last_step = step
         return step
 
@@ -57,16 +79,13 @@ class Record:
         """The rewards of a step's rollouts, in the order of `samples`."""
         order = sorted(range(len(samples)), key=lambda n: (samples[n]["group"], samples[n]["sample"]))
         rollouts = [self._rollout(samples[number]) for number in order]
-        config = self._job.config
-        step = rollouts[0].step
+        job, config, step = self._job, self._job.config, rollouts[0].step
         if len(rollouts) != config.prompts_per_step * config.group_size:
-            raise TrainingError(f"{self._job.role}, step {step}: verl drew {len(rollouts)} rollouts")
-        scores = scored(reward, rollouts, self._job.role, step, self._job.rollouts_schema)
+            raise TrainingError(f"{job.role}, step {step}: verl drew {len(rollouts)} rollouts")
+        scores = scored(job, reward, rollouts)
         rewards = [float(score.reward) for score in scores]
         advantages = advantages_within_groups(rewards, config.group_size, config.divide_by_std)
-        self._tables["rollouts"][step] = rollout_table(
-            rollouts, scores, advantages, config.group_size, self._job.role, self._job.rollouts_schema
-        )
+        self._tables["rollouts"][step] = rollout_table(job, rollouts, scores, advantages)
         self._scored[step] = (rollouts, rewards)
         answer = [0.0] * len(samples)
         for number, value in zip(order, rewards, strict=True):
@@ -103,7 +122,7 @@ class Record:
             yield int(reported["step"]), self._take(int(reported["step"]), reported["data"])
 
     def _take(self, step: int, reported: Mapping[str, Any]) -> dict[str, float]:
-        job, where = self._job, f"{self._job.role}, step {step}"
+        where = f"{self._job.role}, step {step}"
         if missing := [
             name for name in _COLUMNS.values() if name not in reported and name != "actor/kl_loss"
         ]:
@@ -115,7 +134,7 @@ class Record:
                 f"{where}: the loss or the gradient is not finite; try a smaller learning_rate"
             )
         rollouts, rewards = self._scored.pop(step)
-        row = step_metrics(step, rollouts, rewards, job.config.group_size, job.config.learning_rate, update)
+        row = step_metrics(self._job, rollouts, rewards, update)
         self._tables["metrics"][step] = table_of([row], METRICS)
         others = [
             {"step": step, "name": name, "value": float(value)}
@@ -131,11 +150,11 @@ class Record:
         config = self._job.config
         if step % config.checkpoint_every_steps or step == config.steps:
             return
-        schemas = SCHEMAS | {"rollouts": self._job.rollouts_schema}
-        tables = {name: self.table(schemas[name]) for name in self._tables}
-        with tempfile.TemporaryDirectory(prefix=".packed-", dir=folder) as packed:
-            pack(folder, step, Path(packed), fingerprint(self._job), self._workers, tables)
-            checkpoints.save(step, Path(packed))
+        with tempfile.TemporaryDirectory(prefix=".packed-", dir=folder) as name:
+            packed = Path(name)
+            paths = _pack(step_folder(folder, step), packed)
+            write_state(packed, self._job, step, self.tables(), workers=self._workers, paths=paths)
+            checkpoints.save(step, packed)
 
     def check_complete(self) -> None:
         """TrainingError unless the last step has been reported."""
@@ -144,19 +163,52 @@ class Record:
                 f"{self._job.role}: verl ended after step {self._last_step} of {self._job.config.steps}"
             )
 
-    def table(self, schema: pa.Schema) -> pa.Table:
-        """All rows so far of the table with this schema."""
-        steps = self._tables[schema.metadata[b"table"].decode()]
-        return joined([steps[step] for step in sorted(steps)], schema)
+    def tables(self) -> dict[str, pa.Table]:
+        """All rows so far, by the name of their table."""
+        schemas = {
+            "rollouts": self._job.rollouts_schema,
+            "metrics": METRICS,
+            "engine_metrics": ENGINE_METRICS,
+        }
+        return {
+            name: joined([steps[step] for step in sorted(steps)], schemas[name])
+            for name, steps in self._tables.items()
+        }
 
 
 def advantages_within_groups(rewards: Sequence[float], group_size: int, divide_by_std: bool) -> list[float]:
     """What verl computes, for the table, without torch: (r - mean) / (sample std + epsilon) in each group."""
-    advantages: list[float] = []
-    for first in range(0, len(rewards), group_size):
-        group = rewards[first : first + group_size]
-        mean = math.fsum(group) / len(group)
-        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in group) / (len(group) - 1))
-        scale = spread + _STD_EPSILON if divide_by_std else 1.0
-        advantages += [(value - mean) / scale for value in group]
-    return advantages
+    groups = np.reshape(rewards, (-1, group_size))
+    advantages = groups - groups.mean(axis=1, keepdims=True)
+    if divide_by_std:
+        advantages /= groups.std(axis=1, ddof=1, keepdims=True) + _STD_EPSILON
+    return [float(value) for value in advantages.flat]
+
+
+def _pack(source: Path, folder: Path) -> dict[str, str]:
+    """Link verl's checkpoint into the flat `folder`; the paths of its files by their names there."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    if not files:
+        raise CheckpointError(f"{source}: verl saved no checkpoint of this step")
+    paths = {f"verl-{number:05d}": file for number, file in enumerate(files)}
+    for name, file in paths.items():
+        _link(file, folder / name)
+    return {name: file.relative_to(source).as_posix() for name, file in paths.items()}
+
+
+def _unpack(folder: Path, paths: Mapping[str, str], target: Path) -> None:
+    """Undo `_pack`."""
+    for name, path in paths.items():
+        place = target / path
+        if not place.resolve().is_relative_to(target.resolve()):
+            raise CheckpointError(f"{folder}: {path} points out of the checkpoint")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _link(folder / name, place)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Copy only where a link is impossible: checkpoints are large."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -15,13 +15,12 @@ from typing import Any
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from data.schemas import ENGINE_METRICS, METRICS
+from data.schemas import METRICS
 from infra.artifacts.model_check import check_model_directory
 from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
 from infra.jobs.process import PACKAGES, QUIET
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
-from infra.trainers.job import check_job
 from infra.trainers.protocol import Checkpoints, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.prompts import write_prompts
@@ -70,12 +69,12 @@ class VerlTrainer(Trainer):
         or DeviceError where training fails. What the reward function or `report` raises comes through.
         Nothing is left running.
         """
-        check_job(job)
         check_model_directory(job.model_dir)
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
+        job.check()
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
         cluster = cluster_of(self._config, gpus)
         check_fits(job.role, config, cluster)
@@ -94,13 +93,7 @@ class VerlTrainer(Trainer):
                 DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
             ):
                 self._follow(device, record, paths, reward, checkpoints, report)
-        return TrainingResult(
-            job.output_dir,
-            record.table(job.rollouts_schema),
-            record.table(METRICS),
-            first,
-            record.table(ENGINE_METRICS),
-        )
+        return TrainingResult(job.output_dir, resumed_from_step=first, **record.tables())
 
     def _follow(
         self,

@@ -20,7 +20,6 @@ from infra.machine.memory import OutOfMemory
 from infra.store.tables import parquet_bytes
 from infra.trainers import Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers import update as update_module
-from infra.trainers.checkpoint import fingerprint
 from infra.trainers.errors import (
     CheckpointError,
     NonFiniteError,
@@ -108,8 +107,8 @@ def test_a_checkpoint_of_another_job_or_a_damaged_one_is_refused(
 
 def test_the_fingerprint_depends_on_role_seed_config_and_prompts(make_job: MakeJob) -> None:
     jobs = [make_job(), make_job(seed=1), make_job(learning_rate=1e-3), make_job(prompts=("a b c",))]
-    assert len({fingerprint(job) for job in jobs}) == len(jobs)
-    assert fingerprint(make_job("elsewhere")) == fingerprint(make_job())
+    assert len({job.fingerprint for job in jobs}) == len(jobs)
+    assert make_job("elsewhere").fingerprint == make_job().fingerprint
 
 
 def test_a_training_goes_on_with_a_smaller_micro_batch_and_the_same_outcome_but_for_rounding(

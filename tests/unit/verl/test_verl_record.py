@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.config import GrpoConfig
-from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.rollouts import rollout_seed
@@ -88,14 +87,18 @@ def test_every_rollout_and_every_metric_lands_in_the_tables(job: TrainingJob, tm
     record = Record(job, 1)
     reported = [pair for step in (1, 2) for pair in _step(record, tmp_path, step)]
     assert [step for step, _ in reported] == [1, 2]
-    rollouts = record.table(ROLLOUTS).to_pylist()
+    rollouts = record.tables()["rollouts"].to_pylist()
     assert len(rollouts) == 12
     assert rollouts[5]["seed"] == rollout_seed(7, 1, 1)
     assert rollouts[5]["advantage"] == pytest.approx(2 / 3 / (3**-0.5 + 1e-6))
-    metrics = record.table(METRICS).to_pylist()
+    metrics = record.tables()["metrics"].to_pylist()
     assert metrics[1]["gradient_norm"] == 2.0
     assert metrics[1]["reward_mean"] == pytest.approx(1 / 6)
-    assert record.table(ENGINE_METRICS).to_pylist()[0] == {"step": 1, "name": "timing_s/gen", "value": 3.5}
+    assert record.tables()["engine_metrics"].to_pylist()[0] == {
+        "step": 1,
+        "name": "timing_s/gen",
+        "value": 3.5,
+    }
 
 
 def test_a_half_written_line_of_metrics_is_left_for_the_next_look(job: TrainingJob, tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_a_training_goes_on_from_its_newest_checkpoint_elsewhere(job: TrainingJo
     for step in (3, 4):
         _step(again, there, step)
     again.check_complete()
-    assert again.table(ROLLOUTS)["step"].to_pylist() == [s for s in (1, 2, 3, 4) for _ in range(6)]
+    assert again.tables()["rollouts"]["step"].to_pylist() == [s for s in (1, 2, 3, 4) for _ in range(6)]
 
 
 def test_a_checkpoint_of_another_job_or_another_number_of_gpus_is_refused(

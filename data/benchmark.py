@@ -89,7 +89,9 @@ class Benchmark:
         if not question or not texts or not all(texts):
             raise BenchmarkError(f"row {number + 1} has an empty question or answer")
         if self.options:
-            question = f"{question}\n\n{options_text(row[self.options])}"
+            lettered = zip(string.ascii_uppercase, row[self.options], strict=False)
+            options = "\n".join(f"{letter}. {text_of(option)}" for letter, option in lettered)
+            question = f"{question}\n\n{options}"
         if self.instruction:
             question = f"{question}\n\n{self.instruction}"
         return Problem(
@@ -135,12 +137,3 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def options_text(options: Sequence[Any]) -> str:
-    """The options of a multiple choice, a letter before each."""
-    lines = [
-        f"{letter}. {text_of(option)}"
-        for letter, option in zip(string.ascii_uppercase, options, strict=False)
-    ]
-    return "\n".join(lines)

@@ -6,7 +6,6 @@ import fnmatch
 import io
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,36 +111,28 @@ def parse_rows(uri: str, content: bytes) -> list[dict[str, Any]]:
             return pl.read_parquet(io.BytesIO(content)).to_dicts()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BenchmarkError(f"{uri} is not a Parquet file: {str(error).splitlines()[0]}") from None
-    if content.lstrip()[:1] == b"[":
-        return _array(uri, content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BenchmarkError(f"{uri} is not UTF-8 text") from None
+    if text.lstrip().startswith("["):
+        rows: list[dict[str, Any]] = _json(uri, text)
+        if not all(isinstance(row, dict) for row in rows):
+            raise BenchmarkError(f"{uri} is not an array of JSON objects")
+        return rows
     rows = []
-    for number, line in enumerate(_lines(uri, content), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BenchmarkError(f"{uri}, line {number} is not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise BenchmarkError(f"{uri}, line {number} is not a JSON object")
-        rows.append(row)
+    # Not splitlines: a JSON string may hold U+2028 and its like.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            row = _json(f"{uri}, line {number}", line)
+            if not isinstance(row, dict):
+                raise BenchmarkError(f"{uri}, line {number} is not a JSON object")
+            rows.append(row)
     return rows
 
 
-def _array(uri: str, content: bytes) -> list[dict[str, Any]]:
+def _json(place: str, text: str) -> Any:
     try:
-        rows = json.loads(content)
+        return json.loads(text)
     except ValueError as error:
-        raise BenchmarkError(f"{uri} is not JSON: {error}") from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise BenchmarkError(f"{uri} is not an array of JSON objects")
-    found: list[dict[str, Any]] = rows
-    return found
-
-
-def _lines(uri: str, content: bytes) -> Sequence[str]:
-    try:
-        # Not splitlines: a JSON string may hold U+2028 and its like.
-        return content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise BenchmarkError(f"{uri} is not UTF-8 text") from None
+        raise BenchmarkError(f"{place} is not JSON: {error}") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from data import domains
 from data.config import RunConfig
-from data.domain import Message, Prompt
+from data.domain import Prompt
 
 
 class Prompts:
@@ -18,7 +18,6 @@ class Prompts:
         self._domain = domains.get(config.domain)
         self._style = config.base_model.prompt_style
         self._model_dir = model_dir
-        self._render: Callable[[list[Message]], str] | None = None
 
     def challenger(self) -> str:
         """The Challenger's prompt, as the model reads it."""
@@ -31,19 +30,12 @@ class Prompts:
     def _text(self, prompt: Prompt) -> str:
         if isinstance(prompt, str):
             return prompt
-        if self._render is None:
-            self._render = _chat_renderer(self._model_dir)
-        return self._render(prompt)
+        if self._tokenizer.chat_template is None:
+            return "\n".join(f"{m['role']}: {m['content']}" for m in prompt) + "\nassistant: "
+        return str(self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
 
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
 
-def _chat_renderer(model_dir: Path) -> Callable[[list[Message]], str]:
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
-    if tokenizer.chat_template is None:
-        return lambda messages: "\n".join(f"{m['role']}: {m['content']}" for m in messages) + "\nassistant: "
-
-    def render(messages: list[Message]) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-    return render
+        return AutoTokenizer.from_pretrained(self._model_dir, trust_remote_code=False)

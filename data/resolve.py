@@ -22,11 +22,6 @@ class ConfigError(ValueError):
     """The configuration is wrong; the message has one line for each fault."""
 
 
-def preset_names() -> list[str]:
-    """Names of the presets that come with rzero, sorted."""
-    return yaml_names("data.presets")
-
-
 def yaml_names(folder: str) -> list[str]:
     """Names of the YAML files in a package of ours, sorted."""
     files = (item.name for item in resources.files(folder).iterdir())
@@ -88,7 +83,7 @@ def validated(model: type[Model], values: Any, path: str = "") -> Model:
 
 def first_difference(old: RunConfig, new: RunConfig, ignore: Sequence[str] = ()) -> str | None:
     """'field: old value, new value' for the first field in which the two differ; None where they agree."""
-    return _first_difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "", frozenset(ignore))
+    return _difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "", ignore)
 
 
 def _read_preset(preset: str) -> dict[str, Any]:
@@ -215,14 +210,11 @@ def _suggestion(name: str, known: Collection[str]) -> str:
     return f"; there are: {', '.join(known)}" if known else ""
 
 
-def _first_difference(old: Any, new: Any, path: str, ignore: frozenset[str]) -> str | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            dotted = f"{path}.{key}" if path else key
-            if dotted in ignore:
-                continue
-            found = _first_difference(old.get(key), new.get(key), dotted, ignore)
-            if found:
-                return found
+def _difference(old: Any, new: Any, path: str, ignore: Sequence[str]) -> str | None:
+    if path in ignore or old == new:
         return None
-    return None if old == new else f"{path}: was {old!r}, now {new!r}"
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{path}: was {old!r}, now {new!r}"
+    keys = [*old, *(key for key in new if key not in old)]
+    found = (_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."), ignore) for key in keys)
+    return next(filter(None, found), None)

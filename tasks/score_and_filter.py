@@ -14,7 +14,7 @@ from infra.artifacts.problems import problems_of
 from tasks.curriculum.contamination import Overlap, find_overlaps
 from tasks.curriculum.figures import diversity_figures, scoring_figures
 from tasks.curriculum.filter import drop_reason, training_labels
-from tasks.curriculum.memory import Row, memory_rows, questions_of, remembered, replayed
+from tasks.curriculum.memory import Row, memory_rows, remembered, replayed
 from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.curriculum.rows import curriculum_row, labels_are_right, overlap_row, scored_row
 from tasks.grading.judge import judge_labels
@@ -33,13 +33,14 @@ def score_and_filter(
 ) -> None:
     """Vote on every candidate, score it as in training, and keep what lies at the edge."""
     candidates, memory = work.table(questions), remembered(work, earlier)
+    known = [row["question"] for row in memory]
     domain = domains.get(work.config.domain)
     formula = ChallengerReward(work.config.challenger.reward)
     read = _read_answers(work, answers)
     work.add_rows("votes", read)
     proposals = list(candidates.select("question", "challenger_answer", "reason").iter_rows())
     with grader_of(work.config.domain) as grader:
-        scored = score_votes(proposals, _votes(candidates, read, grader), formula, questions_of(memory))
+        scored = score_votes(proposals, _votes(candidates, read, grader), formula, known)
         truths = [domain.truth_of(question.question) for question in scored]
         right = labels_are_right(scored, truths, grader)
         work.figures["grader_timeouts"] = grader.timeouts

@@ -12,7 +12,7 @@ from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpu_split import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
-from tasks.curriculum.memory import questions_of, remembered
+from tasks.curriculum.memory import remembered
 from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_questions
 from tasks.rewards.challenger import ChallengerReward
 from tasks.rewards.term import Column
@@ -31,7 +31,8 @@ def train_challenger(
 ) -> None:
     """Train the Challenger: the reward is high where the frozen Solver's answers split in half."""
     config = work.config.challenger
-    formula, known = ChallengerReward(config.reward), questions_of(remembered(work, earlier))
+    formula = ChallengerReward(config.reward)
+    known = [row["question"] for row in remembered(work, earlier)]
     prompts = Prompts(work.config, work.model(challenger))
     trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
     # The Challenger as it comes in is watched before anything else takes the device.
@@ -95,10 +96,10 @@ def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> l
 def _probe(work: Work, completions: Sequence[str], score: Score, columns: Sequence[Column]) -> None:
     """Watch the reward before training."""
     scored = score(completions, "probe")
-    domain, rows = domains.get(work.config.domain), []
+    domain = domains.get(work.config.domain)
+    rows = []
     for index, question in enumerate(scored):
-        truth = domain.truth_of(question.question)
-        parts = question.parts()
+        truth, parts = domain.truth_of(question.question), question.parts()
         del parts["answer"]
         rows.append(
             {"question_id": index, **parts, "reward": question.reward}

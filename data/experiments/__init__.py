@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from data.resolve import ConfigError, read_yaml, yaml_names
+from data.resolve import ConfigError, read_yaml
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,6 @@ class Variant:
     name: str
     question: str
     overrides: dict[str, Any]
-
-
-def experiment_names() -> list[str]:
-    """Names of the experiments that come with rzero, sorted."""
-    return yaml_names("data.experiments")
 
 
 def load_variants(experiment: str, chosen: tuple[str, ...] = ()) -> list[Variant]:

@@ -23,11 +23,6 @@ def remembered(work: Work, earlier: ArtifactRef | None) -> list[Row]:
     return list(work.table(earlier, "memory").iter_rows(named=True))
 
 
-def questions_of(memory: Sequence[Row]) -> list[str]:
-    """The questions in the memory."""
-    return [row["question"] for row in memory]
-
-
 def memory_rows(
     before: Sequence[Row], iteration: int, scored: Sequence[Row], kept: Sequence[Row]
 ) -> list[Row]:

@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from data.config import RunConfig
-from infra.artifacts.artifact import MANIFEST, PARTS, DamagedArtifact, read_manifest
-from infra.artifacts.artifact import Location as Place
+from infra.artifacts.artifact import MANIFEST, PARTS, DamagedArtifact, Location, read_manifest
 from infra.artifacts.checkpoints import CHECKPOINTS, LISTING
 from infra.artifacts.results import results_path
 from infra.store.lease import acquire, holder_of
@@ -96,10 +95,9 @@ def remove(store: Store, item: Removable) -> bool:
         # By name: somebody who takes the lease at this moment writes another file.
         for name in files:
             store.remove(f"{item.path}/{name}")
-    elif item.what == "checkpoint":
-        store.remove(f"{item.path}/{LISTING}")
-        store.remove(item.path)
     else:
+        if item.what == "checkpoint":
+            store.remove(f"{item.path}/{LISTING}")
         store.remove(item.path)
     return True
 
@@ -143,16 +141,15 @@ class _RunFiles:
             if not _KEY.fullmatch(name) and not _DAMAGED.fullmatch(name):
                 continue
             is_artifact = "." not in name
+            what = "artifact" if is_artifact else "damaged artifact"
             why, spared = self._judge(folder) if is_artifact else self._judge_damaged(folder)
             if why:
                 doomed.append(folder)
-                planned.removable.append(
-                    self._removable(folder, "artifact" if is_artifact else "damaged artifact", why)
-                )
-            elif spared:
-                planned.spared.append(f"{self.root}/{folder}: {spared}")
-            if is_artifact and not why:
+                planned.removable.append(self._removable(folder, "", what, why))
+            elif is_artifact:
                 planned.removable += [*self._checkpoints(folder), *self._leases(folder)]
+            if spared:
+                planned.spared.append(f"{self.root}/{folder}: {spared}")
         keys = {folder.rpartition("/")[2] for folder in self.folders if folder not in doomed}
         planned.removable += self._results(keys)
         self._leftovers(planned)
@@ -219,9 +216,11 @@ class _RunFiles:
 
     def _is_newer(self, step_name: str, key: str) -> bool:
         iteration, stage = step_name.split("/")
-        place = Place(run=self.config.run, iteration=_iteration(iteration) or 0, stage=stage, key=key)
+        number = _iteration(iteration) or 0
         try:
-            manifest = read_manifest(self.store, place)
+            manifest = read_manifest(
+                self.store, Location(run=self.config.run, iteration=number, stage=stage, key=key)
+            )
         except DamagedArtifact:
             return False
         except StoreUnavailable:
@@ -238,20 +237,15 @@ class _RunFiles:
         inside = [name.split("/") for name in files if name.startswith(f"{CHECKPOINTS}/")]
         steps = sorted({parts[1] for parts in inside if len(parts) > 2 and _STEP.fullmatch(parts[1])})
         for step in steps[: max(0, len(steps) - self.keep_checkpoints)]:
-            path = f"{CHECKPOINTS}/{step}"
-            size = sum(size for name, size in files.items() if name.startswith(f"{path}/"))
-            why = "its training is finished"
-            yield Removable(f"{self.root}/{folder}/{path}", "checkpoint", why, size)
+            path = f"/{CHECKPOINTS}/{step}"
+            yield self._removable(folder, path, "checkpoint", "its training is finished")
 
     def _leases(self, folder: str) -> Iterator[Removable]:
         """Leases that nobody holds."""
-        files = self.folders[folder]
-        names = sorted({name.split("/")[1] for name in files if name.startswith(f"{LEASES}/")})
-        for name in names:
-            path = f"{self.root}/{folder}/{LEASES}/{name}"
-            if holder_of(self.store, path) is None:
-                size = sum(size for file, size in files.items() if file.startswith(f"{LEASES}/{name}/"))
-                yield Removable(path, "lease", "its holder is gone", size)
+        names = {name.split("/")[1] for name in self.folders[folder] if name.startswith(f"{LEASES}/")}
+        for name in sorted(names):
+            if holder_of(self.store, f"{self.root}/{folder}/{LEASES}/{name}") is None:
+                yield self._removable(folder, f"/{LEASES}/{name}", "lease", "its holder is gone")
 
     def _results(self, keys: Collection[str]) -> Iterator[Removable]:
         """Prefect's results that refer to missing artifacts."""
@@ -260,8 +254,11 @@ class _RunFiles:
             if match and match["run"] == self.config.run and match["key"] not in keys:
                 yield Removable(f"{results_path()}/{name}", "Prefect result", "its artifact is gone", size)
 
-    def _removable(self, folder: str, what: str, why: str) -> Removable:
-        return Removable(f"{self.root}/{folder}", what, why, sum(self.folders[folder].values()))
+    def _removable(self, folder: str, inside: str, what: str, why: str) -> Removable:
+        """All of an artifact's folder, or what lies in one place inside it."""
+        files = self.folders[folder].items()
+        size = sum(size for name, size in files if f"/{name}".startswith(f"{inside}/"))
+        return Removable(f"{self.root}/{folder}{inside}", what, why, size)
 
 
 def _live_leases(store: Store, path: str, besides: str | None = None) -> list[str]:

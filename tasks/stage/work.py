@@ -85,9 +85,7 @@ class Work:
     ) -> pl.DataFrame:
         """Rows of an artifact's main table or of a side table: all, those of one part, some columns."""
         with self._whole_inputs():
-            frame = pl.from_arrow(read_table(self.store, ref, side_table, columns, part))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+            return pl.DataFrame(read_table(self.store, ref, side_table, columns, part))
 
     def parts(self, ref: ArtifactRef, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The parts of an artifact's main table, one at a time."""
@@ -99,9 +97,7 @@ class Work:
         content = self.store.read(self.store.path_of(part.uri))
         if sha256(content) != part.digest:
             raise StoreError(f"{part.uri} does not have the sha256 of its record; remove it to make it again")
-        frame = pl.from_arrow(parquet_table(content))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+        return pl.DataFrame(parquet_table(content))
 
     @contextlib.contextmanager
     def _whole_inputs(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from data.resolve import preset_names, resolve
+from data.resolve import resolve, yaml_names
 from infra.jobs import DeviceJob
 from infra.machine.gpus import share_gpus
 from infra.trainers.verl.cluster import Cluster, Paths
@@ -49,7 +49,7 @@ def _problems(python: str, settings: dict[str, dict[str, Any]]) -> dict[str, str
 
 
 def test_verl_accepts_every_preset_on_every_layout(python: str) -> None:
-    presets = [*preset_names(), "qwen3-4b+official-code"]
+    presets = [*yaml_names("data.presets"), "qwen3-4b+official-code"]
     settings = {
         f"{preset} {role} on {gpus} GPUs": _settings(preset, role, gpus)
         for preset in presets

@@ -18,10 +18,10 @@ from data.backends import (
     variants,
 )
 from data.config import RunConfig
-from data.resolve import ConfigError, first_difference, preset_names, resolve, validate
+from data.resolve import ConfigError, first_difference, resolve, validate, yaml_names
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", yaml_names("data.presets"))
 def test_every_preset_resolves_and_survives_json(preset: str) -> None:
     config = resolve("a", preset)
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
@@ -52,7 +52,7 @@ def test_another_backend_keeps_the_presets_settings_that_it_has_and_drops_the_ot
     assert (laid_over.sampler.threads, laid_over.sampler.eager) == (2, True)
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", yaml_names("data.presets"))
 def test_a_preset_holds_no_setting_of_another_backend(preset: str) -> None:
     values = yaml.safe_load(resources.files("data.presets").joinpath(f"{preset}.yaml").read_text())
     assert validate(values | {"run": "a"}).base_model == resolve("a", preset).base_model

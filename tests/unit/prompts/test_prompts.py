@@ -10,7 +10,7 @@ from data import domains
 from data.domain import Message
 from data.domains.mathematics import EXAMPLES, challenger, solver
 from data.prompts import Prompts
-from data.resolve import preset_names, resolve
+from data.resolve import resolve, yaml_names
 from tasks.voting.extraction import proposal, solver_answer
 
 
@@ -62,7 +62,7 @@ def test_the_words_of_the_prompts_are_those_that_results_rest_on() -> None:
 
 
 def test_every_preset_but_the_tiny_one_is_about_mathematics() -> None:
-    found = {name: resolve("a", name).domain for name in preset_names()}
+    found = {name: resolve("a", name).domain for name in yaml_names("data.presets")}
     assert found.pop("tiny") == "arithmetic"
     assert set(found.values()) == {"mathematics"}
 

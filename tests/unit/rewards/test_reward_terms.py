@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.config import PAPER_REWARD
-from data.resolve import ConfigError, preset_names, resolve
+from data.resolve import ConfigError, resolve, yaml_names
 from data.schemas import TERM_TABLES, schema_of
 from flows.start import begin
 from infra.artifacts.runs import load_run
@@ -89,7 +89,7 @@ def test_a_factor_is_raised_to_its_weight() -> None:
 
 
 def test_the_default_is_the_paper_s_reward_with_every_setting_filled_in() -> None:
-    for preset in preset_names():
+    for preset in yaml_names("data.presets"):
         config = resolve("a", preset)
         assert config.challenger.reward == PAPER_REWARD
         assert settled(config) == config

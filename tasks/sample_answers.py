@@ -6,8 +6,7 @@ import polars as pl
 
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
-from infra.samplers import SamplingParams
-from infra.samplers.shared import release_sampler, shared_sampler
+from infra.samplers import SamplingParams, release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work
 

@@ -12,8 +12,7 @@ from data.config import EvaluationConfig, RunConfig
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import problems_of
-from infra.samplers import SamplingParams
-from infra.samplers.shared import release_sampler, shared_sampler
+from infra.samplers import SamplingParams, release_sampler, shared_sampler
 from infra.store.store import Store
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.work import Work

@@ -9,7 +9,7 @@ from pathlib import Path
 from data import domains
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
-from infra.machine.gpu_split import side_by_side
+from infra.machine.gpus import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
 from tasks.curriculum.memory import remembered

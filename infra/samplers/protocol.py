@@ -1,11 +1,11 @@
-"""The Sampler protocol: prompts in, completions out, the same types for every backend."""
+"""What a sampler is: prompts in, completions out, the same types for every backend."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from data.config import SamplingConfig
@@ -58,14 +58,21 @@ class Completion:
         }
 
 
-def check_seeds(prompts: Sequence[object], seeds: Sequence[int]) -> None:
-    """ValueError unless each prompt has its seed."""
-    if len(seeds) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+def check_prompts(
+    prompt_ids: Sequence[Sequence[int]], longest: int | None, error: type[Exception] = ValueError
+) -> None:
+    """Raise the error unless each prompt has a token, and leaves room for one more among `longest`."""
+    for index, ids in enumerate(prompt_ids):
+        if not ids:
+            raise error(f"prompt {index} is empty: a model needs at least one token to go on from")
+        if longest is not None and len(ids) >= longest:
+            raise error(f"prompt {index} has {len(ids)} tokens; the model reads at most {longest}")
 
 
-class Sampler(Protocol):
-    """Owns the model and its device until it is closed; a context manager."""
+class Sampler(ABC):
+    """Owns the model and its device until it is closed; a context manager. An error closes it."""
+
+    _closed = False
 
     def sample(
         self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
@@ -75,23 +82,36 @@ class Sampler(Protocol):
         `seeds` has one seed per prompt; the same seed, prompt, parameters and batch give the same
         completions on the same backend.
         """
-        ...
+        if self._closed:
+            raise RuntimeError("the sampler is closed")
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        if not prompts:
+            return []
+        try:
+            return self._draw(list(prompts), params, list(seeds))
+        except BaseException:
+            self._end(at_once=True)
+            raise
 
     def close(self) -> None:
         """Free the device."""
-        ...
-
-    def kill(self) -> None:
-        """Free the device at once, after an error."""
-        self.close()
+        self._end()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.kill()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(at_once=kind is not None)
+
+    def _end(self, at_once: bool = False) -> None:
+        self._closed = True
+        self._free(at_once)
+
+    @abstractmethod
+    def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
+        """What `sample` gives, for at least one prompt."""
+
+    @abstractmethod
+    def _free(self, at_once: bool) -> None:
+        """Free the device, once or again: `at_once` after an error, else when what is under way is done."""

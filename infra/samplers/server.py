@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from infra.artifacts.model_check import check_model_directory
 from infra.jobs import DeviceCrash, DeviceSetupError
 from infra.retries import Retries
-from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_seeds
+from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
 from infra.samplers.servers import OwnServers
 from infra.samplers.texts import completion_texts, end_tokens
 
@@ -59,45 +59,22 @@ class ServerSampler(Sampler):
         self._config = config
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._end_tokens = end_tokens(Path(model_dir), self._tokenizer)
-        self._servers: OwnServers | None = None
-        self._closed = False
-        if config.urls:
-            self._key = os.environ.get(KEY_VARIABLE, "")
-            urls: Sequence[str] = config.urls
-        else:
-            self._key = secrets.token_urlsafe(24)
-            self._servers = OwnServers(config, Path(model_dir), self._key)
-            urls = self._servers.urls
+        self._servers = OwnServers()
+        key = os.environ.get(KEY_VARIABLE, "") if config.urls else secrets.token_urlsafe(24)
+        urls: Sequence[str] = config.urls or self._servers.start(config, Path(model_dir), key)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http: dict[str, Any] = {"headers": headers, "trust_env": bool(config.urls)}
         try:
             self._endpoints = [self._greet(url.rstrip("/")) for url in urls]
         except BaseException:
-            self.kill()
+            self._end(at_once=True)
             raise
 
-    def sample(
-        self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[list[Completion]]:
-        """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
-        if self._closed:
-            raise RuntimeError("the sampler is closed")
-        check_seeds(prompts, seeds)
-        try:
-            return _run(self._draw_all(list(prompts), params, list(seeds)))
-        except BaseException:
-            self.kill()
-            raise
+    def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
+        return _run(self._draw_all(prompts, params, seeds))
 
-    def close(self) -> None:
-        """End the servers that were started here, once they have finished what they do."""
-        self._closed = True
-        if self._servers is not None:
-            self._servers.close()
-
-    def kill(self) -> None:
-        """End the servers that were started here now."""
-        self._closed = True
-        if self._servers is not None:
-            self._servers.kill()
+    def _free(self, at_once: bool) -> None:
+        self._servers.kill() if at_once else self._servers.close()
 
     async def _draw_all(
         self, prompts: list[str], params: SamplingParams, seeds: list[int]
@@ -105,23 +82,20 @@ class ServerSampler(Sampler):
         import httpx
 
         drawn: list[list[Completion]] = [[] for _ in prompts]
-        prompt_ids = self._tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
-        for index, ids in enumerate(prompt_ids):
-            if not ids:
-                raise ValueError(f"prompt {index} is empty: a model needs at least one token to go on from")
+        prompt_ids = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        check_prompts(prompt_ids, None)
         left = iter(range(len(prompts)))
 
         async def work(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
             for index in left:
-                drawn[index] = await self._draw(
+                drawn[index] = await self._ask(
                     client, endpoint, prompts[index], prompt_ids[index], params, seeds[index]
                 )
 
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(self._config.request_timeout_seconds, connect=_GREETING_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            headers=self._headers(),
-            trust_env=self._servers is None,
+            **self._http,
         ) as client:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -133,7 +107,7 @@ class ServerSampler(Sampler):
                 raise failures.exceptions[0] from None
         return drawn
 
-    async def _draw(
+    async def _ask(
         self,
         client: httpx.AsyncClient,
         endpoint: Endpoint,
@@ -190,8 +164,7 @@ class ServerSampler(Sampler):
 
         problem = ""
         for pause in _RETRIES.pauses():
-            if self._servers is not None:
-                self._servers.check()
+            self._servers.check()
             await asyncio.sleep(pause)
             try:
                 reply = await client.post(f"{endpoint.url}/completions", json=body)
@@ -207,8 +180,7 @@ class ServerSampler(Sampler):
             problem = f"HTTP {reply.status_code}: {' '.join(reply.text.split())[:300]}"
             if reply.status_code not in _PASSING:
                 raise DeviceSetupError(f"{endpoint.url} refuses a request ({problem})")
-        if self._servers is not None:
-            self._servers.check()
+        self._servers.check()
         raise DeviceCrash(f"{endpoint.url} does not answer ({problem}), tried {_RETRIES.attempts} times")
 
     def _greet(self, url: str) -> Endpoint:
@@ -216,12 +188,7 @@ class ServerSampler(Sampler):
         import httpx
 
         try:
-            reply = httpx.get(
-                f"{url}/models",
-                headers=self._headers(),
-                timeout=_GREETING_SECONDS,
-                trust_env=self._servers is None,
-            )
+            reply = httpx.get(f"{url}/models", timeout=_GREETING_SECONDS, **self._http)
         except httpx.HTTPError as error:
             raise DeviceCrash(f"sampler.urls: {url} does not answer ({error})") from None
         if reply.status_code in (401, 403):
@@ -239,9 +206,6 @@ class ServerSampler(Sampler):
             there = ", ".join(models) or "none"
             raise DeviceSetupError(f"sampler.served_model: {url} does not serve {wanted!r} but {there}")
         return Endpoint(url, str(wanted), models[wanted] == "vllm")
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

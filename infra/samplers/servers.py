@@ -3,43 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import runpy
+import signal
 import socket
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.jobs import DeviceJob, DeviceSetupError, JobGroup, interpreter
+from infra.jobs.channel import Channel
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
 
 if TYPE_CHECKING:
     from data.backends import ServerSamplerConfig
 
-_ENTRY = "infra.samplers.server_child:serve"
 _HOST = "127.0.0.1"
 _LOOK_EVERY_SECONDS = 0.5
-SERVED_MODEL = "rzero"
+# Not `vllm serve`: in the CPU build it looks for a distribution of another name.
+_MODULE = "vllm.entrypoints.openai.api_server"
 
 
 class OwnServers(JobGroup):
-    """Started and healthy once constructed; `urls` are their endpoints."""
+    """The servers that were started here, if any."""
 
-    def __init__(self, config: ServerSamplerConfig, model_dir: Path, key: str) -> None:
-        super().__init__()
+    def start(self, config: ServerSamplerConfig, model_dir: Path, key: str) -> list[str]:
+        """Start them and wait until they are healthy; their endpoints."""
         options = engine_options(config, model_dir)
         layout = engine_gpus(config)
         python = interpreter(config.python, "sampler.python")
         ports = _ports(config.port, len(layout))
-        self.urls = [f"http://{_HOST}:{port}/v1" for port in ports]
         with self.ended_on_error():
             for gpus, port in zip(layout, ports, strict=True):
-                spec = {"options": options, "host": _HOST, "port": port, "served_model": SERVED_MODEL}
+                spec = {"options": options, "host": _HOST, "port": port, "served_model": "rzero"}
                 environment = engine_environment(config, gpus) | {"VLLM_API_KEY": key}
-                self.append(DeviceJob(f"vllm server :{port}", _ENTRY, spec, python, environment))
+                name = f"vllm server :{port}"
+                self.append(DeviceJob(name, "infra.samplers.servers:serve", spec, python, environment))
             deadline = time.monotonic() + config.start_timeout_seconds
             for job, port in zip(self, ports, strict=True):
                 _wait_until_healthy(job, port, deadline, config.start_timeout_seconds)
+        return [f"http://{_HOST}:{port}/v1" for port in ports]
 
     def check(self) -> None:
         """Raise the error of a server that is gone."""
@@ -62,7 +69,7 @@ def _wait_until_healthy(job: DeviceJob, port: int, deadline: float, timeout_seco
     raise job.hang("the start of the server", timeout_seconds)
 
 
-def _ports(first: int, count: int) -> Sequence[int]:
+def _ports(first: int, count: int) -> list[int]:
     """Free ports from `first` on, or any if it is 0; DeviceSetupError if one is taken."""
     with contextlib.ExitStack() as stack:
         ports = []
@@ -79,3 +86,34 @@ def _ports(first: int, count: int) -> Sequence[int]:
                 ) from None
             ports.append(taken.getsockname()[1])
         return ports
+
+
+def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """The process of a server, where vLLM is installed: serve until the parent closes the job.
+
+    The key comes in $VLLM_API_KEY, not in the arguments.
+    """
+    import vllm  # noqa: F401  # its absence is told as such; runpy would wrap the error
+
+    def end_when_closed() -> None:
+        for _ in channel.requests():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_when_closed, daemon=True).start()
+    sys.argv = [_MODULE, *_arguments(spec)]
+    runpy.run_module(_MODULE, run_name="__main__")
+    return {}
+
+
+def _arguments(spec: Mapping[str, Any]) -> list[str]:
+    """The command line of the server."""
+    arguments = ["--host", spec["host"], "--port", str(spec["port"])]
+    arguments += ["--served-model-name", spec["served_model"], "--disable-uvicorn-access-log"]
+    for name, value in spec["options"].items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            arguments.append(flag)
+        elif value is not False:
+            arguments += [flag, str(value)]
+    return arguments

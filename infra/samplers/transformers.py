@@ -7,7 +7,6 @@ import os
 # Threads that spin between operations slow everything down where cores are shared; set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,39 +41,23 @@ class TransformersSampler(Sampler):
         self._model: PreTrainedModel | None = model
         self._end_tokens = eos_token_ids(model, self._tokenizer)
 
-    def sample(
-        self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[list[Completion]]:
-        """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
+    def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
         import torch
 
-        from infra.samplers.decoding.complete import complete
+        from infra.samplers.decoding.loop import complete
 
-        if self._model is None:
-            raise RuntimeError("the sampler is closed")
-        if not prompts:
-            return []
+        assert self._model is not None
         torch.set_num_threads(self._config.threads)
+        ids = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
         return complete(
-            self._model,
-            self._tokenizer,
-            self._tokenizer(list(prompts), add_special_tokens=False)["input_ids"],
-            params,
-            seeds,
-            self._end_tokens,
-            self._config.batch_tokens,
+            self._model, self._tokenizer, ids, params, seeds, self._end_tokens, self._config.batch_tokens
         )
 
-    def close(self) -> None:
-        """Free the device."""
-        if self._model is None:
-            return
-        on_gpu = self._model.device.type == "cuda"
-        self._model = None
-        if on_gpu:
-            import torch
+    def _free(self, at_once: bool) -> None:
+        import torch
 
-            torch.cuda.empty_cache()
+        self._model = None
+        torch.cuda.empty_cache()
 
 
 def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:

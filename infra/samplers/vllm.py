@@ -1,25 +1,28 @@
 """The `vllm` sampler: `vllm.LLM` in processes of its own, one a replica, over the GPUs that are found.
 
 Each call goes to the replicas whole, so that an engine batches continuously over a shard; a prompt and
-its seed decide its completions, the replica does not.
+its seed decide its completions, the replica does not. `serve` is an engine's process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from infra.jobs import DeviceJob, JobGroup, interpreter
+from infra.jobs import DeviceJob, DeviceSetupError, JobGroup, interpreter
+from infra.jobs.channel import Channel
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
-from infra.samplers.exchange import read_completions, write_prompts
-from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_seeds
+from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
+from infra.samplers.texts import completion_texts, end_tokens
 
 if TYPE_CHECKING:
     from data.backends import VllmSamplerConfig
 
-_ENTRY = "infra.samplers.vllm_child:serve"
+_WORD_EVERY_SECONDS = 10.0
 
 
 class VllmSampler(Sampler):
@@ -29,67 +32,115 @@ class VllmSampler(Sampler):
     """
 
     def __init__(self, config: VllmSamplerConfig, model_dir: Path) -> None:
-        options = engine_options(config, Path(model_dir))
+        spec = {"options": engine_options(config, Path(model_dir))}
         layout = engine_gpus(config)
         python = interpreter(config.python, "sampler.python")
-        self._config = config
-        self._calls = 0
+        self._timeout = config.request_timeout_seconds
         self._replicas = JobGroup()
         with self._replicas.ended_on_error():
             for number, gpus in enumerate(layout):
                 name = "vllm" if len(layout) == 1 else f"vllm {number + 1}/{len(layout)}"
                 environment = engine_environment(config, gpus)
-                self._replicas.append(DeviceJob(name, _ENTRY, {"options": options}, python, environment))
+                self._replicas.append(DeviceJob(name, "infra.samplers.vllm:serve", spec, python, environment))
             for job in self._replicas:
                 job.wait_for("ready", config.start_timeout_seconds, "the start of the engine")
 
-    def sample(
-        self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
-    ) -> list[list[Completion]]:
-        """For each prompt (text as the model reads it) its `params.samples` completions, in order."""
-        if not self._replicas:
-            raise RuntimeError("the sampler is closed")
-        check_seeds(prompts, seeds)
-        self._calls += 1
+    def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
         # Every n-th prompt to the n-th replica: neighbours are alike, so each replica gets the same work.
-        count = len(self._replicas)
-        shares = [range(start, len(prompts), count) for start in range(count)]
+        shares = [range(len(prompts))[start :: len(self._replicas)] for start in range(len(self._replicas))]
+        busy = [(job, share) for job, share in zip(self._replicas, shares, strict=True) if share]
+        for job, share in busy:
+            # In a file: a hung engine would leave a pipe full, and this process waiting for it.
+            asked = {"prompts": [prompts[i] for i in share], "seeds": [seeds[i] for i in share]}
+            file = job.folder / "request.json"
+            file.write_text(json.dumps(asked | {"params": asdict(params)}))
+            job.ask(file=str(file))
         drawn: list[list[Completion]] = [[] for _ in prompts]
-        with self._replicas.ended_on_error():
-            busy = [
-                (job, share, self._ask(job, share, prompts, params, seeds))
-                for job, share in zip(self._replicas, shares, strict=True)
-                if share
-            ]
-            for job, share, output in busy:
-                job.wait_for("drawn", self._config.request_timeout_seconds, "a finished prompt")
-                groups = read_completions(output, [seeds[index] for index in share])
-                for index, group in zip(share, groups, strict=True):
-                    drawn[index] = group
-                output.unlink()
+        for job, share in busy:
+            for _ in share:
+                found = job.wait_for("drawn", self._timeout, "a finished prompt")
+                index = share[found["prompt"]]
+                drawn[index] = [
+                    Completion(text, tuple(ids), reason, seeds[index], found["prompt_tokens"])
+                    for text, ids, reason in found["completions"]
+                ]
         return drawn
 
-    def close(self) -> None:
-        """End the engines; the device is free afterwards."""
-        self._replicas.close()
+    def _free(self, at_once: bool) -> None:
+        self._replicas.kill() if at_once else self._replicas.close()
 
-    def kill(self) -> None:
-        """End the engines now."""
-        self._replicas.kill()
 
-    def _ask(
-        self,
-        job: DeviceJob,
-        share: range,
-        prompts: Sequence[str],
-        params: SamplingParams,
-        seeds: Sequence[int],
-    ) -> Path:
-        asked = job.folder / f"prompts-{self._calls:05d}.parquet"
-        output = job.folder / f"completions-{self._calls:05d}.parquet"
-        write_prompts(asked, [prompts[index] for index in share], [seeds[index] for index in share])
-        job.ask(prompts=str(asked), output=str(output), params=asdict(params))
-        return output
+def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """The process of an engine, where vLLM is installed: load it, then draw for each request."""
+    from vllm import LLM
+
+    engine = LLM(**spec["options"], disable_log_stats=True)
+    tokenizer = engine.get_tokenizer()
+    eos = end_tokens(Path(spec["options"]["model"]), tokenizer)
+    channel.say("ready")
+    for request in channel.requests():
+        _answer(engine.llm_engine, tokenizer, eos, json.loads(Path(request["file"]).read_text()), channel)
+    # Its worker releases shared memory when it is told to end, but not when it is orphaned.
+    engine.llm_engine.engine_core.shutdown()
+    return {}
+
+
+def _answer(
+    engine: Any, tokenizer: Any, eos: Collection[int], request: Mapping[str, Any], channel: Channel
+) -> None:
+    """Send the completions of each prompt as soon as it is finished."""
+    from vllm.inputs import TokensPrompt
+
+    params = request["params"]
+    longest = engine.model_config.max_model_len
+    prompt_ids = tokenizer(request["prompts"], add_special_tokens=False)["input_ids"]
+    check_prompts(prompt_ids, longest, DeviceSetupError)
+    # All greedy completions of a prompt are the same, and vLLM draws only one.
+    repeats = params["samples"] if params["temperature"] == 0 else 1
+    for number, (ids, seed) in enumerate(zip(prompt_ids, request["seeds"], strict=True)):
+        max_tokens = min(params["max_tokens"], longest - len(ids))
+        asked = engine_params(params, max_tokens, seed, eos, params["samples"] // repeats)
+        engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), asked)
+    said = time.monotonic()
+    while engine.has_unfinished_requests():
+        for output in engine.step():
+            if not output.finished:
+                continue
+            drawn = sorted(output.outputs, key=lambda one: one.index) * repeats
+            token_ids = [list(map(int, one.token_ids)) for one in drawn]
+            reasons = ["length" if one.finish_reason == "length" else "stop" for one in drawn]
+            texts = completion_texts(tokenizer, token_ids, eos)
+            number = int(output.request_id)
+            channel.say(
+                "drawn",
+                prompt=number,
+                prompt_tokens=len(prompt_ids[number]),
+                completions=list(zip(texts, token_ids, reasons, strict=True)),
+            )
+        # So that the parent can tell work from a hang.
+        if time.monotonic() - said > _WORD_EVERY_SECONDS:
+            said = time.monotonic()
+            channel.say("progress")
+
+
+def engine_params(
+    params: Mapping[str, Any], max_tokens: int, seed: int, eos: Collection[int], samples: int
+) -> Any:
+    """vLLM's parameters for one prompt; its i-th sample is drawn with seed + i."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=samples,
+        temperature=params["temperature"],
+        top_p=params["top_p"],
+        top_k=params["top_k"],
+        max_tokens=max_tokens,
+        seed=seed,
+        stop_token_ids=sorted(eos),
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 open_backend = VllmSampler

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from data.backends import LocalTrainerConfig
 from data.schemas import METRICS
 from infra.machine.memory import OutOfMemory, is_out_of_memory
-from infra.samplers.decoding.complete import complete
+from infra.samplers.decoding.loop import complete
 from infra.samplers.protocol import SamplingParams
 from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.store.tables import table_of

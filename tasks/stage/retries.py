@@ -9,7 +9,7 @@ from typing import Any
 
 from data.config import RunConfig
 from infra.machine.memory import free_memory, is_out_of_memory
-from infra.samplers.shared import release_sampler
+from infra.samplers import release_sampler
 from tasks.stage.errors import StageError
 from tasks.stage.work import Work
 

@@ -16,7 +16,8 @@ import torch
 from infra.machine.memory import OutOfMemory, free_memory, is_out_of_memory
 from infra.samplers.decoding.drawing import draw, row_keys, uniforms
 from infra.samplers.decoding.keyvalue import KeyValueCache, has_plain_attention
-from infra.samplers.protocol import SamplingParams, check_seeds
+from infra.samplers.protocol import Completion, SamplingParams, check_prompts
+from infra.samplers.texts import completion_texts, pad_token_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,6 +40,26 @@ class _Row(NamedTuple):
     sample: int
 
 
+def complete(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    prompt_ids: Sequence[Sequence[int]],
+    params: SamplingParams,
+    seeds: Sequence[int],
+    end_tokens: Collection[int],
+    batch_tokens: int,
+) -> list[list[Completion]]:
+    """For each prompt its `params.samples` completions, in order; see `decode`."""
+    pad = pad_token_id(tokenizer, end_tokens)
+    decoded = decode(model, prompt_ids, params, seeds, end_tokens, pad, batch_tokens)
+    token_ids = [one.token_ids for group in decoded for one in group]
+    texts = iter(completion_texts(tokenizer, token_ids, end_tokens))
+    return [
+        [Completion(next(texts), tuple(one.token_ids), one.finish_reason, seed, len(ids)) for one in group]
+        for group, ids, seed in zip(decoded, prompt_ids, seeds, strict=True)
+    ]
+
+
 def decode(
     model: PreTrainedModel,
     prompt_ids: Sequence[Sequence[int]],
@@ -57,10 +78,9 @@ def decode(
     position ends there with 'length'. The model is in evaluation mode during the call. If a batch does
     not fit into the device's memory, it and all later ones run in halves.
 
-    Raises ValueError for an empty prompt, one that leaves no room, or seeds that do not match; OutOfMemory
-    if not even one row fits.
+    Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
-    _check(model, prompt_ids, seeds)
+    check_prompts(prompt_ids, _longest_position(model))
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
     was_training = model.training
     model.eval()
@@ -100,16 +120,6 @@ def _run_what_fits(
         loop.forget()
         free_memory()
     return results
-
-
-def _check(model: PreTrainedModel, prompt_ids: Sequence[Sequence[int]], seeds: Sequence[int]) -> None:
-    check_seeds(prompt_ids, seeds)
-    longest = _longest_position(model)
-    for index, prompt in enumerate(prompt_ids):
-        if not prompt:
-            raise ValueError(f"prompt {index} is empty: a model needs at least one token to go on from")
-        if longest is not None and len(prompt) >= longest:
-            raise ValueError(f"prompt {index} has {len(prompt)} tokens; the model reads at most {longest}")
 
 
 def _longest_position(model: PreTrainedModel) -> int | None:

@@ -90,6 +90,14 @@ def test_a_closed_sampler_says_so_and_may_be_closed_again(model_dir: Path) -> No
         sampler.sample([CHALLENGER], SamplingParams(max_tokens=3), [0])
 
 
+def test_prompts_and_seeds_that_do_not_match_are_refused(model_dir: Path) -> None:
+    with (
+        TransformersSampler(CONFIG, model_dir) as sampler,
+        pytest.raises(ValueError, match="2 prompts need as many seeds"),
+    ):
+        sampler.sample([CHALLENGER] * 2, SamplingParams(max_tokens=3), [0])
+
+
 def test_no_prompts_need_no_model_run(model_dir: Path) -> None:
     with TransformersSampler(CONFIG, model_dir) as sampler:
         assert sampler.sample([], SamplingParams(max_tokens=3), []) == []

@@ -17,8 +17,7 @@ from data.backends import (
 from data.config import GrpoConfig
 from data.resolve import resolve
 from infra.jobs import DeviceSetupError
-from infra.machine import gpu_split
-from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus
+from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.settings import verl_settings
 
@@ -170,7 +169,7 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
     solver: tuple[int, ...],
 ) -> None:
     there = [str(number) for number in range(count)]
-    trains, answers = gpu_split.side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
+    trains, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
     assert (trains.gpus, answers.gpus) == (training, solver)
     if count == 1:
         assert trains.gpu_memory_share + answers.gpu_memory_share < 0.8
@@ -178,10 +177,10 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
 
 def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus() -> None:
     here = LocalTrainerConfig(), TransformersSamplerConfig()
-    assert gpu_split.side_by_side(*here, ["0", "1"]) == here
+    assert side_by_side(*here, ["0", "1"]) == here
     elsewhere = VerlTrainerConfig(), ServerSamplerConfig(urls=("http://host:8000/v1",))
-    assert gpu_split.side_by_side(*elsewhere, ["0", "1"]) == elsewhere
-    trains, answers = gpu_split.side_by_side(LocalTrainerConfig(), VllmSamplerConfig(), ["0", "1"])
+    assert side_by_side(*elsewhere, ["0", "1"]) == elsewhere
+    trains, answers = side_by_side(LocalTrainerConfig(), VllmSamplerConfig(), ["0", "1"])
     assert (trains, answers.gpus) == (LocalTrainerConfig(), (1,))
 
 

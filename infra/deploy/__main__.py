@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from infra.deploy.local import CannotStart, LocalServer, NotReady
-from infra.deploy.setup import set_up_server
+from infra.deploy.local import CannotStart, LocalServer
+from infra.deploy.processes import NotReady
 
 _NEXT = """
 Next, in another terminal or this one:
@@ -57,6 +57,8 @@ def down() -> None:
 @click.option("--device-slots", type=click.IntRange(min=1), default=1, show_default=True)
 def setup(pool_type: str, device_slots: int) -> None:
     """Create the pool, the limit of the devices and the automation at $PREFECT_API_URL."""
+    from infra.deploy.setup import set_up_server
+
     for line in set_up_server(pool_type, device_slots):
         click.echo(line)
 

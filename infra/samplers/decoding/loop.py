@@ -169,7 +169,7 @@ class _Loop:
         self, prompt_ids: Sequence[Sequence[int]], rows: Sequence[_Row], keys: torch.Tensor
     ) -> list[Decoded]:
         """Completions of a batch's rows, in order; `keys` int64 [rows]."""
-        prompts = sorted({row.prompt for row in rows}, key=[row.prompt for row in rows].index)
+        prompts = list(dict.fromkeys(row.prompt for row in rows))
         place = {prompt: index for index, prompt in enumerate(prompts)}
         source = torch.tensor([place[row.prompt] for row in rows], device=self.device)
         lengths = [len(prompt_ids[prompt]) for prompt in prompts]
@@ -182,7 +182,10 @@ class _Loop:
         if self._longest is not None:
             limits = limits.minimum(self._longest - lengths_of[source])
         context = _Context(self._model, self._cache, self._accepts, ids.to(self.device), lengths_of)
-        return self._decode(context, source, keys, limits)
+        decoded = self._decode(context, source, keys, limits)
+        if self._cache is not None:
+            self._cache.clear()
+        return decoded
 
     def forget(self) -> None:
         """Drop the memory of keys and values, which was too much."""
@@ -216,7 +219,6 @@ class _Loop:
                 alive = alive[keep]
                 context.select(keep)
             logits = context.append(tokens)
-        context.close()
         return [
             Decoded(tokens[:count], "stop" if stop else "length")
             for tokens, count, stop in zip(drawn.tolist(), counts.tolist(), stopped.tolist(), strict=True)
@@ -280,11 +282,6 @@ class _Context:
             self._cache.select(keep)
         else:
             self._ids = self._ids[keep]
-
-    def close(self) -> None:
-        """Forget the rows."""
-        if self._cache is not None:
-            self._cache.clear()
 
     def _read(self, ids: torch.Tensor, before: int) -> torch.Tensor:
         """Logits after the last column of `ids`, which follow `before` columns already in the cache."""

@@ -34,13 +34,21 @@ def processes_of(job_id: str) -> list[int]:
     return found
 
 
-def end_processes(job_id: str, patience_seconds: float = 0.0) -> None:
+def end_processes(job_id: str, patience_seconds: float) -> None:
     """SIGTERM to all of them, SIGKILL to those left after `patience_seconds`; waits until they are gone.
 
     Their shared memory is released.
     """
     shared = shared_memory_of(job_id)
-    _end(job_id, patience_seconds)
+    _signal(processes_of(job_id), signal.SIGTERM)
+    deadline = time.monotonic() + patience_seconds
+    while processes_of(job_id) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_SECONDS)
+    # A process may start another while it is killed: look again until none is left.
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (left := processes_of(job_id)) and time.monotonic() < deadline:
+        _signal(left, signal.SIGKILL)
+        time.sleep(_LOOK_EVERY_SECONDS)
     give_back(shared)
 
 
@@ -63,21 +71,6 @@ def give_back(segments: set[Path]) -> None:
     """Remove segments whose processes are gone."""
     for segment in segments:
         segment.unlink(missing_ok=True)
-
-
-def _end(job_id: str, patience_seconds: float) -> None:
-    if patience_seconds > 0:
-        _signal(processes_of(job_id), signal.SIGTERM)
-        deadline = time.monotonic() + patience_seconds
-        while processes_of(job_id) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_SECONDS)
-    # A process may start another while it is killed: look again until none is left.
-    for _ in range(round(_KILL_SECONDS / _LOOK_EVERY_SECONDS)):
-        left = processes_of(job_id)
-        if not left:
-            return
-        _signal(left, signal.SIGKILL)
-        time.sleep(_LOOK_EVERY_SECONDS)
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

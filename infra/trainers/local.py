@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from infra.trainers.checkpoint import read_state, readable, write_state
 from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
 from infra.trainers.policy import load_policy
-from infra.trainers.protocol import Checkpoints, Reward, Rollout, Trainer, TrainingJob, TrainingResult
+from infra.trainers.protocol import Checkpoints, Report, Reward, Rollout, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import (
     joined,
     prompt_indices,
@@ -52,18 +52,8 @@ class LocalTrainer(Trainer):
         self._config = config
 
     def train(
-        self,
-        job: TrainingJob,
-        reward: Reward,
-        checkpoints: Checkpoints,
-        report: Callable[[int, Mapping[str, float]], None],
+        self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
     ) -> TrainingResult:
-        """Run the job's steps, from the newest checkpoint if there is one.
-
-        A step's checkpoint is saved before the step is reported. ValueError for a job that cannot be
-        trained; TrainingError (infra.trainers.errors) where training fails. What the reward function or
-        `report` raises comes through.
-        """
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)

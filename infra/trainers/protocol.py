@@ -41,6 +41,10 @@ Reward = Callable[[Sequence[Rollout]], Sequence[ScoredRollout]]
 """Scores the whole batch of a step, in order, since the repetition penalty compares its rollouts."""
 
 
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called after each step with its number and its row of metrics."""
+
+
 @dataclass(frozen=True)
 class TrainingJob:
     """What to train.
@@ -127,16 +131,16 @@ class Trainer(Protocol):
     """Trains one job on its device, then frees it."""
 
     def train(
-        self,
-        job: TrainingJob,
-        reward: Reward,
-        checkpoints: Checkpoints,
-        report: Callable[[int, Mapping[str, float]], None],
+        self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
     ) -> TrainingResult:
         """Run the job's steps, from the newest checkpoint if there is one.
 
-        `report(step, metrics)` is called after each step. A checkpoint is saved every
-        `config.checkpoint_every_steps` steps (not after the last). The result has the same bytes
-        whether or not the training was interrupted (CPU backend, same thread count).
+        A checkpoint is saved every `config.checkpoint_every_steps` steps, before the step is reported and not
+        after the last. The result has the same bytes whether or not the training was interrupted (backend
+        `local` on a CPU, same thread count).
+
+        ValueError, ModelDirectoryError or DeviceSetupError for a job that cannot be trained; TrainingError,
+        OutOfMemory or DeviceError where training fails. What the reward function or `report` raises comes
+        through.
         """
         ...

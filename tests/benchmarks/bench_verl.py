@@ -26,9 +26,8 @@ from infra.jobs import interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.verl.cluster import Paths, cluster_of
-from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.settings import verl_settings
-from infra.trainers.verl.trainer import VerlTrainer
+from infra.trainers.verl.trainer import VerlTrainer, write_prompts
 from tests.support.folder_checkpoints import FolderCheckpoints
 
 GROUP_SIZE, TOKENS, SEED = 4, 48, 7

@@ -13,9 +13,8 @@ from typing import Any
 ScoreBatch = Callable[[str, Sequence[Any]], Awaitable[Sequence[float]]]
 """From a batch's name and samples to a score for each, in order."""
 
-
-class GatherTimeout(RuntimeError):
-    """A batch was not complete in time."""
+_Batch = tuple[list[Any], asyncio.Future[list[float]]]
+"""The samples so far, and their scores in the same order."""
 
 
 class Gather:
@@ -29,48 +28,34 @@ class Gather:
     async def score(self, batch: str, size: int, sample: Any) -> float:
         """The score of a sample of the batch with this name, which has `size` samples.
 
-        GatherTimeout if no other sample of it comes for `timeout_seconds`. An error of the scoring is
-        raised for every sample of the batch.
+        TimeoutError if no other sample of it comes for `timeout_seconds`. An error of the scoring is raised
+        for every sample of the batch.
         """
         if batch not in self._batches:
-            self._batches[batch] = _Batch()
-        gathered = self._batches[batch]
-        place = len(gathered.samples)
-        gathered.samples.append(sample)
-        if len(gathered.samples) == size:
+            self._batches[batch] = ([], asyncio.get_running_loop().create_future())
+        samples, outcome = self._batches[batch]
+        place = len(samples)
+        samples.append(sample)
+        if len(samples) == size:
             del self._batches[batch]
-            await self._release(batch, gathered)
-        else:
-            await self._wait(batch, size, gathered)
-        return gathered.outcome.result()[place]
-
-    async def _release(self, name: str, gathered: _Batch) -> None:
-        try:
-            scores = list(await self._score_batch(name, gathered.samples))
-            if len(scores) != len(gathered.samples):
-                raise RuntimeError(f"batch {name}: {len(scores)} scores for {len(gathered.samples)} samples")
-            gathered.outcome.set_result(scores)
-        except Exception as error:
-            gathered.outcome.set_exception(error)
-
-    async def _wait(self, name: str, size: int, gathered: _Batch) -> None:
-        while not gathered.outcome.done():
-            come = len(gathered.samples)
-            done, _ = await asyncio.wait([gathered.outcome], timeout=self._timeout_seconds)
+            await self._release(batch, samples, outcome)
+        while not outcome.done():
+            come = len(samples)
+            await asyncio.wait([outcome], timeout=self._timeout_seconds)
             # A complete batch is being scored, for as long as that takes.
-            if not done and len(gathered.samples) == come < size and not gathered.outcome.done():
-                self._batches.pop(name, None)
-                gathered.outcome.set_exception(
-                    GatherTimeout(
-                        f"batch {name}: {come} of {size} rollouts came, then none for "
-                        f"{self._timeout_seconds:g} s"
-                    )
+            if not outcome.done() and len(samples) == come < size:
+                self._batches.pop(batch, None)
+                seconds = f"{self._timeout_seconds:g} s"
+                outcome.set_exception(
+                    TimeoutError(f"batch {batch}: {come} of {size} rollouts came, then none for {seconds}")
                 )
+        return outcome.result()[place]
 
-
-class _Batch:
-    """The samples so far, and their outcome: scores in the same order, or an error."""
-
-    def __init__(self) -> None:
-        self.samples: list[Any] = []
-        self.outcome: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+    async def _release(self, name: str, samples: list[Any], outcome: asyncio.Future[list[float]]) -> None:
+        try:
+            scores = list(await self._score_batch(name, samples))
+            if len(scores) != len(samples):
+                raise RuntimeError(f"batch {name}: {len(scores)} scores for {len(samples)} samples")
+            outcome.set_result(scores)
+        except Exception as error:
+            outcome.set_exception(error)

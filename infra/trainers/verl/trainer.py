@@ -8,10 +8,13 @@ import queue
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
@@ -21,9 +24,9 @@ from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
 from infra.jobs.process import PACKAGES, QUIET
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
-from infra.trainers.protocol import Checkpoints, Reward, Trainer, TrainingJob, TrainingResult
+from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
+from infra.trainers.rollouts import prompt_indices, rollout_seed
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
-from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record
 from infra.trainers.verl.scoring import scoring_service
 
@@ -48,27 +51,17 @@ _CPU_ENVIRONMENT = {
 class VerlTrainer(Trainer):
     """Trains with verl in processes of their own (see `infra.trainers.protocol.Trainer`).
 
-    The reward function runs here; a Ray cluster is joined where one is configured, else started and
-    stopped. Rollouts depend on their seeds and on the engine's arithmetic: an interrupted training gives
-    the same kind of result, not the same bytes.
+    The reward function runs here. A Ray cluster is joined where one is configured, else started and stopped;
+    nothing is left running. Rollouts depend on their seeds and on the engine's arithmetic: an interrupted
+    training gives the same kind of result, not the same bytes.
     """
 
     def __init__(self, config: VerlTrainerConfig) -> None:
         self._config = config
 
     def train(
-        self,
-        job: TrainingJob,
-        reward: Reward,
-        checkpoints: Checkpoints,
-        report: Callable[[int, Mapping[str, float]], None],
+        self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
     ) -> TrainingResult:
-        """Run the job's steps, from the newest checkpoint if there is one.
-
-        ValueError, ModelDirectoryError or DeviceSetupError for a job that cannot be trained; TrainingError
-        or DeviceError where training fails. What the reward function or `report` raises comes through.
-        Nothing is left running.
-        """
         check_model_directory(job.model_dir)
         config = job.config
         if config.steps == 0:
@@ -102,7 +95,7 @@ class VerlTrainer(Trainer):
         paths: Paths,
         reward: Reward,
         checkpoints: Checkpoints,
-        report: Callable[[int, Mapping[str, float]], None],
+        report: Report,
     ) -> None:
         """Score the batches that come and record what is reported, until the training is done."""
         while True:
@@ -182,6 +175,36 @@ class VerlTrainer(Trainer):
         # Numbers for Ray alone; no device is behind them.
         numbers = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(cluster.workers_per_node)))}
         return shared | _CPU_ENVIRONMENT | numbers | {"OMP_NUM_THREADS": str(self._config.threads)}
+
+
+def write_prompts(job: TrainingJob, path: Path) -> None:
+    """Write the prompts of all steps as the Parquet file that verl reads, in the order it takes them.
+
+    One row a group: `extra_info` has its step, its batch's name and size, its seed, and its text as the model
+    reads it. verl demands the column `prompt`, which has the text as a message; no template is applied to it.
+    """
+    config = job.config
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": job.prompts[index]}],
+            "data_source": "rzero",
+            "reward_model": {"style": "rule", "ground_truth": ""},
+            "extra_info": {
+                "index": index,
+                "step": step,
+                "group": group,
+                "batch": f"step-{step}",
+                "size": config.prompts_per_step * config.group_size,
+                "seed": rollout_seed(job.seed, step, group),
+                "text": job.prompts[index],
+            },
+        }
+        for step in range(1, config.steps + 1)
+        for group, index in enumerate(
+            prompt_indices(len(job.prompts), config.prompts_per_step, step, job.seed)
+        )
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def _token_mode() -> dict[str, str]:

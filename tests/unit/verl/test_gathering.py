@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.trainers.verl.gather import Gather, GatherTimeout
+from infra.trainers.verl.gather import Gather
 
 QUIET_SECONDS = 0.05
 
@@ -63,7 +63,7 @@ def test_a_batch_that_does_not_come_together_fails_for_all_its_samples() -> None
         )
 
     failures = asyncio.run(run())
-    assert [type(failure) for failure in failures] == [GatherTimeout, GatherTimeout]
+    assert [type(failure) for failure in failures] == [TimeoutError, TimeoutError]
     assert "2 of 3 rollouts came" in str(failures[0])
     assert scorer.batches == []
 

@@ -13,8 +13,8 @@ from data.config import GrpoConfig
 from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.rollouts import rollout_seed
-from infra.trainers.verl.prompts import write_prompts
 from infra.trainers.verl.record import Record, advantages_within_groups
+from infra.trainers.verl.trainer import write_prompts
 from tests.support.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(steps=4, prompts_per_step=2, group_size=3, max_tokens=8, checkpoint_every_steps=2)

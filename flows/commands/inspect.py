@@ -12,7 +12,6 @@ from flows.commands.options import json_option, name_argument, open_run, store_o
 
 if TYPE_CHECKING:
     from data.config import RunConfig
-    from flows.commands.summary import FinishedStep
     from infra.artifacts.artifact import ArtifactRef
     from infra.store.store import Store
 
@@ -68,51 +67,41 @@ def inspect(
         show_json(frame.to_dicts())
         return
     _show_rows(frame.head(limit).to_dicts())
-    click.echo(f"{frame.height} rows; pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
+    click.echo(f"{frame.height} rows; to read them with polars:")
+    click.echo(f"pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
 
 
 def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
     from flows.commands.show import show_json, show_table
     from flows.commands.summary import read_steps
-
-    rows = [
-        row
-        for item in read_steps(store, config)
-        if iteration in (None, item.step.iteration)
-        for row in table_rows(item)
-    ]
-    if as_json:
-        show_json(rows)
-        return
-    if not rows:
-        click.echo(f"no table of {config.run} is finished")
-        return
-    names = ("iteration", "stage", "table", "rows", "bytes")
-    show_table([{name: row[name] for name in names} for row in rows], f"{config.run} in {store.uri}")
-    click.echo(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
-    click.echo("Where they lie: with --json, or below the rows of each.")
-
-
-def table_rows(item: FinishedStep) -> list[dict[str, Any]]:
-    """A row for each table of a step: iteration, stage, table, rows, bytes, and the URI of its files."""
-    if item.manifest is None or item.step.ref is None:
-        return []
     from infra.artifacts.artifact import table_files, table_folders
 
-    rows = []
-    for folder in table_folders(item.manifest):
-        files = table_files(item.manifest, folder.removeprefix("/") or None)
-        rows.append(
-            {
-                "iteration": item.step.iteration,
-                "stage": item.step.stage,
-                "table": folder.removeprefix("/") or item.manifest.kind,
-                "rows": sum(file.rows or 0 for file in files),
-                "bytes": sum(file.bytes for file in files),
-                "uri": f"{item.step.ref.uri}{folder}/part-*.parquet",
-            }
-        )
-    return rows
+    rows: list[dict[str, Any]] = []
+    for item in read_steps(store, config):
+        step, manifest = item.step, item.manifest
+        if manifest is None or step.ref is None or iteration not in (None, step.iteration):
+            continue
+        for folder in table_folders(manifest):
+            files = table_files(manifest, folder.removeprefix("/") or None)
+            rows.append(
+                {
+                    "iteration": step.iteration,
+                    "stage": step.stage,
+                    "table": folder.removeprefix("/") or manifest.kind,
+                    "rows": sum(file.rows or 0 for file in files),
+                    "bytes": sum(file.bytes for file in files),
+                    "uri": f"{step.ref.uri}{folder}/part-*.parquet",
+                }
+            )
+    if as_json:
+        show_json(rows)
+    elif not rows:
+        click.echo(f"no table of {config.run} is finished")
+    else:
+        shown = [{name: value for name, value in row.items() if name != "uri"} for row in rows]
+        show_table(shown, f"{config.run} in {store.uri}")
+        click.echo(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
+        click.echo("Where they lie: with --json, or below the rows of each.")
 
 
 def _find(
@@ -144,11 +133,16 @@ def _find(
 
 def _show_columns(store: Store, ref: ArtifactRef, folder: str) -> None:
     from data.schemas import description
+    from flows.commands.show import show_table
     from infra.artifacts.artifact import read_table
 
     schema = read_table(store, ref, folder.removeprefix("/") or None).schema
-    for field in schema:
-        click.echo(f"{field.name:24} {field.type!s:10} {description(schema, field.name)}")
+    show_table(
+        [
+            {"column": each.name, "type": str(each.type), "meaning": description(schema, each.name)}
+            for each in schema
+        ]
+    )
 
 
 def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.commands.options import iteration_option, json_option, name_argument, open_run, store_option
+from flows.text import duration, size
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -32,7 +35,7 @@ def lineage(run_name: str, iteration: int, stage: str, store: str | None, as_jso
 def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as_json: bool = False) -> None:
     """Print where an artifact comes from. Raises ConfigError for what does not exist."""
     from flows.commands.show import show_json
-    from infra.artifacts.lineage import lineage, problems
+    from infra.artifacts.lineage import lineage, nodes, problems
 
     root = lineage(store, _locate(store, config, iteration, stage))
     assert root is not None
@@ -40,7 +43,11 @@ def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as
     if as_json:
         show_json(_document(root, wrong))
         return
-    click.echo("\n".join(_tree(root)))
+    for line in _tree(root):
+        click.echo(line)
+    click.echo("\nWhere they lie:")
+    for node in nodes(root):
+        click.echo(node.uri)
     for problem in wrong:
         click.echo(f"rzero: {problem}", err=True)
 
@@ -62,58 +69,61 @@ def _document(root: Node, wrong: list[str]) -> dict[str, Any]:
     """Every artifact once, its inputs by their paths."""
     from infra.artifacts.lineage import nodes
 
-    artifacts = {}
-    for node in nodes(root):
-        manifest = node.manifest.model_dump(mode="json", exclude={"inputs", "config", "files", "figures"})
-        inputs = {
-            source.name: {
-                "artifact": source.node.location.path if source.node else None,
-                "uri": source.used.uri,
-                "digest": source.used.digest,
-                "state": source.state,
-                "digest_now": source.digest_now,
-            }
-            for source in node.sources
-        }
-        artifacts[node.location.path] = {
+    artifacts = {
+        node.location.path: {
             "run": node.location.run,
             "uri": node.uri,
-            **manifest,
+            **node.manifest.model_dump(mode="json", exclude={"inputs", "config", "files", "figures"}),
             "damage": node.damage,
-            "inputs": inputs,
+            "inputs": {
+                source.name: {
+                    "artifact": source.node.location.path if source.node else None,
+                    "uri": source.used.uri,
+                    "digest": source.used.digest,
+                    "state": source.state,
+                    "digest_now": source.digest_now,
+                }
+                for source in node.sources
+            },
         }
+        for node in nodes(root)
+    }
     return {"artifact": root.location.path, "artifacts": artifacts, "problems": wrong}
 
 
-def _tree(root: Node) -> list[str]:
-    """Lines for a person; what was shown above is not unfolded again."""
-    lines: list[str] = []
+def _tree(root: Node) -> Iterator[str]:
+    """Lines for a person, that wrap beside the branches; what was shown above is not unfolded again."""
+    from flows.commands.show import width
+
     shown: set[str] = set()
 
-    def add(node: Node, head: str, indent: str) -> None:
+    def wrapped(text: str, first: str, rest: str) -> list[str]:
+        return textwrap.wrap(text, max(40, width()), initial_indent=first, subsequent_indent=rest)
+
+    def lines(node: Node, label: str, head: str, indent: str) -> Iterator[str]:
         manifest, place = node.manifest, node.location
-        made = f"{manifest.finished_at}, {manifest.seconds:g} s on {manifest.host}"
-        if manifest.adopted_from:
-            made += f", copied from run {manifest.adopted_from!r}"
-        rows = "" if manifest.rows is None else f", {manifest.rows} rows"
-        title = f"{place.stage}, iteration {place.iteration}: {manifest.kind} {manifest.digest[:12]}"
+        title = f"{label}{place.stage}, iteration {place.iteration}: {manifest.kind} {manifest.digest[:12]}"
+        below = f"{indent}│   " if node.sources and place.path not in shown else f"{indent}    "
         if place.path in shown:
-            lines.append(f"{head}{title} (above)")
+            yield from wrapped(f"{title} (above)", head, below)
             return
         shown.add(place.path)
-        lines.append(f"{head}{title}{rows}, {manifest.bytes} bytes, {made}")
-        lines.append(f"{indent}{'│' if node.sources else ' '}   {node.uri}")
+        yield from wrapped(title, head, below)
+        rows = "" if manifest.rows is None else f"{manifest.rows} rows, "
+        made = f"{rows}{size(manifest.bytes)}, {manifest.finished_at}, {duration(manifest.seconds)}"
+        copied = f", copied from run {manifest.adopted_from!r}" if manifest.adopted_from else ""
+        yield from wrapped(f"{made} on {manifest.host}{copied}", below, below)
         for source in node.sources:
             last = source is node.sources[-1]
-            branch, below = (f"{indent}└── ", f"{indent}    ") if last else (f"{indent}├── ", f"{indent}│   ")
-            note = _note(source)
+            branch, inner = (f"{indent}└── ", f"{indent}    ") if last else (f"{indent}├── ", f"{indent}│   ")
+            label = f"{source.name} = {_note(source)}"
             if source.node is None:
-                lines.append(f"{branch}{source.name} = {note} {source.used.uri}")
+                yield f"{branch}{label}"
+                yield f"{inner}{source.used.uri}"
             else:
-                add(source.node, f"{branch}{source.name} = {note}", below)
+                yield from lines(source.node, label, branch, inner)
 
-    add(root, "", "")
-    return lines
+    return lines(root, "", "", "")
 
 
 def _note(source: Source) -> str:

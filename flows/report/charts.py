@@ -135,39 +135,33 @@ def shade_kept(figure: go.Figure, line: Line) -> None:
     figure.add_vrect(x0=0.5 - delta, x1=0.5 + delta, fillcolor=theme.BAND, line_width=0, layer="below")
 
 
-def draw_series(series: Sequence[Series], x: dict[str, Any], y: dict[str, Any], height: int) -> go.Figure:
-    """Lines with their error bars, side by side where they would cover each other."""
-    figure = new_figure(x, y, height, legend=len(series) > 1)
-    value_format = "%{y:.1%}" if "tickformat" in y else "%{y:.4g}"
-    numeric = x.get("type") != "category"
-    for index, item in enumerate(series):
-        shift = 0.05 * (index - (len(series) - 1) / 2) if numeric and item.low is not None else 0.0
-        place = [value + shift for value in item.x] if shift else list(item.x)
-        if item.points:
-            figure.add_scatter(
-                x=[at + (0.12 if numeric else 0) for at, _ in item.points],
-                y=[value for _, value in item.points],
-                mode="markers",
-                marker={"color": item.colour, "size": 5, "opacity": 0.45, "symbol": "circle-open"},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        error = None
-        if item.low is not None and item.high is not None:
-            error = {"type": "data", "symmetric": False, "thickness": 1.4, "width": 3}
-            error["array"], error["arrayminus"] = _above(item.high, item.y), _above(item.y, item.low)
+def _add_series(figure: go.Figure, item: Series, shift: float, share: bool, numeric: bool) -> None:
+    """A line with its error bars, moved by `shift` so that lines do not cover each other."""
+    if item.points:
         figure.add_scatter(
-            x=place,
-            y=list(item.y),
-            mode=item.mode,
-            name=item.label,
-            error_y=error,
-            text=list(item.hover) if item.hover else None,
-            hovertemplate=f"{value_format}{'<br>%{text}' if item.hover else ''}<extra>{item.label}</extra>",
-            line={"color": item.colour, "width": 2.2, "dash": item.dash},
-            marker={"color": item.colour, "size": 8, "symbol": item.symbol},
+            x=[at + (0.12 if numeric else 0) for at, _ in item.points],
+            y=[value for _, value in item.points],
+            mode="markers",
+            marker={"color": item.colour, "size": 5, "opacity": 0.45, "symbol": "circle-open"},
+            hoverinfo="skip",
+            showlegend=False,
         )
-    return figure
+    error = None
+    if item.low is not None and item.high is not None:
+        error = {"type": "data", "symmetric": False, "thickness": 1.4, "width": 3}
+        error["array"], error["arrayminus"] = _above(item.high, item.y), _above(item.y, item.low)
+    shown = "%{y:.1%}" if share else "%{y:.4g}"
+    figure.add_scatter(
+        x=[value + shift for value in item.x] if shift else list(item.x),
+        y=list(item.y),
+        mode=item.mode,
+        name=item.label,
+        error_y=error,
+        text=list(item.hover) if item.hover else None,
+        hovertemplate=f"{shown}{'<br>%{text}' if item.hover else ''}<extra>{item.label}</extra>",
+        line={"color": item.colour, "width": 2.2, "dash": item.dash},
+        marker={"color": item.colour, "size": 8, "symbol": item.symbol},
+    )
 
 
 def _above(upper: Sequence[float | None], lower: Sequence[float | None]) -> list[float]:
@@ -245,7 +239,11 @@ def series_chart(
     """A chart of lines with its numbers; `share` in percent, `whole` with an axis over all of 0 to 1."""
     scale: dict[str, Any] = {"range": SHARE_RANGE} if whole else {"rangemode": "tozero"}
     y = axis(words(name)["axis"], share, **scale)
-    figure = draw_series(series, x, y, height)
+    figure = new_figure(x, y, height, legend=len(series) > 1)
+    numeric = x.get("type") != "category"
+    for index, item in enumerate(series):
+        shift = 0.05 * (index - (len(series) - 1) / 2) if numeric and item.low is not None else 0.0
+        _add_series(figure, item, shift, share, numeric)
     return Chart.of(name, figure, headers, cells(series, share), **values)
 
 

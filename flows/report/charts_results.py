@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -36,6 +37,13 @@ def measure_names(evaluation: pl.DataFrame) -> dict[str, str]:
     }
 
 
+_MEANINGS = {
+    "pass@1": "Mean accuracy of one sampled answer.",
+    "maj@k": "Accuracy of the majority of the samples.",
+    "greedy": "Accuracy of the likeliest answer (temperature 0).",
+}
+
+
 def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
     """Accuracy by iteration: one chart for one line, one per measure for several."""
     if evaluation.is_empty():
@@ -43,48 +51,26 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     table = acc.accuracy_by_iteration(evaluation)
     names = measure_names(evaluation)
     x = whole_axis("iteration (0: the base model)", table["iteration"].to_list())
-    by_measure = {
-        measure: line_series(table.filter(pl.col("measure") == measure), lines) for measure in acc.MEASURES
-    }
     spread = spread_words(lines, _BOOTSTRAP)
-    if len(lines) > 1:
-        return [
-            series_chart(
-                "accuracy-by-measure",
-                found,
-                x,
-                key=f"accuracy-{index}",
-                measure=names[measure],
-                meaning=meaning,
-                spread=spread,
-            )
-            for index, (measure, meaning) in enumerate(_MEANINGS.items())
-            if (found := by_measure[measure])
-        ]
-    single = len(lines[0].runs) == 1
-    series = []
-    for index, (measure, found) in enumerate(by_measure.items()):
+    single = len(lines) == 1 and len(lines[0].runs) == 1
+    charts, series = [], []
+    for index, (measure, meaning) in enumerate(_MEANINGS.items()):
+        found = line_series(table.filter(pl.col("measure") == measure), lines)
+        if found and len(lines) > 1:
+            said = {"measure": names[measure], "meaning": meaning, "spread": spread}
+            charts.append(series_chart("accuracy-by-measure", found, x, key=f"accuracy-{index}", **said))
         for item in found:
-            item.label, item.colour = names[measure], theme.series_colour(index)
-            item.symbol, item.dash = theme.SYMBOLS[index], theme.DASHES[index]
+            item.label = names[measure]
+            item.colour, item.symbol, item.dash = theme.look(index).values()
             if measure == "pass@1" and single:
                 by_sample = acc.accuracy_by_sample(evaluation)
                 item.points = list(by_sample.select("iteration", "value").iter_rows())
             series.append(item)
+    if len(lines) > 1:
+        return charts
     dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if single else ""
-    majority = names["maj@k"]
-    return [
-        series_chart(
-            "accuracy", series, x, height=400, wide=True, majority=majority, spread=spread, dots=dots
-        )
-    ]
-
-
-_MEANINGS = {
-    "pass@1": "Mean accuracy of one sampled answer.",
-    "maj@k": "Accuracy of the majority of the samples.",
-    "greedy": "Accuracy of the likeliest answer (temperature 0).",
-}
+    said = {"majority": names["maj@k"], "spread": spread, "dots": dots}
+    return [series_chart("accuracy", series, x, height=400, wide=True, **said)]
 
 
 def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
@@ -116,40 +102,31 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]
 def _group_series(lines: Sequence[Line], part: pl.DataFrame) -> list[Series]:
     numeric = all(str(group).isdigit() for group in part["group"])
 
-    def series(label: str, frame: pl.DataFrame, colour: str, index: int, dash: str = "solid") -> Series:
+    def series(label: str, frame: pl.DataFrame, index: int, **look: Any) -> Series:
         means = frame.group_by("group").agg(pl.col("value").mean()).sort("group")
         x = [int(group) if numeric else group for group in means["group"]]
         mode = "lines+markers" if numeric else "markers"
-        symbol = theme.SYMBOLS[index % len(theme.SYMBOLS)]
-        return Series(label, x, means["value"].to_list(), colour=colour, symbol=symbol, dash=dash, mode=mode)
+        return Series(label, x, means["value"].to_list(), mode=mode, **{**theme.look(index), **look})
 
-    iterations = sorted(part["iteration"].unique().to_list())
+    of = {i: part.filter(pl.col("iteration") == i) for i in sorted(part["iteration"].unique().to_list())}
+    base = {"colour": theme.BASE, "dash": "dot"}
     if len(lines) == 1:
-        shown = iterations if len(iterations) <= 6 else [*iterations[:1], *iterations[1::2]]
+        numbers = list(of)
+        shown = numbers if len(of) <= 6 else [*numbers[:1], *numbers[1::2]]
+        colours = {i: theme.iteration_colour(i, numbers[-1]) for i in shown}
         return [
-            series(
-                "base model" if i == 0 else f"iteration {i}",
-                part.filter(pl.col("iteration") == i),
-                theme.iteration_colour(i, max(iterations)),
-                index,
-                "dot" if i == 0 else "solid",
-            )
+            series("base model", of[i], index, **base)
+            if i == 0
+            else series(f"iteration {i}", of[i], index, colour=colours[i], dash="solid")
             for index, i in enumerate(shown)
         ]
-    found = []
+    found = [series("base model (mean)", of[0], len(lines), **base)] if 0 in of else []
     for index, line in enumerate(lines):
         mine = of_line(part, line)
-        if mine.is_empty():
-            continue
-        last = max(mine["iteration"].to_list())
-        dash = theme.DASHES[index % len(theme.DASHES)]
-        label = f"{line.label}, iteration {last}"
-        found.append(
-            series(label, mine.filter(pl.col("iteration") == last), theme.series_colour(index), index, dash)
-        )
-    base = part.filter(pl.col("iteration") == 0)
-    if not base.is_empty():
-        found.insert(0, series("base model (mean)", base, theme.BASE, len(lines), "dot"))
+        if not mine.is_empty():
+            last = mine["iteration"].max()
+            label = f"{line.label}, iteration {last}"
+            found.append(series(label, mine.filter(pl.col("iteration") == last), index))
     return found
 
 
@@ -189,33 +166,20 @@ def training_charts(lines: Sequence[Line], metrics: dict[str, pl.DataFrame]) -> 
 def _curves(lines: Sequence[Line], frame: pl.DataFrame, column: str, starts: dict[int, int]) -> list[Series]:
     series = []
     for index, line in enumerate(lines):
-        x: list[float | None] = []
-        y: list[float | None] = []
-        hover: list[str] = []
+        points: list[tuple[float, float | None, str]] = []
         mine = of_line(frame, line)
         for iteration, start in starts.items():
             means = mine.filter(pl.col("iteration") == iteration).group_by("step").agg(pl.col(column).mean())
             for step, value in means.sort("step").iter_rows():
-                x.append(start + step)
-                y.append(value)
-                hover.append(f"iteration {iteration}, step {step}")
+                points.append((start + step, value, f"iteration {iteration}, step {step}"))
             if not means.is_empty():
                 # A gap between iterations: another start, another reference.
-                x.append(x[-1])
-                y.append(None)
-                hover.append("")
-        if x:
-            series.append(
-                Series(
-                    line.label,
-                    x,
-                    y,
-                    hover=hover,
-                    colour=theme.series_colour(index),
-                    symbol=theme.SYMBOLS[index % len(theme.SYMBOLS)],
-                    mode="lines+markers" if len(x) <= _MOST_MARKERS else "lines",
-                )
-            )
+                points.append((points[-1][0], None, ""))
+        if points:
+            x, y, hover = zip(*points, strict=True)
+            mode = "lines+markers" if len(x) <= _MOST_MARKERS else "lines"
+            look = theme.look(index) | {"dash": "solid"}
+            series.append(Series(line.label, x, y, hover=hover, mode=mode, **look))
     return series
 
 

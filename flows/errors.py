@@ -17,15 +17,7 @@ from infra.store.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.stage.errors import StageError
 
-MENDABLE = (
-    ConfigError,
-    DeviceError,
-    ModelDirectoryError,
-    OutOfMemory,
-    StageError,
-    StoreError,
-    TrainingError,
-)
+MENDABLE = (ConfigError, DeviceError, ModelDirectoryError, OutOfMemory, StageError, StoreError, TrainingError)
 """Their messages say what to do."""
 BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
 """No machine can do what was asked for."""

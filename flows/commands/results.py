@@ -43,12 +43,12 @@ def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
 
     `headline` marks the measure that enters the averages; an average says over how many `benchmarks` it is.
     """
-    rows = []
-    for item in steps:
-        if item.step.stage == "evaluate" and item.manifest:
-            for score in item.manifest.figures.get("scores", ()):
-                rows.append({"iteration": item.step.iteration} | score)
-    return rows
+    return [
+        {"iteration": item.step.iteration} | score
+        for item in steps
+        if item.step.stage == "evaluate" and item.manifest
+        for score in item.manifest.figures.get("scores", ())
+    ]
 
 
 def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

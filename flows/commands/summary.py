@@ -53,28 +53,24 @@ def finished_artifact(
 
 def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
     """One row per stage: iteration, stage, state, seconds, finished_at, uri, and the key figures."""
-    rows = []
-    for item in steps:
-        manifest, step = item.manifest, item.step
-        figures = manifest.figures if manifest else {}
-        rows.append(
-            {
-                "iteration": step.iteration,
-                "stage": step.stage,
-                "state": _state(item),
-                "seconds": manifest.seconds if manifest else None,
-                "finished_at": manifest.finished_at if manifest else None,
-                "uri": step.ref.uri if step.ref else None,
-                "figures": {name: figures[name] for name in STAGES[step.stage].figures if name in figures},
-            }
-        )
-    return rows
+    return [_status_row(item.step, item.manifest) for item in steps]
 
 
-def _state(item: FinishedStep) -> str:
-    if item.manifest:
-        return "outdated" if item.step.is_earlier else "finished"
-    return "damaged" if item.step.damage else "unfinished"
+def _status_row(step: Step, manifest: Manifest | None) -> dict[str, Any]:
+    if manifest:
+        state = "outdated" if step.is_earlier else "finished"
+    else:
+        state = "damaged" if step.damage else "unfinished"
+    figures = manifest.figures if manifest else {}
+    return {
+        "iteration": step.iteration,
+        "stage": step.stage,
+        "state": state,
+        "seconds": manifest.seconds if manifest else None,
+        "finished_at": manifest.finished_at if manifest else None,
+        "uri": step.ref.uri if step.ref else None,
+        "figures": {name: figures[name] for name in STAGES[step.stage].figures if name in figures},
+    }
 
 
 def summary_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:

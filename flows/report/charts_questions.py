@@ -55,11 +55,7 @@ def p_hat_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFram
 
 def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame], highest: float) -> Chart:
     config = line.runs[0].config
-    x = axis(
-        "p̂: votes of the majority / answers",
-        range=(0, 1 + 0.6 / config.answers.samples),
-        dtick=0.25,
-    )
+    x = axis("p̂: votes of the majority / answers", range=(0, 1 + 0.6 / config.answers.samples), dtick=0.25)
     figure = new_figure(x, axis(words("p-hat")["axis"], share=True, range=(0, highest)))
     shade_kept(figure, line)
     rows: list[list[object]] = []
@@ -74,12 +70,7 @@ def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame],
             name=name,
             marker={
                 "color": theme.PAPER if before else colour,
-                "pattern": {
-                    "shape": "/" if before else "",
-                    "solidity": 0.4,
-                    "size": 6,
-                    "fgcolor": colour,
-                },
+                "pattern": {"shape": "/" if before else "", "solidity": 0.4, "size": 6, "fgcolor": colour},
                 "line": {"color": colour, "width": 1},
             },
             hovertemplate="p̂ %{x:.2f}: %{y:.1%}<extra>" + name + "</extra>",
@@ -91,37 +82,37 @@ def _p_hat_chart(key: str, who: str, line: Line, parts: dict[str, pl.DataFrame],
 
 def reward_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:
     """The reward of fresh questions and the terms that it is made of, before and after each training."""
-    charts: list[Chart] = []
+    made: list[Chart] = []
     terms = {
         term.columns[0].name: term
         for line in lines
         for term in ChallengerReward(line.runs[0].config.challenger.reward).listed
     }
+    single = len(lines) == 1
     for column in (*terms, "reward"):
-        series = []
-        for moment, frame in (("before", probe), ("after", scored)):
-            before = moment == "before"
-            for item in (
-                line_series(q.mean_by_iteration(frame, column), lines) if column in frame.columns else ()
-            ):
-                item.dash, item.symbol = ("dot", "circle-open") if before else ("solid", "circle")
-                item.label = moment if len(lines) == 1 else f"{item.label}, {moment}"
-                item.points = ()
-                if before:
-                    item.mode = "markers"
-                if before and len(lines) == 1:
-                    item.colour = theme.BASE
-                series.append(item)
-        if not series:
+        means = {
+            moment: line_series(q.mean_by_iteration(frame, column), lines)
+            for moment, frame in (("before", probe), ("after", scored))
+            if column in frame.columns
+        }
+        for moment, series in means.items():
+            for item in series:
+                item.label = moment if single else f"{item.label}, {moment}"
+                item.dash, item.symbol, item.points = "solid", "circle", ()
+                if moment == "before":
+                    item.dash, item.symbol, item.mode = "dot", "circle-open", "markers"
+                    item.colour = theme.BASE if single else item.colour
+        drawn = [item for series in means.values() for item in series]
+        if not drawn:
             continue
-        x = whole_axis("iteration", [int(i) for item in series for i in item.x])
+        x = whole_axis("iteration", [int(i) for item in drawn for i in item.x])
         about: dict[str, Any] = {"spread": spread_words(lines, _NORMAL, points=False)}
         if term := terms.get(column):
             about |= {"key": column.replace("_", "-"), "term": term.name.capitalize(), "role": term.role}
             about["what"] = term.columns[0].description
         chart = "reward-term" if term else "reward"
-        charts.append(series_chart(chart, series, x, share=False, whole=term is None, **about))
-    return charts
+        made.append(series_chart(chart, drawn, x, share=False, whole=term is None, **about))
+    return made
 
 
 def shape_charts(lines: Sequence[Line], probe: pl.DataFrame, scored: pl.DataFrame) -> list[Chart]:

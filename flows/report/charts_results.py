@@ -57,7 +57,7 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     for index, (measure, meaning) in enumerate(_MEANINGS.items()):
         found = line_series(table.filter(pl.col("measure") == measure), lines)
         if found and len(lines) > 1:
-            said = {"measure": names[measure], "meaning": meaning, "spread": spread}
+            said: dict[str, Any] = {"measure": names[measure], "meaning": meaning, "spread": spread}
             charts.append(series_chart("accuracy-by-measure", found, x, key=f"accuracy-{index}", **said))
         for item in found:
             item.label = names[measure]
@@ -124,7 +124,7 @@ def _group_series(lines: Sequence[Line], part: pl.DataFrame) -> list[Series]:
     for index, line in enumerate(lines):
         mine = of_line(part, line)
         if not mine.is_empty():
-            last = mine["iteration"].max()
+            last = max(mine["iteration"].to_list())
             label = f"{line.label}, iteration {last}"
             found.append(series(label, mine.filter(pl.col("iteration") == last), index))
     return found

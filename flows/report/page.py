@@ -44,7 +44,12 @@ def render(charts: Mapping[str, Sequence[Chart]], **content: Any) -> str:
     page = templates.get_template("report.html")
     return page.render(
         charts=charts,
-        figures={chart.key: _figure(chart) for part in charts.values() for chart in part},
+        figures={
+            chart.key: {"data": drawn["data"], "layout": drawn["layout"]}
+            for part in charts.values()
+            for chart in part
+            if (drawn := json.loads(chart.figure.to_json()))
+        },
         dark_twins=DARK_TWINS,
         scripts=scripts,
         policy=_policy(scripts),
@@ -60,11 +65,6 @@ def number_columns(rows: Sequence[Sequence[object]]) -> list[bool]:
 
 def _is_number(cell: object) -> bool:
     return isinstance(cell, int | float) or (isinstance(cell, str) and bool(_NUMBER.fullmatch(cell)))
-
-
-def _figure(chart: Chart) -> Mapping[str, Any]:
-    drawn: Mapping[str, Any] = json.loads(chart.figure.to_json())
-    return {"data": drawn["data"], "layout": drawn["layout"]}
 
 
 def _script(script: str) -> Markup:

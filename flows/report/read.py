@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,9 @@ class Run:
         frame: Any = pl.from_arrow(read_table(self.store, found[0], side_table, columns))
         return frame
 
-    def iterations(self) -> Iterator[int]:
+    def iterations(self) -> list[int]:
         """The iterations of which anything is finished."""
-        for iteration in range(self.steps[-1].step.iteration + 1):
-            if any(item.manifest and item.step.iteration == iteration for item in self.steps):
-                yield iteration
+        return sorted({item.step.iteration for item in self.steps if item.manifest})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ differ too, so that no chart rests on colour alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 SERIES = ("#0072b2", "#d55e00", "#008566", "#b0569a", "#a87400", "#3c8cc8", "#6b6f76", "#8a3b12")
@@ -49,7 +51,7 @@ def series_colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
-def look(index: int) -> dict[str, str]:
+def look(index: int) -> dict[str, Any]:
     """Colour, symbol and dash of a series."""
     return {
         "colour": series_colour(index),

@@ -1,10 +1,10 @@
-"""What draws completions and what trains: a class for each backend, with the settings that it reads.
+"""The backends that sample and train: one class each, with the settings that it reads.
 
 `backend` tells the members of `SamplerConfig` and `TrainerConfig` apart. To add a backend X, write its class
-here, put it into its union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`.
+here, add it to the union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`.
 
-Unkeyed fields say where and how fast, not what: they are in no artifact's key, and a run may be resumed
-with others.
+Unkeyed fields say where and how fast, not what: they enter no artifact's key, and may differ when a run is
+resumed.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 
 
 class BackendConfig(Section):
-    """What every backend has."""
+    """Settings of every backend."""
 
     backend: str = Field(description="Which backend it is.")
     device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of the computation; what is trained has master weights in float32."
+        "float32", description="Type of the computation; training keeps master weights in float32."
     )
     threads: Count = Field(1, description="CPU threads; part of what makes a run reproducible.")
 
 
 class EngineConfig(BackendConfig):
-    """What every backend has that runs vLLM in processes of its own."""
+    """Settings of every backend that runs vLLM in separate processes."""
 
     context_tokens: Count | None = Field(
         None,
-        description="Longest prompt and completion together. Empty: a sampler takes what the model was made "
-        "for, a trainer what its prompts and max_tokens need.",
+        description="Most tokens of a prompt and its completion. Empty: a sampler takes the model's own "
+        "limit, a trainer what its prompts and max_tokens need.",
     )
     python: Unkeyed[str | None] = Field(
         None,
         description="Python of the environment that has vLLM and verl; empty: $RZERO_COMPUTE_PYTHON, else "
-        "this one.",
+        "the one in use.",
     )
     gpus: Unkeyed[tuple[int, ...]] = Field(
         (), description="GPUs of this machine to use, by number; empty: all that are found."
@@ -56,7 +56,7 @@ class EngineConfig(BackendConfig):
 
 
 class EngineSamplerConfig(EngineConfig):
-    """What both samplers have that run vLLM."""
+    """Settings of both samplers that run vLLM."""
 
     replicas: Unkeyed[int] = Field(0, ge=0, description="Copies of the model; 0: as many as the GPUs hold.")
     request_timeout_seconds: Unkeyed[float] = Field(
@@ -112,7 +112,7 @@ class ServerSamplerConfig(EngineSamplerConfig):
 
 
 class TrainerBase(BackendConfig):
-    """What every trainer has: it may share its machine with the Solver that the Challenger's reward asks."""
+    """Settings of every trainer; it may share its machine with the Solver that the reward samples from."""
 
     solver_gpus: Unkeyed[int | None] = Field(
         None,
@@ -179,6 +179,6 @@ TrainerConfig = Annotated[LocalTrainerConfig | VerlTrainerConfig, Field(discrimi
 
 
 def variants(annotation: Any) -> dict[str, type[BackendConfig]]:
-    """The classes of such a union by the name of their backend; empty for any other annotation."""
+    """The classes of a union of backends, by backend; empty for any other annotation."""
     classes = [kind for kind in get_args(annotation) if isinstance(kind, type)]
     return {kind.model_fields["backend"].default: kind for kind in classes if issubclass(kind, BackendConfig)}

@@ -1,4 +1,4 @@
-"""Where the rows of a benchmark come from: a folder or URI of one's own, else the Hugging Face hub."""
+"""Where the rows of a benchmark come from: the user's folder or URI, else the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration of a run: frozen, every field described, nothing unknown accepted.
+"""The configuration of a run: frozen, every field described, unknown fields refused.
 
 Numbers of the paper are quoted as "paper: ..." in the descriptions; the presets in
 `data/presets/` set them. Prefect's UI renders its form from these classes.
@@ -180,13 +180,13 @@ class FilterConfig(Section):
 
 
 class MemoryConfig(Section):
-    """What the Solver is trained on again of earlier iterations' questions; in the paper nothing.
+    """Replay of earlier iterations' questions to the Solver; not in the paper.
 
     The Challenger's own memory is the term `memory` of its reward.
     """
 
     replay_share: Probability = Field(
-        0.0, description="Share of all earlier kept questions that the Solver trains on once more."
+        0.0, description="Share of all earlier kept questions that the Solver trains on again."
     )
 
 
@@ -229,7 +229,7 @@ class EvaluationConfig(SamplingConfig):
     data: dict[str, str] = Field(
         default_factory=dict,
         description="sha256 of the problems of each benchmark that is read from files; filled in when a run "
-        "begins, so that other data are other work.",
+        "begins, so that changed data count as new work.",
     )
     samples: int | None = Field(
         None,
@@ -271,7 +271,7 @@ class RunConfig(Section):
     filter: FilterConfig = Field(description="Which questions are kept.")
     memory: MemoryConfig | None = Field(
         None,
-        description="What is trained on again of earlier iterations; null: nothing, as in the paper.",
+        description="Replay of earlier iterations' questions; null: none, as in the paper.",
     )
     solver: SolverConfig = Field(description="Training of the Solver.")
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")

@@ -1,4 +1,4 @@
-"""Configurations that an earlier version of rzero wrote, brought to today's fields.
+"""Configurations that an earlier version of rzero wrote, converted to today's fields.
 
 A store outlives a version. Each step below turns one older spelling into the next; a configuration that
 has today's fields passes through unchanged.

@@ -1,4 +1,4 @@
-"""Things declared one a file: in a package of ours, or by entry points of other packages."""
+"""Objects declared one per file in a package of ours, or by entry points of other packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Registry(Generic[T]):
     """The objects of one kind, by name.
 
     A file `<name>.py` in the package `data.things` holds one as `THING`; other packages name theirs with an
-    entry point of the group `rzero.things`, or of `group`. `error` makes what an unusable name raises.
+    entry point of the group `rzero.things`, or of `group`. `error` is raised for an unusable name.
     """
 
     package: str

@@ -116,16 +116,15 @@ def _fit_backends(values: dict[str, Any], settings: Mapping[str, Any]) -> None:
 
 def split_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """ "dotted.key=value" strings as a mapping; of two with the same key the later one counts."""
-    return dict(map(_split_override, overrides))
-
-
-def _split_override(override: str) -> tuple[str, Any]:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(
-            f"override {override!r}: write it as key=value, for example solver.learning_rate=2e-6"
-        )
-    return key.strip(), text.strip()
+    settings = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(
+                f"override {override!r}: write it as key=value, for example solver.learning_rate=2e-6"
+            )
+        settings[key.strip()] = text.strip()
+    return settings
 
 
 def _parse(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What every part of the configuration has in common: frozen, every field described, nothing unknown."""
+"""What all parts of the configuration share: they are frozen and refuse unknown fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 NEVER: dict[str, Any] = {"in_key": False}
 T = TypeVar("T")
 Unkeyed = Annotated[T, Field(json_schema_extra=NEVER)]
-"""A field that says where or how fast something is computed, not what: it is in no artifact's key."""
+"""A field that says where or how fast something is computed, not what: it enters no artifact's key."""
 
 
 class Section(BaseModel):
@@ -21,7 +21,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def key_values(self) -> dict[str, Any]:
-        """What of it decides results, as JSON values: all but the marked fields."""
+        """The settings that decide results, as JSON values: all but the unkeyed ones."""
         return self.model_dump(mode="json", exclude=self.outside_key())
 
     @classmethod

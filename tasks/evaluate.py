@@ -1,4 +1,4 @@
-"""Stage 7: grade the completions of the evaluation, by rule and, where it is asked for, by a judge."""
+"""Stage 7: grade the completions of the evaluation, by rule and, if there is one, by a judge."""
 
 from __future__ import annotations
 

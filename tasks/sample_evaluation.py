@@ -51,7 +51,7 @@ def problems_in(work: Work, shard: Shard) -> list[Problem]:
 
 @part_of("sample_evaluation")
 def write_completions(work: Work, part: int, solver: ArtifactRef) -> None:
-    """Every completion to one shard of problems. The dice of a problem do not depend on its shard."""
+    """Every completion to one shard of problems. The seeds of a problem do not depend on its shard."""
     config = work.config.evaluation
     shards = shards_of(work.store, work.config)
     shard = shards[part]

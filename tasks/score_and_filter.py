@@ -31,7 +31,7 @@ from tasks.voting.votes import Vote, majority
 def score_and_filter(
     work: Work, questions: ArtifactRef, answers: ArtifactRef, earlier: ArtifactRef | None = None
 ) -> None:
-    """Vote on every candidate, score it as in training, and keep what lies at the edge."""
+    """Vote on every candidate, score it as in training, keep those at the edge of the Solver's ability."""
     candidates, memory = work.table(questions), remembered(work, earlier)
     known = [row["question"] for row in memory]
     domain = domains.get(work.config.domain)

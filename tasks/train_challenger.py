@@ -22,7 +22,7 @@ from tasks.stage.work import Work
 from tasks.voting.domains import grader_of
 
 Score = Callable[[Sequence[str], str], list[ScoredQuestion]]
-"""Scores a batch of completions; the label names the dice of the Solver's answers."""
+"""Scores a batch of completions; the label seeds the Solver's answers."""
 
 
 @stage("train_challenger")
@@ -35,7 +35,7 @@ def train_challenger(
     known = [row["question"] for row in remembered(work, earlier)]
     prompts = Prompts(work.config, work.model(challenger))
     trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
-    # The Challenger as it comes in is watched before anything else takes the device.
+    # The untrained Challenger is sampled before anything else takes the device.
     before = _first_questions(work, challenger, prompts) if config.probe_questions else []
     with (
         open_sampler(sampler_config, work.model(solver)) as sampler,
@@ -73,7 +73,7 @@ def train_challenger(
 
 
 def _ask(work: Work, sampler: Sampler, prompts: Prompts, label: str) -> AskSolver:
-    """The frozen Solver, with dice of its own for each step."""
+    """The frozen Solver, with seeds of its own for each step."""
     params = SamplingParams.of(work.config.answers, samples=work.config.challenger.reward_samples)
 
     def ask(questions: Sequence[str]) -> list[list[str]]:
@@ -85,7 +85,7 @@ def _ask(work: Work, sampler: Sampler, prompts: Prompts, label: str) -> AskSolve
 
 
 def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> list[str]:
-    """Fresh completions of the Challenger as it comes in."""
+    """Fresh completions of the untrained Challenger."""
     config = work.config.challenger
     seeds = [work.seed_of("probe", index) for index in range(config.probe_questions)]
     with open_sampler(work.config.sampler, work.model(challenger)) as sampler:
@@ -94,7 +94,7 @@ def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> l
 
 
 def _probe(work: Work, completions: Sequence[str], score: Score, columns: Sequence[Column]) -> None:
-    """Watch the reward before training."""
+    """Record the reward before training."""
     scored = score(completions, "probe")
     domain = domains.get(work.config.domain)
     rows = []

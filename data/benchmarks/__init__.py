@@ -1,6 +1,6 @@
-"""Benchmarks: sets of problems with right answers. Each file here declares one; its name is the file's.
+"""Benchmarks: sets of problems with right answers. Each file here declares one, under the file's name.
 
-Another package adds its own with an entry point of the group `rzero.benchmarks` that names a `Benchmark`.
+Another package adds its own by an entry point of the group `rzero.benchmarks` that names a `Benchmark`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from data.registry import Registry
 if TYPE_CHECKING:
     from data.config import BaseModelConfig
 
-MATH = ("amc23", "minerva", "math500", "gsm8k", "olympiadbench", "aime2025", "aime2024")
-GENERAL = ("supergpqa", "mmlu_pro", "bbeh")
-"""What the paper's two averages are taken over."""
-
 _REGISTRY = Registry("data.benchmarks", Benchmark, BenchmarkError)
 names = _REGISTRY.names
 get = _REGISTRY.get
@@ -25,8 +21,7 @@ get = _REGISTRY.get
 def load(name: str, base_model: BaseModelConfig) -> list[Problem]:
     """The problems of a benchmark, the same on each call; `problem_id` counts from 0.
 
-    Raises BenchmarkError (a ValueError), in one line, for an unknown name, and for data that are missing
-    or have another shape.
+    Raises BenchmarkError (a ValueError), in one line, for an unknown name and for missing or misshapen data.
     """
     benchmark = get(name)
     if benchmark.generate is not None:

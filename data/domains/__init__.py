@@ -1,6 +1,6 @@
-"""Domains: kinds of problems. Each file here declares one; its name is the file's.
+"""Domains: kinds of problems. Each file here declares one, under the file's name.
 
-Another package adds its own with an entry point of the group `rzero.domains` that names a `Domain`.
+Another package adds its own by an entry point of the group `rzero.domains` that names a `Domain`.
 """
 
 from data.domain import Domain, DomainError

@@ -81,10 +81,8 @@ def score_questions(
     valid = [index for index, (_, _, reason) in enumerate(proposals) if reason is None]
     answers = ask_solver([str(proposals[index][0]) for index in valid])
     samples = [[read_answer(text)[0] for text in texts] for texts in answers]
-    votes: list[Vote | None] = [None] * len(completions)
-    for index, vote in zip(valid, majority(samples, grader), strict=True):
-        votes[index] = vote
-    return score_votes(proposals, votes, reward, earlier)
+    votes = dict(zip(valid, majority(samples, grader), strict=True))
+    return score_votes(proposals, [votes.get(index) for index in range(len(proposals))], reward, earlier)
 
 
 def score_votes(

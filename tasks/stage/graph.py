@@ -1,7 +1,7 @@
-"""The graph of stages, said once: what each is made from, what it reads, and what it makes.
+"""The graph of stages, in one place: what each is made from, what it reads, and what it makes.
 
 Keys, order, "what is finished", lineage and housekeeping all follow from `STAGES`. `flows/iteration.py`
-spells the same graph as calls, for a person to read, and a test holds the two together.
+spells out the same graph as calls, for people to read; a test keeps the two in step.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Stage:
 
     `reads` are dotted settings of RunConfig: they enter the key, and the stage sees no others. Null settings
     are left out of the key, so adding an optional setting keeps existing artifacts valid. `role` names the
-    models it makes, `tables` its side tables, `figures` those that `rzero status` shows. Stages that share
-    `dice` draw with the same seeds; `same_dice` keeps them the same in every iteration.
+    models it makes, `tables` its side tables, `figures` those that `rzero status` shows. Its seed is
+    derived from its name or `seed_label`, and is the same in every iteration where `same_seed` says so.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Stage:
     figures: tuple[str, ...] = ()
     of_base: bool = False
     of_iterations: bool = True
-    dice: str | None = None
-    same_dice: bool = False
+    seed_label: str | None = None
+    same_seed: bool = False
 
     @property
     def uses_device(self) -> bool:
@@ -171,9 +171,9 @@ STAGES: dict[str, Stage] = {
             reads=(*_PROMPTS, *_BENCHMARKS, *_of("evaluation", *_SAMPLING), "sampler"),
             figures=("completions",),
             of_base=True,
-            # Its dice are those of the stage that once drew and graded at a time: scores stay comparable.
-            dice="evaluate",
-            same_dice=True,
+            # One stage used to draw and to grade: its seeds stay, so that scores stay comparable.
+            seed_label="evaluate",
+            same_seed=True,
         ),
         Stage(
             "evaluate",
@@ -183,7 +183,7 @@ STAGES: dict[str, Stage] = {
             version=3,
             figures=("pass@1", "maj@10", "maj@k", "greedy", "math_average", "overall_average"),
             of_base=True,
-            same_dice=True,
+            same_seed=True,
         ),
     )
 }
@@ -202,9 +202,9 @@ def stages_of_table(table: str) -> list[str]:
 
 
 def stage_seed(config: RunConfig, stage: str, iteration: int) -> int:
-    """The seed of a stage. The evaluation's does not depend on the iteration: all see the same dice."""
+    """The seed of a stage. The evaluation's is the same in every iteration, so that their scores compare."""
     row = STAGES[stage]
-    return derive_seed(config.seed, row.dice or stage, 0 if row.same_dice else iteration)
+    return derive_seed(config.seed, row.seed_label or stage, 0 if row.same_seed else iteration)
 
 
 def locate(config: RunConfig, iteration: int, stage: str, inputs: Mapping[str, ArtifactRef]) -> Location:

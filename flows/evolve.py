@@ -30,7 +30,7 @@ def evolve(
     """
     config = begin(run, preset, store, overrides or {}, iterations)
     name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
-    # What is said of the deployment's runs by their tag holds for their sub-flows.
+    # The sub-flows carry the deployment's tags, so limits by tag hold for them too.
     with tags(*flow_run.tags):
         for number in range(1, config.iterations + 1):
             iteration(run=run, iteration=number, store=config.store)

@@ -1,8 +1,8 @@
-"""When which GPU works in one iteration: a small simulator, fed by the rates in data/rates.yaml.
+"""Which GPU works when in one iteration: a small simulator, fed by the rates in data/rates.yaml.
 
     python -m flows.schedule --preset qwen3-4b --machine h100-80g --gpus 8
 
-It draws a timeline for each schedule and says which share of the GPUs' time is worked:
+It draws a timeline for each schedule and says for what share of their time the GPUs work:
 
 - authors: half of the GPUs train, half serve the frozen Solver, also while only one half has work to do;
   the Solver trains on the training half alone.
@@ -127,17 +127,17 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
 
 
 def worked_share(spans: Sequence[Span], gpus: int) -> float:
-    """Which share of the GPUs' time is spent on tokens."""
+    """The share of GPU time that is spent on tokens."""
     total = max(span.start + span.seconds for span in spans) * gpus
     return sum(span.seconds * span.gpus for span in spans if span.is_work) / total
 
 
 def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
-    """A line a GPU; a letter for a stage's work (C, Q, A, S), '·' for starts and uploads, ' ' for waiting."""
+    """A line per GPU: a letter for work (C, Q, A, S: its stage), '·' for starts and uploads, ' ' for waiting."""
     letters = {"train_challenger": "C", "generate_questions": "Q", "sample_answers": "A", "train_solver": "S"}
     end = max(span.start + span.seconds for span in spans)
     for gpu in range(gpus):
-        # What fills most of a column's time stands in it.
+        # A column shows what fills most of its time.
         columns: list[dict[str, float]] = [{} for _ in range(_WIDTH)]
         for span in spans:
             if not span.first <= gpu < span.first + span.gpus:

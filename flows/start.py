@@ -1,4 +1,4 @@
-"""How a flow run begins: the configuration resolved and frozen, what the iteration before ended with."""
+"""How a flow run begins: its configuration, resolved and frozen, and what the previous iteration made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def begin(
 ) -> RunConfig:
     """The configuration of a new run, resolved once and frozen in the store, or that of the run that goes on.
 
-    An existing run may be named alone; whatever is said besides must agree with it. Raises ConfigError or
+    The name is enough for an existing run; anything else given must agree with it. Raises ConfigError or
     StoreError, and then writes nothing.
     """
     store = store or os.environ.get("RZERO_STORE")
@@ -68,10 +68,7 @@ def begin(
 
 
 def name_flow_run(name: str) -> None:
-    """Name the flow run that is under way, once it is known which iteration and preset it is.
-
-    Prefect's own templates know the parameters alone, of which both may be left out.
-    """
+    """Name the current flow run; Prefect's templates see only parameters, which may be left out."""
     from prefect.client.orchestration import get_client
     from prefect.context import FlowRunContext
 
@@ -94,7 +91,7 @@ def unfinished_steps(config: RunConfig) -> list[Step]:
 
 
 def outcome_before(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
-    """What an iteration begins with: a Challenger, a Solver, and the scored candidates of the one before.
+    """What an iteration begins with: the previous one's Challenger, Solver and scored candidates.
 
     The first begins with the base model as both, and without candidates.
     """

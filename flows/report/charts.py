@@ -199,7 +199,7 @@ def line_series(frame: pl.DataFrame, lines: Sequence[Line]) -> list[Series]:
 
 
 def spread_words(lines: Sequence[Line], one: str, points: bool = True) -> str:
-    """What the bars of `line_series` mean; `one` says it of a single run, `points`: each run is drawn too."""
+    """What the bars of `line_series` mean; `one` says so for a single run; `points`: runs are drawn."""
     several = [len(line.runs) > 1 for line in lines]
     if not any(several):
         return f"Bars: {one}."

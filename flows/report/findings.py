@@ -74,7 +74,7 @@ class _Ends(NamedTuple):
 
 
 def _ends(line: Line, evaluation: pl.DataFrame, measure: str) -> list[_Ends]:
-    """Of each run that is measured."""
+    """The ends of each measured run."""
     found = []
     for run in line.runs:
         mine = evaluation.filter(pl.col("run") == run.name)
@@ -92,7 +92,7 @@ def _ends(line: Line, evaluation: pl.DataFrame, measure: str) -> list[_Ends]:
 
 
 def _spread(gains: Sequence[acc.Interval]) -> acc.Interval:
-    """Of one run its interval; of several the mean with the range of the runs."""
+    """One run's own interval; of several runs the mean with their range."""
     if len(gains) == 1:
         return gains[0]
     values = [gain.value for gain in gains]
@@ -102,7 +102,7 @@ def _spread(gains: Sequence[acc.Interval]) -> acc.Interval:
 def cautions(
     lines: Sequence[Line], evaluation: pl.DataFrame, probe: pl.DataFrame, scored: pl.DataFrame
 ) -> list[str]:
-    """Sentences on what the figures do not show, derived from the figures themselves."""
+    """What to be careful about in the figures, one sentence each, derived from the figures."""
     told = []
     for line in lines:
         head = f"{line.label}: " if len(lines) > 1 else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -134,19 +134,15 @@ def label_accuracy_by_p_hat(scored: pl.DataFrame, samples: int) -> pl.DataFrame:
 
 
 def diversity(frame: pl.DataFrame) -> pl.DataFrame:
-    """line, run, iteration, questions, unique_share, distinct_2, largest_share, alone_share, earlier_share.
+    """line, run, iteration, questions, unique_share, distinct_2, largest_share, alone_share.
 
-    `unique_share` and `distinct_2` fall as more questions are looked at, so both are taken over the first
-    well-formed questions of each, as many as all have. distinct_2 is the share of different
-    pairs among all pairs of neighbouring words, numbers and signs. `largest_share` is the largest cluster's
-    share of the well-formed questions, `alone_share` the share of questions in a cluster of their own.
-    `earlier_share` is the share of well-formed questions that are near-duplicates of a question of an earlier
-    iteration of the run (see tasks/curriculum/figures.py); null for the first one that there is.
+    `unique_share` and `distinct_2` fall as more questions are looked at, so both look at equally many: the
+    first well-formed ones. distinct_2 is the share of different pairs among all pairs of neighbouring words,
+    numbers and signs. `largest_share` is the largest cluster's share of the well-formed questions,
+    `alone_share` the share of questions in a cluster of their own.
     """
     rows = []
-    earlier: dict[tuple[Any, ...], list[str]] = {}
-    valid = frame.filter(_WELL_FORMED).sort([*KEYS, "question_id"])
-    groups = list(valid.group_by(KEYS, maintain_order=True))
+    groups = list(_by_iteration(frame))
     count = min((part.height for _, part in groups), default=0)
     batch = {tuple(key): count for *key, count in frame.group_by(KEYS).agg(pl.len()).iter_rows()}
     for key, part in groups:
@@ -154,10 +150,6 @@ def diversity(frame: pl.DataFrame) -> pl.DataFrame:
         sizes = (part["cluster_share"] * batch[key]).round(0).to_list()
         tokens = [_TOKEN.findall(question.lower()) for question in questions]
         pairs = Counter(pair for found in tokens for pair in itertools.pairwise(found))
-        every = part["question"].to_list()
-        before = earlier.setdefault(key[:2], [])
-        near = near_earlier(every, before) if before else []
-        before += every
         rows.append(
             (
                 *key,
@@ -166,22 +158,37 @@ def diversity(frame: pl.DataFrame) -> pl.DataFrame:
                 len(pairs) / pairs.total() if pairs else None,
                 max(sizes) / part.height,
                 sum(size <= 1 for size in sizes) / part.height,
-                sum(near) / len(near) if near else None,
             )
         )
-    figures = ("questions", "unique_share", "distinct_2", "largest_share", "alone_share", "earlier_share")
-    names = [*KEYS, *figures]
+    names = [*KEYS, "questions", "unique_share", "distinct_2", "largest_share", "alone_share"]
     return pl.DataFrame(rows, names, orient="row", infer_schema_length=None) if rows else pl.DataFrame()
+
+
+def asked_before(scored: pl.DataFrame) -> list[tuple[str, int, float]]:
+    """(run, iteration, share of its well-formed questions that nearly repeat one of an earlier iteration)."""
+    rows = []
+    earlier: dict[str, list[str]] = {}
+    for (_, run, iteration), part in _by_iteration(scored):
+        questions, before = part["question"].to_list(), earlier.setdefault(run, [])
+        if before:
+            rows.append((run, iteration, sum(near_earlier(questions, before)) / len(questions)))
+        before += questions
+    return rows
+
+
+def _by_iteration(frame: pl.DataFrame) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame]]:
+    """The well-formed questions of each iteration of each run, in their order."""
+    valid = frame.filter(_WELL_FORMED).sort([*KEYS, "question_id"])
+    return iter(valid.group_by(KEYS, maintain_order=True))
 
 
 def largest_clusters(scored: pl.DataFrame, top: int = 3) -> list[tuple[str, int, int, int, str]]:
     """(run, iteration, size, clusters of that size, a question of one), the `top` sizes of each iteration."""
     rows: list[tuple[str, int, int, int, str]] = []
-    found = scored.filter(_WELL_FORMED & (pl.col("cluster_size") > 1)).sort([*KEYS, "question_id"])
-    for (_, run, iteration), part in found.group_by(KEYS, maintain_order=True):
+    for (_, run, iteration), part in _by_iteration(scored.filter(pl.col("cluster_size") > 1)):
         sizes = part.group_by("cluster_size").agg(pl.len(), pl.col("question").first())
         for size, members, example in sizes.sort("cluster_size", descending=True).head(top).iter_rows():
-            rows.append((str(run), int(str(iteration)), size, max(1, round(members / size)), example))
+            rows.append((run, iteration, size, max(1, round(members / size)), example))
     return rows
 
 

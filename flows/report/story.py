@@ -40,6 +40,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
     scored = q.with_known_labels(collect(lines, "score_and_filter"))
     probe = collect(lines, "train_challenger", "probe")
     metrics = {stage: collect(lines, stage, "metrics") for stage in ("train_challenger", "train_solver")}
+    asked_before = [] if scored.is_empty() else q.asked_before(scored)
     in_lines = [run for line in lines for run in line.runs]
     return render(
         title=f"rzero report: {', '.join(run.name for run in runs)}",
@@ -61,7 +62,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
         },
         summaries=[] if evaluation.is_empty() else [(run.name, *_summary(run)) for run in in_lines],
         clusters=_clusters(scored),
-        asked_before=_asked_before(scored),
+        asked_before=[[*where, percent(share)] for *where, share in asked_before],
         samples=[(run.name, samples(run)) for run in runs],
         hosts=sorted({item.manifest.host for run in runs for item in run.steps if item.manifest}),
         differences=[[name, *map(str, values)] for name, values in config_differences(runs)],
@@ -108,15 +109,6 @@ def _clusters(scored: pl.DataFrame) -> list[list[object]]:
         return []
     model = Markup('<bdi class="model">{}</bdi>')
     return [[*row, model.format(visible(question, 300))] for *row, question in q.largest_clusters(scored)]
-
-
-def _asked_before(scored: pl.DataFrame) -> list[list[object]]:
-    """How many questions an earlier iteration of the run has asked already, or nearly so."""
-    found = q.diversity(scored) if not scored.is_empty() else scored
-    if found.is_empty():
-        return []
-    shares = found.select("run", "iteration", "earlier_share").drop_nulls()
-    return [[run, iteration, percent(share)] for run, iteration, share in shares.iter_rows()]
 
 
 def _settings(run: Run) -> str:

@@ -22,6 +22,9 @@ from tasks.voting.pool.workers import WorkerPool
 from tasks.voting.reading.cursor import packed
 from tasks.voting.reading.forms import Pending, Read, Refused, Unread, agree, read
 
+starts_processes = pytest.mark.slow
+"""Each of their graders starts processes of its own, which load an algebra system for seconds."""
+
 CORPUS = Path(__file__).parents[2] / "corpus"
 
 
@@ -87,6 +90,7 @@ def test_one_answer_agrees_with_itself_however_hostile() -> None:
         assert grader.equivalent([(a, f" {a} ") for a in answers]) == [True] * len(answers)
 
 
+@starts_processes
 def test_a_hang_ends_as_none_is_counted_and_the_others_are_graded() -> None:
     hanging = hostile("timeout")
     with Grader(timeout_seconds=0.7, workers=2) as grader:
@@ -115,6 +119,7 @@ def test_text_that_is_no_mathematics_is_unequal_at_once(grader: Grader) -> None:
     assert grader.equivalent([(" " * 50_000 + "5", "5")]) == [True]
 
 
+@starts_processes
 def test_a_killed_process_is_replaced_and_none_outlives_the_grader() -> None:
     with Grader(timeout_seconds=60.0, workers=1) as grader:
         assert grader.equivalent([(r"\sum_{k=1}^{3} k", "6")]) == [True]
@@ -160,6 +165,7 @@ def test_a_time_out_counts_processor_time_and_not_the_load_of_the_machine() -> N
             process.wait()
 
 
+@starts_processes
 def test_a_worker_cannot_take_more_memory_than_its_limit() -> None:
     with Grader(timeout_seconds=60.0, memory_bytes=256 << 20, workers=1) as grader:
         assert grader.equivalent(
@@ -176,6 +182,7 @@ def test_several_threads_share_one_grader(grader: Grader) -> None:
         assert list(threads.map(grade, range(2, 14))) == [[True, False]] * 12
 
 
+@starts_processes
 def test_a_grader_works_outside_the_main_thread_and_after_it_was_closed() -> None:
     found: list[bool | None] = []
 
@@ -196,6 +203,7 @@ def _grade_in_child(results: Any) -> None:
         results.put(grader.equivalent([(r"\sum_{k=1}^{3} k", "6")]))
 
 
+@starts_processes
 def test_a_grader_works_in_a_daemonic_process() -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

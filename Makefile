@@ -48,7 +48,8 @@ test: lint ## All tests.
 	$(BIN)/pytest
 
 test-fast: $(BIN)/.dev ## The tests that need no server and take no time: under 90 seconds.
-	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/pytest -m "not (server or s3 or slow)"
+	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/pytest -m "not (server or s3 or slow)" \
+	  --hypothesis-profile=fast
 
 faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1): of runs, then of workers and their runs.
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)

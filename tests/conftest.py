@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.deployed import Deployed
 from tests.support.s3_server import S3Server, running_server
@@ -25,6 +26,8 @@ os.environ.update(
     }
 )
 
+
+settings.register_profile("fast", max_examples=20)
 
 MARKERS = {"prefect_server": "server", "deployed": "server", "s3_server": "s3"}
 """What a test costs follows from the fixtures it uses, so no test starts a server unmarked."""

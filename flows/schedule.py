@@ -133,7 +133,7 @@ def worked_share(spans: Sequence[Span], gpus: int) -> float:
 
 
 def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
-    """A line per GPU: a letter for work (C, Q, A, S: its stage), '·' for starts and uploads, ' ' for waiting."""
+    """A line per GPU: letters for work (C, Q, A, S by stage), '·' for starts and uploads, ' ' for waiting."""
     letters = {"train_challenger": "C", "generate_questions": "Q", "sample_answers": "A", "train_solver": "S"}
     end = max(span.start + span.seconds for span in spans)
     for gpu in range(gpus):

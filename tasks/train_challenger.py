@@ -11,7 +11,8 @@ from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpus import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
-from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from infra.trainers import open_trainer
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from tasks.curriculum.memory import remembered
 from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_questions
 from tasks.rewards.challenger import ChallengerReward

@@ -9,7 +9,8 @@ from pathlib import Path
 from data.config import PAPER_REWARD
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
-from infra.trainers import Rollout, ScoredRollout, TrainingJob, open_trainer
+from infra.trainers import open_trainer
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from tasks.rewards.challenger import ChallengerReward
 from tasks.rewards.solver import solver_rewards
 from tasks.stage.errors import StageError

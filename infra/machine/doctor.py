@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from infra.jobs import DeviceSetupError, interpreter
-from infra.jobs.process import PYTHON_VARIABLE
+from infra.jobs.errors import DeviceSetupError
+from infra.jobs.process import PYTHON_VARIABLE, interpreter
 from infra.machine.gpus import found_gpus
 from infra.store.store import Store, StoreError
 

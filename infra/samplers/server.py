@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from infra.artifacts.model_check import check_model_directory
-from infra.jobs import DeviceCrash, DeviceSetupError
+from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.retries import Retries
 from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
 from infra.samplers.servers import OwnServers

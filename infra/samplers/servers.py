@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.jobs import DeviceJob, DeviceSetupError, JobGroup, interpreter
 from infra.jobs.channel import Channel
+from infra.jobs.errors import DeviceSetupError
+from infra.jobs.process import DeviceJob, JobGroup, interpreter
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.jobs import DeviceJob, DeviceSetupError, JobGroup, interpreter
 from infra.jobs.channel import Channel
+from infra.jobs.errors import DeviceSetupError
+from infra.jobs.process import DeviceJob, JobGroup, interpreter
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
 from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
 from infra.samplers.texts import completion_texts, end_tokens

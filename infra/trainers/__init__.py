@@ -5,29 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from infra.trainers.protocol import (
-    Checkpoints,
-    Reward,
-    Rollout,
-    ScoredRollout,
-    Trainer,
-    TrainingJob,
-    TrainingResult,
-)
-
-__all__ = [
-    "Checkpoints",
-    "Reward",
-    "Rollout",
-    "ScoredRollout",
-    "Trainer",
-    "TrainingJob",
-    "TrainingResult",
-    "open_trainer",
-]
-
 if TYPE_CHECKING:
     from data.backends import TrainerConfig
+    from infra.trainers.protocol import Trainer
 
 
 def open_trainer(config: TrainerConfig) -> Trainer:

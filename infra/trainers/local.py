@@ -30,14 +30,7 @@ from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
 from infra.trainers.policy import load_policy
 from infra.trainers.protocol import Checkpoints, Report, Reward, Rollout, Trainer, TrainingJob, TrainingResult
-from infra.trainers.rollouts import (
-    joined,
-    prompt_indices,
-    rollout_seed,
-    rollout_table,
-    scored,
-    step_metrics,
-)
+from infra.trainers.rollouts import joined, prompt_indices, rollout_seed, rollout_table, scored, step_metrics
 from infra.trainers.update import Learner
 
 _deterministic: Any = torch.utils.deterministic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from infra.trainers import TrainingResult
+from infra.trainers.protocol import TrainingResult
 from tasks.publish.progress import report_progress
 from tasks.stage.work import Work
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from infra.jobs import interpreter
+from infra.jobs.process import interpreter
 from infra.machine.gpus import chosen_gpus
-from infra.trainers import Rollout, ScoredRollout, TrainingJob
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.verl.cluster import Paths, cluster_of
 from infra.trainers.verl.settings import verl_settings
 from infra.trainers.verl.trainer import VerlTrainer, write_prompts

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data.backends import VllmSamplerConfig
-from infra.jobs import interpreter
+from infra.jobs.process import interpreter
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
 

@@ -8,7 +8,7 @@ from typing import Any
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from data.resolve import resolve, yaml_names
-from infra.jobs import DeviceJob
+from infra.jobs.process import DeviceJob
 from infra.machine.gpus import share_gpus
 from infra.trainers.verl.cluster import Cluster, Paths
 from infra.trainers.verl.settings import verl_settings

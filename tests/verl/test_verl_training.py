@@ -19,10 +19,12 @@ from data.backends import (
 )
 from data.config import GrpoConfig
 from data.schemas import METRICS, ROLLOUTS
-from infra.jobs import DeviceCrash, DeviceJob, DeviceSetupError
+from infra.jobs.errors import DeviceCrash, DeviceSetupError
+from infra.jobs.process import DeviceJob
 from infra.samplers import SamplingParams, open_sampler
-from infra.trainers import Rollout, ScoredRollout, TrainingJob, TrainingResult, open_trainer
+from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers.verl import trainer as verl_trainer
 from tests.support.folder_checkpoints import FolderCheckpoints
 

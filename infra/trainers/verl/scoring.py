@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from infra.jobs import Message
+from infra.jobs.process import Message
 
 _LOOPBACK = "127.0.0.1"
 

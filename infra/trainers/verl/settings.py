@@ -186,10 +186,7 @@ def verl_settings(
             "reward_manager.name": "BatchRewardManager",
             "reward_manager.module.path": "pkg://infra.trainers.verl.reward_manager",
         },
-        "+rzero": {
-            "address_file": str(paths.address),
-            "timeout_seconds": trainer.reward_timeout_seconds,
-        },
+        "+rzero": {"address_file": str(paths.address), "timeout_seconds": trainer.reward_timeout_seconds},
         "trainer": {
             "project_name": "rzero",
             "experiment_name": role,

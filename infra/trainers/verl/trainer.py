@@ -20,8 +20,8 @@ from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from data.schemas import METRICS
 from infra.artifacts.model_check import check_model_directory
-from infra.jobs import DeviceCrash, DeviceJob, Message, interpreter
-from infra.jobs.process import PACKAGES, QUIET
+from infra.jobs.errors import DeviceCrash
+from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult

@@ -14,15 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.jobs import (
-    DeviceCrash,
-    DeviceError,
-    DeviceHang,
-    DeviceJob,
-    DeviceOutOfMemory,
-    DeviceSetupError,
-    interpreter,
-)
+from infra.jobs.errors import DeviceCrash, DeviceError, DeviceHang, DeviceOutOfMemory, DeviceSetupError
+from infra.jobs.process import DeviceJob, interpreter
 from infra.jobs.reap import processes_of
 
 TIMEOUT_SECONDS = 120.0
@@ -148,7 +141,7 @@ def test_a_job_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\n"
-        "from infra.jobs import DeviceJob\n"
+        "from infra.jobs.process import DeviceJob\n"
         f"job = DeviceJob('job', 'entries:strays', {{}}, sys.executable, {_entries_in(tmp_path)!r})\n"
         f"stray = job.wait_for('ready', {TIMEOUT_SECONDS}, 'the start')['stray']\n"
         "print(job.pid, stray, flush=True)\n"

@@ -11,15 +11,8 @@ import torch
 
 from data.backends import LocalTrainerConfig
 from data.config import GrpoConfig
-from infra.trainers import (
-    Checkpoints,
-    Reward,
-    Rollout,
-    ScoredRollout,
-    TrainingJob,
-    TrainingResult,
-    open_trainer,
-)
+from infra.trainers import open_trainer
+from infra.trainers.protocol import Checkpoints, Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 from tests.support.folder_checkpoints import FolderCheckpoints
 
 WORDS = ["<pad>", "<eos>", "a", "b", "c", "d", "e", "f"]

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from data.schemas import METRICS, ROLLOUTS
 from infra.machine.memory import OutOfMemory
 from infra.store.tables import parquet_bytes
-from infra.trainers import Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers import update as update_module
 from infra.trainers.errors import (
     CheckpointError,
@@ -26,6 +25,7 @@ from infra.trainers.errors import (
     RewardError,
     TrainingError,
 )
+from infra.trainers.protocol import Reward, Rollout, ScoredRollout, TrainingJob, TrainingResult
 
 Train = Callable[..., TrainingResult]
 MakeJob = Callable[..., TrainingJob]

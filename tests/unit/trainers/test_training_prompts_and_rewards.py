@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from data.config import GrpoConfig
 from data.schemas import ROLLOUTS, NamedColumn
 from infra.samplers import Completion
-from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.errors import RewardError
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.rollouts import (
     prompt_indices,
     rollout_seed,

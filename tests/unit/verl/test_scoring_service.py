@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from infra.jobs import Message
+from infra.jobs.process import Message
 from infra.trainers.verl.scoring import scoring_service
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.config import GrpoConfig
-from infra.trainers import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.errors import CheckpointError, NonFiniteError
+from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.rollouts import rollout_seed
 from infra.trainers.verl.record import Record, advantages_within_groups
 from infra.trainers.verl.trainer import write_prompts

@@ -16,7 +16,7 @@ from data.backends import (
 )
 from data.config import GrpoConfig
 from data.resolve import resolve
-from infra.jobs import DeviceSetupError
+from infra.jobs.errors import DeviceSetupError
 from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.settings import verl_settings

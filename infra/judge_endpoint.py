@@ -13,7 +13,7 @@ from data.config import JudgeConfig
 from infra.retries import Retries
 
 API_KEY = "RZERO_JUDGE_API_KEY"
-"""The environment variable with the endpoint's key, which is written nowhere."""
+"""The environment variable that holds the endpoint's key; the key is never written down."""
 
 RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)

@@ -1,4 +1,4 @@
-"""Trying again what failed in passing, with growing pauses: a store, an endpoint."""
+"""Retry what failed for a moment (a store, an endpoint), with growing pauses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Retries:
             delay = min(2 * delay, self.longest_delay_seconds)
 
     def run(self, request: Callable[[int], T], passes: Callable[[Exception], bool], what: str) -> T:
-        """The answer to `request(attempt)`; its last error where that does not pass, or patience ends."""
+        """The result of `request(attempt)`; raises an error that does not pass, or the last one of all."""
         failure: Exception | None = None
         for attempt, pause in enumerate(self.pauses(), 1):
             if failure is not None:

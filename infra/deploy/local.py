@@ -76,14 +76,9 @@ class LocalServer:
                 f"port {self.port} is taken by another program; end that, or: make up PORT={self.port + 1}"
             )
         began = time.monotonic()
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST]
-        self.processes.start(
-            "server",
-            [*command, "--port", str(self.port)],
-            self.root,
-            self._environment(server=True),
-            port=self.port,
-        )
+        place = ["--host", _HOST, "--port", str(self.port)]
+        command = [sys.executable, "-m", "prefect", "server", "start", *place]
+        self.processes.start("server", command, self.root, self._environment(server=True), port=self.port)
         self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
         return f"{self.url}, ready after {time.monotonic() - began:.0f} s"
 

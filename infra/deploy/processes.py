@@ -28,14 +28,9 @@ class Processes:
         self._file = folder / "processes.json"
 
     def is_running(self, name: str) -> bool:
-        """Whether the process of this name runs; a later process with the same id is not mistaken for it.
-
-        One that ended before its start could be noted has None for it, and does not run.
-        """
+        """Whether the process of this name runs; a later process with the same id is not mistaken for it."""
         known = self._known().get(name)
-        if known is None or known["started"] is None:
-            return False
-        return _started(known["pid"]) == known["started"]
+        return known is not None and bool(_living({known["pid"]: known["started"]}))
 
     def log(self, name: str) -> Path:
         """The file with the output of the process."""
@@ -48,7 +43,7 @@ class Processes:
     def start(
         self, name: str, command: Sequence[str], cwd: Path, env: Mapping[str, str], **details: Any
     ) -> None:
-        """Start it in a session of its own."""
+        """Start it in its own session."""
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -132,7 +127,10 @@ def _wait_for_end(processes: Mapping[int, str | None], timeout_seconds: float) -
 
 
 def _living(processes: Mapping[int, str | None]) -> dict[int, str | None]:
-    """Those that still run; a later process with the same id does not count."""
+    """Those that still run; a later process with the same id does not count.
+
+    One that ended before the time of its start could be read has None for it.
+    """
     return {
         pid: started for pid, started in processes.items() if started is not None and _started(pid) == started
     }

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
-    """Create what is missing at the API in use; yields a line for people on each thing.
+    """Create what the Prefect API in use lacks; yields one line on each thing, for people.
 
     An existing pool or limit is left alone, since a team may have changed it. An automation is updated only
     if it differs from `automations.yaml`.
@@ -64,7 +64,7 @@ def _automations(client: Any) -> Iterator[str]:
         if not existing:
             client.create_automation(wanted)
             fate = "created"
-        elif _said(existing[0]) == _said(wanted):
+        elif _content(existing[0]) == _content(wanted):
             # An update forgets the heartbeats so far: a node lost just now would never be noticed.
             fate = "is there"
         else:
@@ -73,7 +73,7 @@ def _automations(client: Any) -> Iterator[str]:
         yield f"{wanted.name}, {fate}"
 
 
-def _said(automation: Any) -> Any:
+def _content(automation: Any) -> Any:
     """The content of an automation, without the server's ids and whatever the order of its sets."""
 
     def plain(value: Any) -> Any:

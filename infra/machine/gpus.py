@@ -95,9 +95,9 @@ def replica_gpus(
 
 
 def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Of these GPUs those of the Challenger's training, and those of the frozen Solver that it asks.
+    """Split these GPUs into those that train the Challenger and those of the frozen Solver that it asks.
 
-    The two are equal where they share all GPUs. With `solver_gpus` None each gets half, as in the paper's
+    Both get all of them where they share. With `solver_gpus` None each gets half, as in the paper's
     code, or they share the only one. DeviceSetupError where nothing would be left for the training.
     """
     count = len(numbers)
@@ -114,7 +114,7 @@ def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> tuple[tuple[i
 def side_by_side(
     trainer: TrainerConfig, sampler: SamplerConfig, there: Sequence[str] | None = None
 ) -> tuple[TrainerConfig, SamplerConfig]:
-    """Both sections with the GPUs, and the shares of their memory, that each takes of `trainer.gpus`.
+    """Both configurations, each with its part of `trainer.gpus` and of their memory.
 
     | GPUs | training (verl)                    | frozen Solver (vllm or server) |
     |------|------------------------------------|--------------------------------|
@@ -123,8 +123,8 @@ def side_by_side(
     | 4    | 2                                  | 2                              |
     | 8    | 4                                  | 4                              |
 
-    Raises DeviceSetupError where the GPUs cannot be shared so. Two backends of this process share as they
-    are, and so does a sampler whose endpoints run elsewhere.
+    Backends that run in this process stay as they are, as does a sampler whose endpoints run elsewhere.
+    DeviceSetupError where the GPUs cannot be split so.
     """
     is_elsewhere = isinstance(sampler, ServerSamplerConfig) and sampler.urls
     if is_elsewhere or not (isinstance(trainer, EngineConfig) or isinstance(sampler, EngineConfig)):

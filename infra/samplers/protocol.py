@@ -24,13 +24,7 @@ class SamplingParams:
     @classmethod
     def of(cls, config: SamplingConfig, samples: int = 1) -> SamplingParams:
         """The parameters that a section of the configuration names."""
-        return cls(
-            max_tokens=config.max_tokens,
-            samples=samples,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            top_k=config.top_k,
-        )
+        return cls(config.max_tokens, samples, config.temperature, config.top_p, config.top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +104,8 @@ class Sampler(ABC):
 
     @abstractmethod
     def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
-        """What `sample` gives, for at least one prompt."""
+        """As `sample`, for at least one prompt."""
 
     @abstractmethod
     def _free(self, at_once: bool) -> None:
-        """Free the device, once or again: `at_once` after an error, else when what is under way is done."""
+        """Free the device; may be called again. Unless `at_once`, let what is under way finish first."""

@@ -94,7 +94,7 @@ def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
     The key comes in $VLLM_API_KEY, not in the arguments.
     """
-    import vllm  # noqa: F401  # its absence is told as such; runpy would wrap the error
+    import vllm  # noqa: F401  # if it is missing, say so; runpy would wrap the error
 
     def end_when_closed() -> None:
         for _ in channel.requests():

@@ -38,7 +38,7 @@ def end_tokens(model_dir: Path, tokenizer: Any) -> frozenset[int]:
 
 
 def pad_token_id(tokenizer: Any, end_tokens: Collection[int]) -> int:
-    """What fills the room beside shorter prompts. Any valid token will do, since a mask hides it."""
+    """The token that pads shorter prompts. Any valid one will do, since a mask hides it."""
     pad: int | None = tokenizer.pad_token_id
     return min(end_tokens, default=0) if pad is None else pad
 

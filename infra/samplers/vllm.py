@@ -90,7 +90,9 @@ def _answer(
     engine: Any, tokenizer: Any, eos: Collection[int], request: Mapping[str, Any], channel: Channel
 ) -> None:
     """Send the completions of each prompt as soon as it is finished."""
+    from vllm import SamplingParams as EngineParams
     from vllm.inputs import TokensPrompt
+    from vllm.sampling_params import RequestOutputKind
 
     params = request["params"]
     longest = engine.model_config.max_model_len
@@ -98,9 +100,19 @@ def _answer(
     check_prompts(prompt_ids, longest, DeviceSetupError)
     # All greedy completions of a prompt are the same, and vLLM draws only one.
     repeats = params["samples"] if params["temperature"] == 0 else 1
+    drawing = {
+        "n": params["samples"] // repeats,
+        "temperature": params["temperature"],
+        "top_p": params["top_p"],
+        "top_k": params["top_k"],
+        "stop_token_ids": sorted(eos),
+        "detokenize": False,
+        "output_kind": RequestOutputKind.FINAL_ONLY,
+    }
+    # The i-th sample of a prompt is drawn with seed + i.
     for number, (ids, seed) in enumerate(zip(prompt_ids, request["seeds"], strict=True)):
         max_tokens = min(params["max_tokens"], longest - len(ids))
-        asked = engine_params(params, max_tokens, seed, eos, params["samples"] // repeats)
+        asked = EngineParams(**drawing, max_tokens=max_tokens, seed=seed)
         engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), asked)
     said = time.monotonic()
     while engine.has_unfinished_requests():
@@ -122,26 +134,6 @@ def _answer(
         if time.monotonic() - said > _WORD_EVERY_SECONDS:
             said = time.monotonic()
             channel.say("progress")
-
-
-def engine_params(
-    params: Mapping[str, Any], max_tokens: int, seed: int, eos: Collection[int], samples: int
-) -> Any:
-    """vLLM's parameters for one prompt; its i-th sample is drawn with seed + i."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return SamplingParams(
-        n=samples,
-        temperature=params["temperature"],
-        top_p=params["top_p"],
-        top_k=params["top_k"],
-        max_tokens=max_tokens,
-        seed=seed,
-        stop_token_ids=sorted(eos),
-        detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
 
 
 open_backend = VllmSampler

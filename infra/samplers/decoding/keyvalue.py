@@ -38,7 +38,7 @@ class _Layer(CacheLayerMixin):
     def __init__(self) -> None:
         super().__init__()
         self.length = 0
-        self._memory: list[torch.Tensor] = []
+        self._memory = [torch.empty(0), torch.empty(0)]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Nothing to prepare: the first update brings the prompt's keys and values."""
@@ -60,8 +60,6 @@ class _Layer(CacheLayerMixin):
 
     def expand(self, rows: torch.Tensor, capacity: int) -> None:
         """Row i becomes a copy of the present row `rows[i]`, with room for `capacity` tokens."""
-        if not self._memory:
-            self._memory = [torch.empty(0), torch.empty(0)]
         self.keys, self.values = (self._moved(i, old, rows, capacity) for i, old in enumerate(self._pair()))
 
     def select(self, rows: torch.Tensor) -> None:

@@ -80,13 +80,13 @@ def decode(
 
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
-    check_prompts(prompt_ids, _longest_position(model))
+    loop = _Loop(model, params, eos_token_ids, pad_token_id)
+    check_prompts(prompt_ids, loop.longest)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            loop = _Loop(model, params, eos_token_ids, pad_token_id)
             for rows in _batches(prompt_ids, params, batch_tokens, loop.may_pad):
                 # Batches come in order of samples within a prompt, so appending keeps that order.
                 for row, decoded in zip(rows, _run_what_fits(loop, prompt_ids, rows, seeds), strict=True):
@@ -122,11 +122,6 @@ def _run_what_fits(
     return results
 
 
-def _longest_position(model: PreTrainedModel) -> int | None:
-    value = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return value if isinstance(value, int) and value > 0 else None
-
-
 def _batches(
     prompt_ids: Sequence[Sequence[int]], params: SamplingParams, batch_tokens: int, may_pad: bool
 ) -> Iterator[list[_Row]]:
@@ -159,7 +154,8 @@ class _Loop:
         self.most_rows = sys.maxsize
         self._model, self._params, self._pad = model, params, pad
         self._eos = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=self.device)
-        self._longest = _longest_position(model)
+        longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        self.longest = longest if isinstance(longest, int) and longest > 0 else None
         self._accepts = frozenset(inspect.signature(model.forward).parameters)
         self._cache = KeyValueCache(model.config) if has_plain_attention(model.config) else None
         # Padding would enter the state of a recurrent model.
@@ -179,8 +175,8 @@ class _Loop:
             ids[index, width - lengths[index] :] = torch.tensor(prompt_ids[prompt])
         lengths_of = torch.tensor(lengths, device=self.device)
         limits = torch.full_like(source, self._params.max_tokens)
-        if self._longest is not None:
-            limits = limits.minimum(self._longest - lengths_of[source])
+        if self.longest is not None:
+            limits = limits.minimum(self.longest - lengths_of[source])
         context = _Context(self._model, self._cache, self._accepts, ids.to(self.device), lengths_of)
         decoded = self._decode(context, source, keys, limits)
         if self._cache is not None:

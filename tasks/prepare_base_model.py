@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from data.config import BaseModelConfig, TinyModelConfig
-from tasks.publish.progress import report_progress
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
+from tasks.stage.training import step_reporter
 from tasks.stage.work import Work
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -30,19 +30,9 @@ def _pretrain(work: Work, folder: Path) -> None:
     from data.tiny.pretrain import pretrain
 
     recipe = work.config.base_model.tiny or TinyModelConfig()
-    pretrain(recipe, work.seed, folder, work.config.trainer.threads, _reporter(work, recipe.training_steps))
-
-
-def _reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Logs and shows every hundredth step of the pre-training."""
-
-    def report(step: int, metrics: Mapping[str, float]) -> None:
-        if step % 100 == 0 or step == steps:
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-            work.log.info(f"prepare_base_model: step {step}/{steps}, {shown}")
-            report_progress(work, step, steps, "steps")
-
-    return report
+    shown = "loss {loss:.3f}, gradient_norm {gradient_norm:.3f}, learning_rate {learning_rate:.3f}"
+    report = step_reporter(work, recipe.training_steps, shown, every=100)
+    pretrain(recipe, work.seed, folder, work.config.trainer.threads, report)
 
 
 def _unpack_package(work: Work, folder: Path) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import Task, task, unmapped
 from prefect.cache_policies import CachePolicy
-from prefect.context import TaskRunContext
 from prefect.futures import PrefectFutureList
 from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import exponential_backoff
@@ -55,22 +55,13 @@ class Run(BaseModel):
         return Store(self.config.store)
 
 
+@dataclass
 class _ArtifactCache(CachePolicy):
     """The artifact's key as cache key; a result counts only while its artifact is in the store."""
 
     stage_name: str = ""
 
-    def __init__(self, stage_name: str) -> None:
-        super().__init__()
-        self.stage_name = stage_name
-
-    def compute_key(
-        self,
-        task_ctx: TaskRunContext,
-        inputs: dict[str, Any],
-        flow_parameters: dict[str, Any],
-        **kwargs: Any,
-    ) -> str:
+    def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: Any, **more: Any) -> str:
         """The key; a result of an artifact that is gone is dropped first."""
         run: Run = inputs["run"]
         store, location = run.store, _location(run, self.stage_name, inputs)
@@ -219,7 +210,7 @@ def _as_task(
     configured = task(
         name=task_name,
         task_run_name=f"{task_name}: {run_name}",
-        cache_policy=_ArtifactCache(stage_name),
+        cache_policy=_ArtifactCache(stage_name=stage_name),
         persist_result=True,
         result_serializer="json",
         retries=RETRIES,
@@ -252,6 +243,3 @@ def part_count(items: int, shard_size: int) -> int:
 def shard_range(part: int, items: int, shard_size: int) -> range:
     """The items of a part."""
     return range(part * shard_size, min(items, (part + 1) * shard_size))
-
-
-__all__: Sequence[str] = ["Run", "StageTask", "part_count", "part_of", "shard_range", "stage"]

@@ -1,4 +1,4 @@
-"""What both trainings write and say."""
+"""What trainings write and log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tasks.publish.progress import report_progress
 from tasks.stage.work import Work
 
 
-def step_reporter(work: Work, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Logs a line after each training step, and shows it."""
+def step_reporter(
+    work: Work, steps: int, shown: str = "reward {reward_mean:.3f}, kl {kl:.4f}", every: int = 1
+) -> Callable[[int, Mapping[str, float]], None]:
+    """Logs a line after a training step, `shown` filled with its metrics, and moves the progress bar."""
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
-        shown = f"reward {metrics['reward_mean']:.3f}, kl {metrics['kl']:.4f}"
-        work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown}")
-        report_progress(work, step, steps, "steps")
+        if step % every == 0 or step == steps:
+            work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown.format_map(metrics)}")
+            report_progress(work, step, steps, "steps")
 
     return report
 

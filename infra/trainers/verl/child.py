@@ -61,7 +61,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def check_reachable(address: str) -> None:
-    """DeviceSetupError if no Ray cluster answers there; `ray.init` would try for ever."""
+    """DeviceSetupError if no Ray cluster answers there; `ray.init` would try forever."""
     # `ray status` does not know the protocol of a client's address ("ray://…").
     if address.startswith("ray://"):
         return
@@ -134,9 +134,9 @@ def run(config: Any, joined: bool) -> None:
 
 
 class _HeldRunner:
-    """verl's runner, which owns the engines, held until they have been asked what they share.
+    """Holds verl's runner, which owns the engines, until they have been asked what they share.
 
-    With the last handle to it Ray kills the engines, which then cannot release anything.
+    Ray kills the engines with the last handle to the runner; they then release nothing.
     """
 
     def __init__(self, actor_class: Any) -> None:

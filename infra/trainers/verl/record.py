@@ -68,7 +68,7 @@ class Record:
                 )
             step = int(state["step"])
             _unpack(saved, state["paths"], step_folder(folder, step))
-        # This is where verl looks for its newest checkpoint.
+        # verl resumes from the checkpoint that this file names.
         (folder / _NEWEST).write_text(str(step))
         for name, table in tables.items():
             self._tables[name][0] = table
@@ -207,7 +207,7 @@ def _unpack(folder: Path, paths: Mapping[str, str], target: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Copy only where a link is impossible: checkpoints are large."""
+    """Link if possible, else copy: checkpoints are large."""
     try:
         os.link(source, target)
     except OSError:

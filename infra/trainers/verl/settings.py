@@ -19,7 +19,7 @@ _SEEDS = 2**31
 # Below this many GPUs the weights, gradients and moments of a model with 4B parameters leave no room.
 _OFFLOAD_BELOW_GPUS = 4
 _CPU_SLOTS = 32
-"""Cores that Ray is told of on a CPU: each of verl's actors asks for one, and waits for it in silence."""
+"""Cores to declare to Ray on a CPU: each of verl's actors asks for one, and waits for it in silence."""
 _CPU = {
     "trainer.device": "cpu",
     "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
@@ -56,7 +56,7 @@ def verl_settings(
 ) -> dict[str, Any]:
     """verl's dotted keys with their values; "+key" where verl's own configuration has no such key.
 
-    `prompt_tokens` is the longest prompt; `longest_context` what the model was made for, where known.
+    `prompt_tokens`: the longest prompt; `longest_context`: the longest the model supports, where known.
     """
     context = trainer.context_tokens or prompt_tokens + config.max_tokens
     if longest_context is not None:
@@ -99,7 +99,7 @@ def verl_settings(
             "use_kl_in_reward": False,
         },
         "data": {
-            # The file has the prompts of every step in the order in which they are to be taken.
+            # The file holds the prompts of every step, in order.
             "train_files": str(paths.data),
             "val_files": str(paths.data),
             "shuffle": False,
@@ -119,7 +119,7 @@ def verl_settings(
             "lora_rank": trainer.lora_rank,
             "lora_alpha": trainer.lora_alpha,
             "target_modules": "all-linear",
-            # Engines are sent the base with the adapters folded in: they draw faster so.
+            # Engines get the base with the adapters folded in, which draws faster.
             "lora.merge": trainer.lora_rank > 0,
         },
         "actor_rollout_ref.actor": {
@@ -173,7 +173,7 @@ def verl_settings(
             "enable_prefix_caching": True,
             "calculate_log_probs": True,
             **log_probs,
-            # The first weights come from the trainer, as all others do.
+            # All weights come from the trainer, the first ones too.
             "load_format": "dummy",
             "agent.default_agent_loop": AGENT_LOOP,
             "agent.agent_loop_config_path": str(paths.agent_loops),
@@ -223,7 +223,7 @@ def _micro_batch_size(config: GrpoConfig, cluster: Cluster) -> int:
 
 def _ray(cluster: Cluster) -> dict[str, Any]:
     if cluster.address is not None:
-        # What it has was said when it was started.
+        # Its resources were declared when it was started.
         return {"+ray_kwargs.ray_init.address": cluster.address}
     local = {
         # "local": a cluster that this machine may be part of is left alone.

@@ -151,6 +151,7 @@ def _number(value: int) -> tuple[str, Fraction]:
     return ("num", Fraction(value))
 
 
+@starts_processes
 def test_a_time_out_counts_processor_time_and_not_the_load_of_the_machine() -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     try:

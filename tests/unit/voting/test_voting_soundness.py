@@ -88,6 +88,7 @@ def grader() -> Iterator[Grader]:
         yield shared
 
 
+@pytest.mark.slow  # every answer of the corpus with each of its characters changed
 def test_an_answer_with_one_character_changed_is_another_answer(grader: Grader) -> None:
     pairs = [(answer, mutant) for answer in ANSWERS for mutant in dict.fromkeys(mutants(answer))]
     verdicts = grader.equivalent(pairs)
@@ -151,6 +152,7 @@ def scrambled(a: str, b: str, chance: st.DataObject) -> str:
     return "".join(pieces[at] for at in list(order)[-kept:])
 
 
+@pytest.mark.slow  # 400 pairs, each read several times
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(ANSWERS), st.sampled_from(ANSWERS), st.data())
 def test_scrambled_answers_equal_nothing_that_differs_in_a_digit(

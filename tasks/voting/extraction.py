@@ -71,11 +71,6 @@ def solver_answer(completion: str) -> tuple[str | None, str | None]:
     return answer, None
 
 
-def boxed_answer(completion: str) -> str | None:
-    r"""The content of the last complete `\boxed{}`, trimmed; None where `solver_answer` refuses."""
-    return solver_answer(completion)[0]
-
-
 def depth(text: str) -> int:
     """How deep round, square and curly brackets nest in a text; unbalanced ones count as open."""
     deepest = level = 0
@@ -126,40 +121,22 @@ def _has_content(answer: str) -> bool:
 
 def _last_box(text: str) -> str | None:
     """Content of the last complete outermost box, inner boxes unwrapped."""
-    stack: list[int] = []
-    found: tuple[int, int] | None = None
+    stack: list[tuple[int, int]] = []
+    boxes: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for token in _TOKEN.finditer(text):
         mark = token.group()
         if mark[-1] == "{" and mark != "\\{":
-            # -1 for an ordinary brace, else where the content of a box begins.
-            stack.append(token.end() if len(mark) > 1 else -1)
+            stack.append(token.span())
         elif mark == "}" and stack:
-            start = stack.pop()
-            if start >= 0:
-                # An enclosing box that closes later replaces this one; one that never closes does not.
-                found = (start, token.start())
-    if found is None:
+            opening = stack.pop()
+            if opening[1] - opening[0] > 1:  # A box, no ordinary brace.
+                boxes.append((opening, token.span()))
+    if not boxes:
         return None
-    return _unwrap(text[found[0] : found[1]]).strip()
-
-
-def _unwrap(content: str) -> str:
-    """The content without the boxes around parts of it."""
-    if not _BOX.search(content):
-        return content
-    pieces: list[str] = []
-    inside: list[bool] = []
-    end = 0
-    for token in _TOKEN.finditer(content):
-        mark = token.group()
-        keep = True
-        if mark == "}" and inside:
-            keep = not inside.pop()
-        elif mark[-1] == "{" and mark != "\\{":
-            keep = len(mark) == 1
-            inside.append(not keep)
-        if not keep:
-            pieces.append(content[end : token.start()])
-            end = token.end()
-    pieces.append(content[end:])
-    return "".join(pieces)
+    # A box that closes later encloses this one; one that never closes does not count.
+    (_, start), (end, _) = boxes[-1]
+    pieces = []
+    for opens, closes in sorted(edge for box in boxes[:-1] for edge in box if start <= edge[0] < end):
+        pieces.append(text[start:opens])
+        start = closes
+    return "".join([*pieces, text[start:end]]).strip()

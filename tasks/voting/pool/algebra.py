@@ -1,14 +1,15 @@
 """Sums, integrals and limits, by sympy: runs inside worker processes, never in the caller.
 
 A request is a tree that the grammar made, and so is the reply: sympy never sees the text, hence it cannot
-skip a part of it. What it does may take forever or all memory;
-`workers` bounds both.
+skip a part of it. What it does may take forever or all memory; `workers` bounds both.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -18,7 +19,7 @@ from tasks.voting.reading.cursor import Node, packed, unpacked
 from tasks.voting.reading.lexicon import INVERSES
 from tasks.voting.reading.tokens import Uncomputed
 
-_SAME_NAME = ("exp", "floor", "factorial", "factorial2", "binomial", "gcd", "lcm", *INVERSES)
+_SAME_NAME = ("exp", "sqrt", "floor", "factorial", "factorial2", "binomial", "gcd", "lcm", *INVERSES)
 _FUNCTIONS = {
     **{name: name for name in _SAME_NAME},
     **{inverse: "a" + name for name, inverse in INVERSES.items()},
@@ -26,6 +27,10 @@ _FUNCTIONS = {
 }  # fmt: skip
 _NAMES = {sympy_name: name for name, sympy_name in _FUNCTIONS.items()}
 _NAMES["zeta"] = "zeta"
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "neg": operator.neg, "add": operator.add, "mul": operator.mul, "div": operator.truediv,
+    "pow": operator.pow,
+}  # fmt: skip
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "inf": sympy.oo}
 
 
@@ -42,8 +47,6 @@ def to_sympy(node: Node) -> Any:
         arguments = [to_sympy(part) for part in parts[1:]]
         if parts[0] in ("log", "lg"):
             return sympy.log(arguments[0], *(arguments[1:] or [10]))
-        if parts[0] == "sqrt":
-            return sympy.sqrt(arguments[0])
         if parts[0] in _FUNCTIONS:
             return getattr(sympy, _FUNCTIONS[parts[0]])(*arguments)
     if tag == "lim":
@@ -65,13 +68,8 @@ def to_sympy(node: Node) -> Any:
         return sympy.integrate(to_sympy(body), (sympy.Symbol(name), *map(to_sympy, bounds)))
     if tag == "degrees":
         return to_sympy(parts[0]) * sympy.pi / 180
-    if tag in ("add", "mul", "div", "neg", "pow"):
-        left, *right = map(to_sympy, parts)
-        if tag == "neg":
-            return -left
-        return {
-            "add": left.__add__, "mul": left.__mul__, "div": left.__truediv__, "pow": left.__pow__,
-        }[tag](right[0])  # fmt: skip
+    if tag in _OPERATORS:
+        return _OPERATORS[tag](*map(to_sympy, parts))
     raise Uncomputed(f"{tag} is no expression")
 
 
@@ -89,10 +87,7 @@ def from_sympy(expression: Any) -> Node:
     arguments = [from_sympy(argument) for argument in expression.args]
     if expression.func in (sympy.Add, sympy.Mul):
         tag = "add" if expression.func is sympy.Add else "mul"
-        node = arguments[0]
-        for argument in arguments[1:]:
-            node = (tag, node, argument)
-        return node
+        return reduce(lambda left, right: (tag, left, right), arguments)
     if expression.func is sympy.Pow:
         return ("pow", *arguments)
     name = expression.func.__name__

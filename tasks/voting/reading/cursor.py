@@ -56,6 +56,9 @@ def unpacked(message: Any) -> Any:
     return tuple(unpacked(item) for item in message) if isinstance(message, list) else message
 
 
+END = Token("end", "", False)
+
+
 class Cursor:
     """A place in a list of tokens; `bars` counts the absolute values that are open there."""
 
@@ -64,14 +67,36 @@ class Cursor:
         self.at = 0
         self.bars = 0
 
-    def peek(self, ahead: int = 0) -> Token | None:
-        """The token to be read next, or the one `ahead` of it."""
-        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else None
+    def peek(self, ahead: int = 0) -> Token:
+        """The token to be read next, or the one `ahead` of it; END where there is none."""
+        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else END
+
+    def read(self, *kinds: str) -> Token:
+        """Read the next token, of one of the kinds, or fail."""
+        token = self.peek()
+        if token is END or (kinds and token.kind not in kinds):
+            raise SyntaxFault(f"{token.text!r} has no place")
+        self.at += 1
+        return token
+
+    def raw(self) -> list[str]:
+        """Read one token, or a group in braces, as it is spelt."""
+        if not self.accept("{"):
+            return [self.read().text]
+        start, level = self.at, 1
+        while level:
+            text = self.read().text
+            level += (text == "{") - (text == "}")
+        return [token.text for token in self.tokens[start : self.at - 1]]
+
+    def put_back(self, *tokens: Token) -> None:
+        """Read these tokens in the place of the next one."""
+        self.tokens[self.at : self.at + 1] = tokens
 
     def accept(self, *texts: str) -> str | None:
         """Read the next token if it is a mark or command spelt as one of `texts`."""
         token = self.peek()
-        if token is not None and token.kind in ("mark", "command") and token.text in texts:
+        if token.kind in ("mark", "command") and token.text in texts:
             self.at += 1
             return token.text
         return None

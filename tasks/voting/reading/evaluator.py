@@ -11,7 +11,6 @@ from typing import Any
 import mpmath  # type: ignore[import-untyped]
 
 from tasks.voting.reading.cursor import Node
-from tasks.voting.reading.roots import rational_root
 from tasks.voting.reading.tokens import Uncomputed
 
 DIGITS = 120
@@ -23,6 +22,9 @@ LOST_BITS = 190
 LARGEST_BITS = 100_000
 LARGEST_MAGNITUDE = 10_000_000
 LARGEST_FACTORIAL = 3000
+
+# Functions that do not take one argument.
+_ARITIES = {"binomial": (2,), "mod": (2,), "log": (1, 2)}
 
 Value = Any  # Fraction, mpf or mpc
 _LOCAL = threading.local()
@@ -113,6 +115,22 @@ def _tame(value: Value) -> Value:
 def _is_rational(node: Node) -> bool:
     """Whether a tree is a number as it is written, such as -1/3."""
     return node[0] == "num" or (node[0] in ("neg", "div") and all(map(_is_rational, node[1:])))
+
+
+def _rational_root(x: Fraction, degree: int) -> Fraction | None:
+    """The exact root of a positive rational, None where it is irrational."""
+    if x < 0 or degree > 64:
+        return None
+    top, bottom = _integer_root(x.numerator, degree), _integer_root(x.denominator, degree)
+    return Fraction(top, bottom) if Fraction(top**degree, bottom**degree) == x else None
+
+
+def _integer_root(number: int, degree: int) -> int:
+    """The root of a positive integer, rounded down: Newton's method from above."""
+    root = 1 << -(-number.bit_length() // degree)
+    while (better := ((degree - 1) * root + number // root ** (degree - 1)) // degree) < root:
+        root = better
+    return root
 
 
 # Names of mpmath where they are not those of the grammar: arcsin is asin, and arsinh asinh.
@@ -233,7 +251,7 @@ class Evaluator:
                 size = self.power(-x, y)
                 return -size if y.numerator % 2 else size
             else:
-                root = rational_root(x, y.denominator)
+                root = _rational_root(x, y.denominator)
                 if root is not None:
                     return self.power(root, Fraction(y.numerator))
         base, exponent = to_mp(x), to_mp(y)
@@ -245,38 +263,29 @@ class Evaluator:
 
     def _call(self, name: str, *arguments: Node) -> Value:
         values = [self.value(argument) for argument in arguments]
-        if name in ("max", "min", "gcd", "lcm"):
+        if name in ("max", "min", "gcd", "lcm") and values:
             return self._of_several(name, values)
-        if name == "binomial" and len(values) == 2:
-            return self._binomial(*values)
-        if name == "mod" and len(values) == 2:
-            return self._modulo(*values)
-        if name == "log" and 1 <= len(values) <= 2:
-            return self._logarithm(values[0], values[1] if len(values) > 1 else Fraction(10))
-        if len(values) != 1:
-            raise Uncomputed(f"{name} takes one argument")
-        x = values[0]
-        simple = getattr(self, f"_of_{name}", None)
-        if simple is not None:
-            result: Value = simple(x)
-            return result
-        return self._transcendental(name, x)
+        if len(values) not in _ARITIES.get(name, (1,)):
+            raise Uncomputed(f"{name} does not take {len(values)} arguments")
+        method: Callable[..., Value] | None = getattr(self, f"_of_{name}", None)
+        return method(*values) if method else self._transcendental(name, *values)
 
     def _of_several(self, name: str, values: list[Value]) -> Value:
-        if not values or not all(isinstance(value, Fraction) for value in values):
+        rational = all(isinstance(value, Fraction) for value in values)
+        if name in ("max", "min") and not any(isinstance(value, context().mpc) for value in values):
+            return (max if name == "max" else min)(values, key=None if rational else to_mp)
+        if not rational:
             raise Uncomputed(f"{name} of irrational numbers")
-        if name in ("max", "min"):
-            return max(values) if name == "max" else min(values)
         bottom = math.lcm(*(value.denominator for value in values))
         whole = [int(value * bottom) for value in values]
         return Fraction(math.gcd(*whole) if name == "gcd" else math.lcm(*whole), bottom)
 
-    def _modulo(self, a: Value, n: Value) -> Value:
+    def _of_mod(self, a: Value, n: Value) -> Value:
         if not (isinstance(a, Fraction) and isinstance(n, Fraction)) or n == 0:
             raise Uncomputed("a remainder of irrational numbers")
         return a % n
 
-    def _binomial(self, n: Value, k: Value) -> Value:
+    def _of_binomial(self, n: Value, k: Value) -> Value:
         whole = isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1
         if whole and k >= 0 and 0 <= n <= LARGEST_FACTORIAL:
             return Fraction(math.comb(int(n), int(k)))
@@ -287,7 +296,7 @@ class Evaluator:
             raise Uncomputed("a binomial coefficient outside its range")
         return self.times(self._of_factorial(n), self.power(below, Fraction(-1)))
 
-    def _logarithm(self, x: Value, base: Value) -> Value:
+    def _of_log(self, x: Value, base: Value = Fraction(10)) -> Value:
         top, bottom = self._of_ln(x), self._of_ln(base)
         if bottom == 0:
             raise Uncomputed("a logarithm to base 1")
@@ -302,8 +311,7 @@ class Evaluator:
         result = _tame(context().log(number))
         return Fraction(0) if context().mag(result) < -NOISE_BITS else result
 
-    def _of_lg(self, x: Value) -> Value:
-        return self._logarithm(x, Fraction(10))
+    _of_lg = _of_log
 
     def _of_sqrt(self, x: Value) -> Value:
         return self.power(x, Fraction(1, 2))

@@ -13,7 +13,6 @@ from fractions import Fraction
 from functools import lru_cache
 
 from tasks.voting.extraction import MAX_ANSWER_CHARACTERS, MAX_DEPTH, depth
-from tasks.voting.reading import units
 from tasks.voting.reading.cursor import Node, has, symbols
 from tasks.voting.reading.evaluator import to_mp
 from tasks.voting.reading.grammar import parse
@@ -21,9 +20,9 @@ from tasks.voting.reading.keys import Point, assignment, interval
 from tasks.voting.reading.lexicon import JOINERS, is_word
 from tasks.voting.reading.normalise import TEXT_CLOSE, TEXT_OPEN, plain
 from tasks.voting.reading.primaries import in_base
-from tasks.voting.reading.quantities import split_unit
 from tasks.voting.reading.sampling import Key, key_of
 from tasks.voting.reading.tokens import SyntaxFault, Token, Uncomputed, folded, spelling, tokens_of
+from tasks.voting.reading.units import Dimension, split_unit
 
 CALCULUS = ("sum", "prod", "int", "lim")
 
@@ -41,7 +40,7 @@ class Read:
     value: Key
     bare: Key
     name: Hashable | None = None
-    unit: units.Dimension | None = None
+    unit: Dimension | None = None
     relation: Node | None = None
 
     @property
@@ -61,7 +60,6 @@ class Unread:
 
     text: str
     bucket: tuple[str, ...]
-    annotations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,11 @@ _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in", "\\approx": "~",
     "\\equiv": "equiv",
 }  # fmt: skip
+_PRODUCTS = {
+    **dict.fromkeys(("*", "\\cdot", "\\times"), ("mul",)),
+    **dict.fromkeys(("/", "\\div"), ("div",)),
+    "\\bmod": ("call", "mod"),
+}
 _LOGIC = {"\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or"}
 _COMMAS = frozenset((",", ";", "\\quad", "\\\\"))
 
@@ -48,8 +53,6 @@ class Parser(Primaries):
 
     def _joiner(self) -> str | None:
         token = self.peek()
-        if token is None:
-            return None
         word = token.text.lower()
         if token.kind in ("mark", "command") and token.text in _COMMAS:
             word = ","
@@ -90,17 +93,18 @@ class Parser(Primaries):
         r"""The modulus of "(mod 7)", \pmod 7 or \mod 7, where one follows."""
         if self.accept("\\pmod", "\\mod", "\\pod"):
             return self.argument()
-        ahead = [self.peek(offset) for offset in range(2)]
-        spelt = [token.text.lower() if token else "" for token in ahead]
-        if spelt[0] == "(" and spelt[1] in ("\\bmod", "\\mod", "mod"):
+        if self._opens_modulus():
             self.at += 2
             modulus = self.sum()
             self.expect(")")
             return modulus
-        if spelt[0] == "mod":
+        if self.peek().text.lower() == "mod":
             self.at += 1
             return self.power()
         return None
+
+    def _opens_modulus(self) -> bool:
+        return self.peek().text == "(" and self.peek(1).text.lower() in ("\\bmod", "\\mod", "mod")
 
     def _words(self) -> Node | None:
         """Words up to the next joiner or the end, where there is at least one that is no product."""
@@ -109,7 +113,7 @@ class Parser(Primaries):
             if self.tokens[end].text.lower() in JOINERS:
                 break
             end += 1
-        following = self.tokens[end].text if end < len(self.tokens) else ","
+        following = self.peek(end - self.at).text or ","
         run = self.tokens[self.at : end]
         pieces = [piece for token in run for piece in token.text.split()]
         if not any(is_word(piece) for piece in pieces) or not all(
@@ -130,10 +134,7 @@ class Parser(Primaries):
 
     def sum(self) -> Node:
         """Terms joined by plus, minus and plus-minus."""
-        if (sign := self.accept("\\pm", "\\mp")) is not None:
-            node: Node = ("pm", 1 if sign == "\\pm" else -1, ("num", Fraction(0)), self.term())
-        else:
-            node = self.term()
+        node: Node = ("num", Fraction(0)) if self.peek().text in ("\\pm", "\\mp") else self.term()
         while (found := self.accept("+", "-", "\\pm", "\\mp")) is not None:
             right = self.term()
             if found in ("+", "-"):
@@ -147,28 +148,20 @@ class Parser(Primaries):
         node = self.factor()
         ratio = [node]
         while True:
-            if self.accept("*", "\\cdot", "\\times"):
-                node = ("mul", node, self.factor())
-            elif self.accept("/", "\\div"):
-                node = ("div", node, self.factor())
-            elif self.accept("\\bmod"):
-                node = ("call", "mod", node, self.factor())
+            if found := self.accept(*_PRODUCTS):
+                node = (*_PRODUCTS[found], node, self.factor())
             elif self.accept(":"):
                 ratio[-1] = node
                 node = self.factor()
                 ratio.append(node)
             elif self._starts_factor():
-                if self.tokens[self.at].kind in NUMERALS and (node[0] == "num" or not self._has_suffix(1)):
+                if self.peek().kind in NUMERALS and (node[0] == "num" or self.peek(1).text not in ("^", "!")):
                     raise SyntaxFault("a number after a factor")
                 node = ("mul", node, self.power())
             else:
                 break
         ratio[-1] = node
         return node if len(ratio) == 1 else ("ratio", *ratio)
-
-    def _has_suffix(self, ahead: int) -> bool:
-        token = self.peek(ahead)
-        return token is not None and token.text in ("^", "!")
 
     def factor(self) -> Node:
         """A power with its signs."""
@@ -213,41 +206,32 @@ class Parser(Primaries):
             node = self.argument()
             return ("neg", node) if sign == "-" else node
         token, after = self.peek(), self.peek(1)
-        if token is not None and token.kind == "number" and after is not None and after.text == "_":
+        if token.kind == "number" and after.text == "_":
             self.at += 1  # x^2_i is the square of x_i, and 2_i no numeral.
             return ("num", Fraction(token.text))
-        if token is not None and token.kind == "letters" and len(token.text) > 1:
+        if token.kind == "letters" and len(token.text) > 1:
             # x^ab is x^a b; plain names of functions and constants stay whole.
             if is_word(token.text) or token.text in FUNCTIONS or token.text in CONSTANTS:
                 return self.primary()
-            self.tokens[self.at : self.at + 1] = [
-                Token("letters", token.text[0], token.spaced), Token("letters", token.text[1:], False)
-            ]  # fmt: skip
+            first, rest = token.text[0], token.text[1:]
+            self.put_back(Token("letters", first, token.spaced), Token("letters", rest, False))
         return self.primary()
 
     def short_argument(self) -> Node:
         r"""The argument of \frac or \sqrt, where a bare number gives its first digit only."""
         token = self.peek()
-        if token is not None and token.kind == "number" and len(token.text) > 1 and token.text.isdigit():
-            self.tokens[self.at] = Token("number", token.text[1:], False)
+        if token.kind == "number" and len(token.text) > 1 and token.text.isdigit():
+            self.put_back(Token("number", token.text[1:], False))
             return ("num", Fraction(token.text[0]))
         return self.argument()
 
     def _starts_factor(self) -> bool:
         token = self.peek()
-        if token is None:
-            return False
-        if token.kind in NUMERALS:
-            return True
-        if token.kind in ("letters", "text"):
-            return token.text.lower() not in JOINERS | {"mod"} and (
-                token.kind == "letters" or len(token.text) == 1
-            )
         if token.kind == "mark":
-            after = self.peek(1)
-            modulus = token.text == "(" and after is not None and after.text in ("\\bmod", "\\mod", "mod")
-            return (token.text in "([{" and not modulus) or (token.text == "|" and self.bars == 0)
+            opens = token.text in "([{" and not self._opens_modulus()
+            return opens or (token.text == "|" and self.bars == 0)
         if token.kind == "command":
-            name = token.text[1:]
-            return name in STARTERS or name in GREEK or name in FUNCTIONS or name in DECORATIONS
-        return False
+            return token.text[1:] in STARTERS | GREEK | FUNCTIONS | DECORATIONS.keys()
+        if token.text.lower() in JOINERS | {"mod"}:
+            return False
+        return token.kind in ("letters", *NUMERALS) or (token.kind == "text" and len(token.text) == 1)

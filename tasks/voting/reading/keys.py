@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable
 from fractions import Fraction
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks.voting.reading.tokens import Uncomputed
 REALS = ("seq", "(", ")", ("inf", -1), ("inf", 1))
 # An expression without i has no real value at the point: a fact, as its value elsewhere is.
 OUTSIDE = ("outside",)
+Rows = tuple[tuple[Node, ...], ...]
 _STRUCTURES = ("seq", "matrix", "list", "sets", "cases", "rel", "builder", "word", "mod")
 
 
@@ -25,7 +27,7 @@ class Point(Evaluator):
 
     def _apply(self, name: str, *arguments: Node) -> Value:
         keys = repr((name, [key_at(argument, self) for argument in arguments])).encode()
-        return Fraction(int.from_bytes(hashlib.sha256(keys).digest()[:4], "big") % 99991 + 1, 997)
+        return Fraction(1 + int.from_bytes(hashlib.sha256(keys).digest()[:8], "big"), 2**62)
 
 
 def key_at(node: Node, here: Point, beside: Point | None = None) -> Hashable:
@@ -43,9 +45,8 @@ class _Keys:
         if method is not None:
             found: Hashable = method(*node[1:])
             return found
-        if node[0] in ("mul", "neg") and node[-1][0] == "matrix":
-            factor = node[1] if node[0] == "mul" else ("num", Fraction(-1))
-            return self._matrix(tuple(tuple(("mul", factor, cell) for cell in row) for row in node[-1][1]))
+        if has(node, "matrix") and (rows := _cells(node)):
+            return self._matrix(rows)
         infinite = _infinity(node)
         if infinite:
             return ("inf", infinite)
@@ -68,13 +69,13 @@ class _Keys:
     def _word(self, *words: str) -> Hashable:
         return ("text", words)
 
-    def _matrix(self, rows: tuple[tuple[Node, ...], ...]) -> Hashable:
+    def _matrix(self, rows: Rows) -> Hashable:
         cells = tuple(tuple(map(self.key, row)) for row in rows)
         if len(cells) > 1 and all(len(row) == 1 for row in cells):
             return ("seq", "(", ")", *(row[0] for row in cells))  # A column is a point.
         return ("matrix", cells)
 
-    def _cases(self, rows: tuple[tuple[Node, ...], ...]) -> Hashable:
+    def _cases(self, rows: Rows) -> Hashable:
         return ("cases", frozenset(tuple(map(self.key, row)) for row in rows))
 
     def _seq(self, opening: str, closing: str, *items: Node) -> Hashable:
@@ -181,6 +182,37 @@ class _Keys:
         )
 
 
+def _cells(node: Node) -> Rows:
+    """The cells of a matrix, or of a sum or product with matrices; none of another tree."""
+    tag, *parts = node
+    if tag == "matrix":
+        return node[1]
+    sides = [_cells(part) for part in parts] if tag in ("add", "neg", "mul") else []
+    if not any(sides):
+        return ()
+    if tag == "neg":
+        return tuple(tuple(("neg", cell) for cell in row) for row in sides[0])
+    left, right = sides
+    if tag == "mul" and not (left and right):
+        number = parts[0] if right else parts[1]
+        return tuple(tuple(("mul", number, cell) for cell in row) for row in left or right)
+    sizes = [(len(rows), *{len(row) for row in rows}) for rows in sides]
+    if tag == "add" and sizes[0] == sizes[1] and len(sizes[0]) == 2:
+        return tuple(
+            tuple(("add", *cells) for cells in zip(*rows, strict=True))
+            for rows in zip(left, right, strict=True)
+        )
+    if tag == "mul" and sizes[0][1:] == sizes[1][:1] and len(sizes[1]) == 2:
+        columns = list(zip(*right, strict=True))
+        return tuple(tuple(_scalar_product(row, column) for column in columns) for row in left)
+    raise Uncomputed("matrices whose sizes do not fit")
+
+
+def _scalar_product(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
+    products: list[Node] = [("mul", a, b) for a, b in zip(row, column, strict=True)]
+    return reduce(lambda total, product: ("add", total, product), products)
+
+
 def _mentions_i(node: Node) -> bool:
     return has(node, "const") and "i" in repr(node)
 
@@ -223,7 +255,7 @@ def _union(keys: list[Any]) -> Hashable:
     return next(iter(parts)) if len(parts) == 1 else ("union", frozenset(parts))
 
 
-def interval(node: Node) -> tuple[str, Node] | None:
+def interval(node: Node) -> tuple[Hashable, Node] | None:
     """(name, interval) of a relation such as 1 < x <= 3 or x >= 2, None for another one."""
     operators, sides = node[1], node[2]
     if any(operator not in ("<", "<=", ">", ">=") for operator in operators):
@@ -232,13 +264,21 @@ def interval(node: Node) -> tuple[str, Node] | None:
         operators, sides = [op.replace(">", "<") for op in operators[::-1]], sides[::-1]
     if len(sides) == 2:
         infinity: Node = ("const", "inf")
-        bounded_above = sides[0][0] == "sym"
+        bounded_above = _is_quantity(sides[0])
         sides = (("neg", infinity), *sides) if bounded_above else (*sides, infinity)
         operators = ["<", *operators] if bounded_above else [*operators, "<"]
-    if len(sides) != 3 or operators[1][0] != "<" or sides[1][0] != "sym" or symbols((sides[0], sides[2])):
+    ends = (sides[0], sides[-1])
+    if len(sides) != 3 or operators[1][0] != "<" or symbols(ends) or has(ends, "apply"):
         return None
     opening, closing = "(["[len(operators[0]) - 1], ")]"[len(operators[1]) - 1]
-    return sides[1][1], ("seq", opening, closing, sides[0], sides[2])
+    if not _is_quantity(sides[1]):
+        return None
+    name = sides[1][1] if sides[1][0] == "sym" else sides[1]
+    return name, ("seq", opening, closing, *ends)
+
+
+def _is_quantity(node: Node) -> bool:
+    return node[0] in ("sym", "apply")
 
 
 def assignment(node: Node) -> tuple[Hashable, Node] | None:

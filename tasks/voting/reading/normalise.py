@@ -14,50 +14,24 @@ from tasks.voting.reading.lexicon import FUNCTION_ALIASES, FUNCTIONS, SCALES
 TEXT_OPEN, TEXT_CLOSE = "\x01", "\x02"
 DEGREE = "\x03"
 
-_GREEK_NAMES = (  # In the order of the letters below.
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega"
-)
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩ",
-        _GREEK_NAMES.split(),
-        strict=True,
-    )
-)
-_UNICODE = {
-    **dict.fromkeys("−‐‑‒–—﹣", "-"),
-    **dict.fromkeys("×⨯", r"\times "),
-    **dict.fromkeys("·⋅∙•", r"\cdot "),
-    **dict.fromkeys("÷⁄∕", "/"),
-    **dict.fromkeys("∞", r"\infty "),
-    **dict.fromkeys("πϖ𝜋", r"\pi "),
-    **dict.fromkeys("≤⩽≦", r"\le "),
-    **dict.fromkeys("≥⩾≧", r"\ge "),
-    **dict.fromkeys("°º˚", DEGREE),
-    **dict.fromkeys("‘’′ʹ", "'"),
-    **dict.fromkeys("“”", '"'),
-    **dict.fromkeys("∅⌀", r"\emptyset "),
-    "≠": r"\ne ",
-    "≈": r"\approx ",
-    "≡": r"\equiv ",
-    "±": r"\pm ",
-    "∓": r"\mp ",
-    "∪": r"\cup ",
-    "∩": r"\cap ",
-    "∈": r"\in ",
-    "∖": r"\setminus ",
-    "√": r"\sqrt ",
-    "ℝ": r"\mathbb{R}",
-    "⟨": r"\langle ",
-    "⟩": r"\rangle ",
-    "…": r"\ldots ",
-    "€": f"{TEXT_OPEN}eur{TEXT_CLOSE}",
-    "£": f"{TEXT_OPEN}gbp{TEXT_CLOSE}",
+# What each of some characters is written as.
+_WRITTEN = {
+    "−‐‑‒–—﹣": "-", "×⨯": r"\times ", "·⋅∙•": r"\cdot ", "÷⁄∕": "/", "∞": r"\infty ", "πϖ𝜋": r"\pi ",
+    "≤⩽≦": r"\le ", "≥⩾≧": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "≡": r"\equiv ", "±": r"\pm ",
+    "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∖": r"\setminus ", "∅⌀": r"\emptyset ",
+    "√": r"\sqrt ", "ℝ": r"\mathbb{R}",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "…": r"\ldots ", "°º˚": DEGREE, "‘’′ʹ": "'",
+    "“”": '"', "µ": "u", "€": f"{TEXT_OPEN}eur{TEXT_CLOSE}", "£": f"{TEXT_OPEN}gbp{TEXT_CLOSE}",
     "¥": f"{TEXT_OPEN}jpy{TEXT_CLOSE}",
-    "µ": "u",
-    **{letter: rf"\{name} " for letter, name in _GREEK.items()},
-}
+}  # fmt: skip
+_GREEK = (
+    "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta ιiota κkappa λlambda μmu νnu ξxi ρrho σsigma "
+    "τtau υupsilon φphi χchi ψpsi ωomega ΓGamma ΔDelta ΘTheta ΛLambda ΞXi ΣSigma ΦPhi ΨPsi ΩOmega"
+)
+_UNICODE_TABLE = str.maketrans(
+    {character: text for characters, text in _WRITTEN.items() for character in characters}
+    | {name[0]: rf"\{name[1:]} " for name in _GREEK.split()}
+)
 _COMPOSED = re.compile(
     "|".join(
         f"[{''.join(found)}]" + ("" if kind == "<fraction>" else "+")
@@ -65,7 +39,6 @@ _COMPOSED = re.compile(
         if (found := [c for c in map(chr, range(0x2190)) if unicodedata.decomposition(c).startswith(kind)])
     )
 )
-_UNICODE_TABLE = str.maketrans(_UNICODE)
 
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt|up|sc)?|mathrm|mathbf|mathsf|mathtt|mathit|mbox|hbox|operatorname\*?|rm|bf)"
@@ -75,36 +48,19 @@ _BOLD = re.compile(r"\\(?:mathbf|boldsymbol|mathcal|mathit|bm)\s*\{\s*([A-Za-z])
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _COMMANDS = {
     name: replacement
-    for names, replacement in (
-        (
-            "left right bigl bigr Bigl Bigr biggl biggr Biggl Biggr big Big bigg Bigg displaystyle textstyle",
-            " ",
-        ),
-        ("limits nolimits mathstrut strut middle underline nonumber", " "),
-        ("boxed mleft mright thinspace enspace space", " "),
-        ("qquad", r"\quad"),
-        ("dfrac tfrac cfrac", r"\frac"),
-        ("dbinom tbinom", r"\binom"),
-        ("leq leqslant leqq", r"\le"),
-        ("geq geqslant geqq", r"\ge"),
-        ("neq", r"\ne"),
-        ("lt", "<"),
-        ("gt", ">"),
-        ("varnothing", r"\emptyset"),
-        ("lvert rvert vert mid lVert rVert", "|"),
-        ("lbrace", r"\{"),
-        ("rbrace", r"\}"),
-        ("lparen", "("),
-        ("rparen", ")"),
-        ("lbrack", "["),
-        ("rbrack", "]"),
-        ("dots cdots dotsc dotso", r"\ldots"),
-        ("ast", "*"),
-        ("backslash smallsetminus", r"\setminus"),
-        ("degree textdegree", DEGREE),
-    )
+    for replacement, names in {
+        " ": "left right bigl bigr Bigl Bigr biggl biggr Biggl Biggr big Big bigg Bigg mleft mright limits "
+        "nolimits displaystyle textstyle mathstrut strut middle underline nonumber boxed thinspace "
+        "enspace space",
+        r"\quad": "qquad", r"\frac": "dfrac tfrac cfrac", r"\binom": "dbinom tbinom", r"\ne": "neq",
+        r"\le": "leq leqslant leqq", r"\ge": "geq geqslant geqq", "<": "lt", ">": "gt", "*": "ast",
+        "|": "lvert rvert vert mid lVert rVert", r"\ldots": "dots cdots dotsc dotso",
+        r"\emptyset": "varnothing",
+        r"\{": "lbrace", r"\}": "rbrace", "(": "lparen", ")": "rparen", "[": "lbrack", "]": "rbrack",
+        r"\setminus": "backslash smallsetminus", DEGREE: "degree textdegree",
+    }.items()
     for name in names.split()
-}
+}  # fmt: skip
 _SPACE = re.compile(r"(?<!\\)\\[,:; >!]|\\hspace\s*\{[^{}]*\}|~|\s+")
 _NOTHING = re.compile(
     r"(?<=\d)\s*\\!\s*(?=,)|(?<=,)\s*\\!\s*(?=\d{3})|\\(?:left|right|mleft|mright)\s*\.(?!\d)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 from tasks.voting.reading.cursor import Cursor, Node
@@ -50,11 +51,8 @@ class Primaries(Cursor, ABC):
     def primary(self) -> Node:
         """A number, symbol, group, fraction, root, function ..."""
         token = self.peek()
-        if token is None:
-            raise SyntaxFault("something is missing at the end")
         if token.kind in NUMERALS:
-            self.at += 1
-            return self._number(token)
+            return self._number(self.read())
         if token.kind == "letters" or (token.kind == "text" and len(token.text) == 1):
             return self._letters(token)
         if token.kind == "mark" and token.text in "([{":
@@ -62,10 +60,9 @@ class Primaries(Cursor, ABC):
             return self._group(token.text)
         if self.accept("|"):
             self.bars += 1
-            node = self.sum()
-            self.expect("|")
+            node = self._enclosed("abs", "|")
             self.bars -= 1
-            return ("call", "abs", node)
+            return node
         if token.kind == "command":
             self.at += 1
             return self._command(token.text[1:])
@@ -88,52 +85,40 @@ class Primaries(Cursor, ABC):
 
     def _mixed(self) -> Fraction | None:
         r"""The proper fraction of a mixed number, 1 1/2 or 1\frac{1}{2}, where one follows."""
-        first = self.peek()
-        ahead = [token.text if (token := self.peek(offset)) else "" for offset in range(7)]
-        if ahead[0] == "\\frac":
-            parts, length = [part for part in ahead[1:] if part not in ("{", "}")][:2], 7
-            if ahead[1:7:3] != ["{", "{"] or ahead[3:7:3] != ["}", "}"]:
-                pair = ahead[1]
-                parts, length = ([pair[0], pair[1]], 2) if re.fullmatch(r"[1-9]{2}", pair) else ([], 0)
-        elif first is not None and first.spaced and ahead[1] == "/":
-            parts, length = [ahead[0], ahead[2]], 3
+        ahead = [self.peek(offset).text for offset in range(7)]
+        if ahead[0] == "\\frac" and re.fullmatch(r"[1-9]{2}", ahead[1]):
+            parts, length = list(ahead[1]), 2
+        elif ahead[0] == "\\frac" and ahead[1:7:3] == ["{", "{"] and ahead[3:7:3] == ["}", "}"]:
+            parts, length = ahead[2:6:3], 7
+        elif self.peek().spaced and ahead[1] == "/":
+            parts, length = ahead[0:3:2], 3
         else:
             return None
-        if (
-            len(parts) < 2
-            or not all(part.isdigit() for part in parts)
-            or not 0 < int(parts[0]) < int(parts[1])
-        ):
+        if not all(map(str.isdigit, parts)) or not 0 < int(parts[0]) < int(parts[1]):
             return None
         self.at += length
         return Fraction(int(parts[0]), int(parts[1]))
 
     def _letters(self, token: Token) -> Node:
         """A product of one-letter symbols, a function's or constant's plain name, or a fault for words."""
-        text = token.text
+        text, after = token.text, self.peek(1).text
         name = FUNCTION_ALIASES.get(text, text)
-        following = self.peek(1)
-        after = following.text if following is not None else ""
         if name in FUNCTIONS and after in ("(", "^", "{", "_", "|"):
             self.at += 1
             return self._function(name)
         if text in CONSTANTS:
             self.at += 1
             return ("const", CONSTANTS[text])
-        glued = re.fullmatch(r"(?:(.+)(sin|cos|tan|log))|(?:(sin|cos|tan|log|ln)([xyt]))", text)
-        if glued and (after == "(" if glued.group(1) else text != "cost"):
-            # "xsin(x)" and "sinx": letters run into a function's name.
-            first, second = glued.group(1) or glued.group(3), glued.group(2) or glued.group(4)
-            kinds = ("letters", "command") if glued.group(1) else ("command", "letters")
-            spelt = (first, "\\" + second) if glued.group(1) else ("\\" + first, second)
-            self.tokens[self.at : self.at + 1] = [
-                Token(kinds[0], spelt[0], token.spaced), Token(kinds[1], spelt[1], False)
-            ]  # fmt: skip
+        if after == "(" and (glued := re.fullmatch(r"(.+)(sin|cos|tan|log)", text)):  # xsin(x)
+            letters, function = glued.groups()
+            self.put_back(Token("letters", letters, token.spaced), Token("command", "\\" + function, False))
+            return self.primary()
+        if text != "cost" and (glued := re.fullmatch(r"(sin|cos|tan|log|ln)([xyt])", text)):  # sinx
+            function, letters = glued.groups()
+            self.put_back(Token("command", "\\" + function, token.spaced), Token("letters", letters, False))
             return self.primary()
         self.at += 1
-        if re.fullmatch(r"d[a-z]", text) and re.fullmatch(
-            r"/d[a-z]", after + getattr(self.peek(1), "text", "")
-        ):
+        if re.fullmatch(r"d[a-z]/d[a-z]", text + after + self.peek(1).text):
             self.at += 2
             return ("sym", f"{text}/{self.tokens[self.at - 1].text}")
         if len(text) > 1 and text.isupper() and len(text) < 5:
@@ -145,13 +130,8 @@ class Primaries(Cursor, ABC):
             items = self.items()[0]
             self.expect(")")
             return ("apply", text, *items)
-        node: Node | None = None
-        for position, letter in enumerate(text):
-            last = position == len(text) - 1
-            symbol = self.suffixes(self._symbol(letter)) if last else _plain_symbol(letter)
-            node = symbol if node is None else ("mul", node, symbol)
-        assert node is not None
-        return node
+        factors = [*map(_plain_symbol, text[:-1]), self.suffixes(self._symbol(text[-1]))]
+        return reduce(lambda left, right: ("mul", left, right), factors)
 
     def _symbol(self, name: str) -> Node:
         """A symbol with its index and primes."""
@@ -162,35 +142,20 @@ class Primaries(Cursor, ABC):
 
     def index(self) -> str:
         """The index that follows, as it is spelt, with its underscore; empty where there is none."""
-        start = self.at
-        if not self.accept("_"):
-            return ""
-        level = int(self.accept("{") is not None)
-        if level == 0:
-            self.at += 1
-        while level:
-            token = self.peek()
-            if token is None:
-                raise SyntaxFault("an index does not end")
-            self.at += 1
-            level += (token.text == "{") - (token.text == "}")
-        spelt = [t.text for t in self.tokens[start + 1 : self.at]]
-        return "_" + " ".join(spelt[1:-1] if spelt[:1] == ["{"] else spelt)
+        return "_" + " ".join(self.raw()) if self.accept("_") else ""
 
     def _group(self, opening: str) -> Node:
         """What a bracket holds: one expression, or a point, interval, set or list of several."""
         if self.accept(*_CLOSERS[opening]):
             return ("seq", "\\{", "\\}") if opening in ("\\{", "{") else ("seq", opening, ")")
         bars, self.bars = self.bars, 0
-        symbol, bar = self.peek(), self.peek(1)
-        if opening == "\\{" and symbol is not None and bar is not None and bar.text in ("|", ":"):
-            if symbol.kind != "letters" or len(symbol.text) != 1:
-                raise SyntaxFault("a set of expressions under a condition")
-            self.at += 2
+        if opening == "\\{" and self.peek(1).text in ("|", ":"):
+            name = self._variable()
+            self.expect("|", ":")
             condition = self.relation()
             self.expect("\\}")
             self.bars = bars
-            return ("builder", symbol.text, condition)
+            return ("builder", name, condition)
         items = self.items()[0]
         closing = self.expect(*_CLOSERS[opening])
         self.bars = bars
@@ -208,10 +173,8 @@ class Primaries(Cursor, ABC):
 
     def _group_base(self) -> int | None:
         """The base of (101)_2."""
-        before, token = self.tokens[self.at - 2], self.peek()
-        if token is None or token.text != "_" or not before.text.isdigit():
+        if not self.tokens[self.at - 2].text.isdigit() or not self.accept("_"):
             return None
-        self.at += 1
         return self._base()
 
     def _command(self, name: str) -> Node:
@@ -228,26 +191,30 @@ class Primaries(Cursor, ABC):
         if name == "binom":
             return ("call", "binomial", self.short_argument(), self.short_argument())
         if name in ("pi", "infty"):
-            return ("const", "inf" if name == "infty" else "pi")
+            return ("const", CONSTANTS[name])
         if name == "emptyset":
             return ("seq", "\\{", "\\}")
         if name == "mathbb":
-            return self._blackboard()
+            letter = self._braced("letters")
+            return _REALS if letter == "R" else self._symbol(f"set {letter}")
         if name in ("lfloor", "lceil"):
-            node = self.sum()
-            self.expect("\\rfloor" if name == "lfloor" else "\\rceil")
-            return ("call", "floor" if name == "lfloor" else "ceil", node)
+            return self._enclosed(name[1:], f"\\r{name[1:]}")
         if name in FUNCTIONS:
             return self._function(name)
         if name in GREEK:
             return self._symbol("\\" + name)
         if name in DECORATIONS:
-            return self._decorated(DECORATIONS[name])
+            return self._symbol(f"{DECORATIONS[name]} {self._braced('letters', 'command')}")
         if name == "begin":
             return self._environment()
         if name in ("sum", "prod", "int", "lim"):
             return self._calculus(name)
         raise SyntaxFault(f"\\{name} is not known")
+
+    def _enclosed(self, name: str, closing: str) -> Node:
+        node = self.sum()
+        self.expect(closing)
+        return ("call", name, node)
 
     def _derivative(self) -> Node | None:
         r"""The derivative \frac{dy}{dx}, which is a symbol and no quotient."""
@@ -260,37 +227,21 @@ class Primaries(Cursor, ABC):
         self.at += 6
         return ("sym", f"{found.group(1)}/{found.group(2)}")
 
-    def _blackboard(self) -> Node:
+    def _braced(self, *kinds: str) -> str:
+        """The text of one token, which may stand in braces."""
         braced = self.accept("{")
-        token = self.peek()
-        self.at += 1
+        text = self.read(*kinds).text
         if braced:
             self.expect("}")
-        if token is None or token.kind != "letters":
-            raise SyntaxFault("a set of numbers has no letter")
-        return _REALS if token.text == "R" else self._symbol(f"set {token.text}")
-
-    def _decorated(self, name: str) -> Node:
-        braced = self.accept("{") is not None
-        letters = self.peek()
-        if letters is None or letters.kind not in ("letters", "command"):
-            raise SyntaxFault(f"\\{name} of an expression")
-        self.at += 1
-        if braced:
-            self.expect("}")
-        return self._symbol(f"{name} {letters.text}")
+        return text
 
     def _environment(self) -> Node:
         """A matrix, or rows such as those of a case distinction or a system of equations."""
-        kind = self._environment_name()
+        kind = "".join(self.raw())
         if kind not in _MATRICES | _CASES:
             raise SyntaxFault("an environment")
-        if kind == "array" and self.accept("{"):
-            while self.accept("}") is None:
-                token = self.peek()
-                if token is None or set(token.text) - set("lcr|"):
-                    raise SyntaxFault("an array without columns")
-                self.at += 1
+        if kind == "array" and self.peek().text == "{" and set("".join(self.raw())) - set("lcr|"):
+            raise SyntaxFault("an array without columns")
         if kind in _ALIGNED and not any(token.text == "\\begin" for token in self.tokens[self.at :]):
             self.tokens[self.at :] = [token for token in self.tokens[self.at :] if token.text != "&"]
         rows: list[tuple[Node, ...]] = []
@@ -304,7 +255,7 @@ class Primaries(Cursor, ABC):
             if self.accept("\\\\") is None:
                 self.expect("\\end")
                 break
-        if self._environment_name() != kind:
+        if "".join(self.raw()) != kind:
             raise SyntaxFault("an environment that ends as another one")
         if kind in _MATRICES:
             return ("matrix", tuple(rows))
@@ -312,30 +263,18 @@ class Primaries(Cursor, ABC):
             return ("list", "and", *(cells[0] for cells in rows))
         return ("cases", tuple(rows))
 
-    def _environment_name(self) -> str:
-        self.expect("{")
-        name = ""
-        while not self.accept("}"):
-            token = self.peek()
-            if token is None:
-                raise SyntaxFault("an environment has no name")
-            name += token.text
-            self.at += 1
-        return name
-
     def _cell(self) -> Node:
         """A cell of a case distinction; "if x > 0," says no more than x > 0."""
-        token = self.peek()
-        if token is not None and token.text.lower() in _CONDITIONS:
-            self.at += 1
+        self._condition()
         self.accept(",")
         node = self.relation()
         self.accept(",", ";")
-        token = self.peek()
-        if token is not None and token.text.lower() in _CONDITIONS:
-            self.at += 1
-            return ("list", "if", node, self.relation())
-        return node
+        return ("list", "if", node, self.relation()) if self._condition() else node
+
+    def _condition(self) -> bool:
+        found = self.peek().text.lower() in _CONDITIONS
+        self.at += found
+        return found
 
     def _calculus(self, name: str) -> Node:
         """A sum, product, integral or limit, for the algebra system."""
@@ -366,22 +305,20 @@ class Primaries(Cursor, ABC):
         return (name, variable, bounds["_"], bounds["^"], _bound(self.term(), variable))
 
     def _variable(self) -> str:
-        token = self.peek()
-        if token is None or token.kind != "letters" or len(token.text) != 1:
+        name = self.read("letters").text
+        if len(name) != 1:
             raise SyntaxFault("a bound variable must be a letter")
-        self.at += 1
-        return token.text
+        return name
 
     def _integral(self, bounds: list[Node]) -> Node:
         """What is left up to dx, which must be the end of the text."""
         token = self.tokens[-1]
-        found = re.fullmatch(r"([A-Za-z]*)d([a-z])", token.text) if token.kind == "letters" else None
-        if found is None or self.bars or any(t.text == "\\int" for t in self.tokens[self.at :]):
+        found = token.kind == "letters" and re.fullmatch(r"([A-Za-z]*)d([a-z])", token.text)
+        if not found or self.bars or any(t.text == "\\int" for t in self.tokens[self.at :]):
             raise SyntaxFault("an integral must end with its variable")
-        body = [
-            *self.tokens[self.at : -1],
-            *([Token("letters", found.group(1), False)] if found.group(1) else []),
-        ]
+        body = self.tokens[self.at : -1]
+        if found.group(1):
+            body.append(Token("letters", found.group(1), False))
         inner = type(self)(body)
         node = inner.sum()
         if inner.at < len(body):
@@ -419,7 +356,8 @@ class Primaries(Cursor, ABC):
             return items
         negative = self.accept("-") is not None
         node = self.suffixes(self.primary())
-        while (token := self.peek()) is not None:
+        while True:
+            token = self.peek()
             # sin 2x is sin(2x), but sin x cos x and sin x (y + 1) are products.
             symbol = token.kind == "letters" and token.text not in FUNCTIONS and not is_word(token.text)
             command = token.kind == "command" and token.text[1:] in GREEK | {"pi", "frac", "sqrt"}

@@ -1,4 +1,4 @@
-"""Units of measurement: what a unit's words mean, as a dimension and a factor.
+"""Units of measurement: what a unit's words mean, as a dimension and a factor, and where they begin.
 
 A unit is a product of powers of base dimensions times an exact factor, so 100 cm equals 1 m and
 36 km/h equals 10 m/s, while 5 cm never equals 5 m. A noun that is no known unit ("apples") is a
@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.voting.reading.lexicon import NOT_NOUNS
+from tasks.voting.reading.lexicon import FUNCTIONS, JOINERS, NOT_NOUNS, is_word
+from tasks.voting.reading.normalise import DEGREE
+from tasks.voting.reading.tokens import NUMERALS, Token
 
 Dimension = tuple[tuple[str, int], ...]
 
@@ -35,79 +37,65 @@ class Unit:
 NONE = Unit(Fraction(1), ())
 
 
+_PREFIXES = [
+    ("n", "nano", "1e-9"), ("u", "micro", "1e-6"), ("m", "milli", "1e-3"), ("c", "centi", "1e-2"),
+    ("d", "deci", "1e-1"), ("", "", "1"), ("k", "kilo", "1e3"), ("M", "mega", "1e6"), ("G", "giga", "1e9"),
+]  # fmt: skip
+# Symbol, words, factor and dimension of the units that take prefixes.
+_METRIC = [
+    ("m", "meter metre", "1", "length"), ("g", "gram gramme", "1/1000", "mass"), ("s", "second", "1", "time"),
+    ("L", "liter litre", "1/1000", "length^3"), ("l", "", "1/1000", "length^3"),
+    ("Hz", "hertz", "1", "time^-1"), ("N", "newton", "1", "mass length time^-2"),
+    ("J", "joule", "1", "mass length^2 time^-2"),
+    ("W", "watt", "1", "mass length^2 time^-3"), ("Pa", "pascal", "1", "mass length^-1 time^-2"),
+    ("V", "volt", "1", "volt"), ("A", "ampere amp", "1", "ampere"), ("mol", "mole", "1", "mole"),
+    ("B", "byte", "1", "byte"), ("eV", "electronvolt", "1", "electronvolt"),
+]  # fmt: skip
+_PLAIN = {
+    "length": "inch inches in=0.0254 foot feet ft=0.3048 yard yards yd yds=0.9144 mile miles mi=1609.344",
+    "length^2": "hectare hectares ha=10000 acre acres=4046.8564224",
+    "length^3": "cc=0.000001 gallon gallons gal=0.003785411784",
+    "mass": "tonne tonnes=1000 pound pounds lb lbs=0.45359237 ounce ounces oz=0.028349523125",
+    "time": "sec secs=1 minute minutes min mins=60 hour hours hr hrs h=3600 day days=86400 week weeks=604800",
+    "month": "month months=1 year years yr yrs=12",
+    "length time^-1": "mph=0.44704 kph kmph=5/18",
+    "degree": "degree degrees deg=1",
+    "radian": "radian radians rad rads=1",
+    "fahrenheit": "degF=1",
+    "celsius": "degC=1",
+    "kelvin": "K kelvin kelvins=1",
+    "ohm": "ohm ohms=1",
+    "dollar": "usd dollar dollars USD=1 cent cents=0.01",
+    "euro": "eur euro euros EUR=1",
+    "sterling": "gbp GBP=1",
+    "yen": "jpy yen JPY=1",
+}
+
+
+def _unit(factor: Fraction, dimension: str) -> Unit:
+    powers = (part.partition("^") for part in dimension.split())
+    return Unit(factor, tuple(sorted((name, int(power or 1)) for name, _, power in powers)))
+
+
 def _table() -> dict[str, Unit]:
     table: dict[str, Unit] = {}
-
-    def add(names: str, factor: str, **powers: int) -> None:
-        for name in names.split():
-            table[name] = Unit(Fraction(factor), tuple(sorted(powers.items())))
-
-    prefixes = [
-        ("n", "nano", "1e-9"), ("u", "micro", "1e-6"), ("m", "milli", "1e-3"), ("c", "centi", "1e-2"),
-        ("d", "deci", "1e-1"), ("", "", "1"), ("k", "kilo", "1e3"), ("M", "mega", "1e6"),
-        ("G", "giga", "1e9"),
-    ]  # fmt: skip
-    metric = [
-        ("m", "meter metre", Fraction(1), {"length": 1}),
-        ("g", "gram gramme", Fraction(1, 1000), {"mass": 1}),
-        ("s", "second", Fraction(1), {"time": 1}),
-        ("L", "liter litre", Fraction(1, 1000), {"length": 3}),
-        ("N", "newton", Fraction(1), {"mass": 1, "length": 1, "time": -2}),
-        ("J", "joule", Fraction(1), {"mass": 1, "length": 2, "time": -2}),
-        ("W", "watt", Fraction(1), {"mass": 1, "length": 2, "time": -3}),
-        ("Pa", "pascal", Fraction(1), {"mass": 1, "length": -1, "time": -2}),
-        ("Hz", "hertz", Fraction(1), {"time": -1}),
-        ("V", "volt", Fraction(1), {"volt": 1}),
-        ("A", "ampere amp", Fraction(1), {"ampere": 1}),
-        ("mol", "mole", Fraction(1), {"mole": 1}),
-        ("B", "byte", Fraction(1), {"byte": 1}),
-        ("eV", "electronvolt", Fraction(1), {"electronvolt": 1}),
-    ]  # fmt: skip
-    for symbol, words, base, powers in metric:
-        for short, long, scale in prefixes:
-            unit = Unit(base * Fraction(scale), tuple(sorted(powers.items())))
-            table[short + symbol] = unit
-            for word in words.split():
-                table[long + word] = table[long + word + "s"] = unit
-    for symbol in ("l", "ml", "dl", "cl", "kl"):
-        table[symbol] = table[symbol[:-1] + "L"]
-    add("cc", "1e-6", length=3)
-    add("inch inches in", "0.0254", length=1)
-    add("foot feet ft", "0.3048", length=1)
-    add("yard yards yd yds", "0.9144", length=1)
-    add("mile miles mi", "1609.344", length=1)
-    add("hectare hectares ha", "10000", length=2)
-    add("acre acres", "4046.8564224", length=2)
-    add("gallon gallons gal", "0.003785411784", length=3)
-    add("tonne tonnes", "1000", mass=1)
-    add("pound pounds lb lbs", "0.45359237", mass=1)
-    add("ounce ounces oz", "0.028349523125", mass=1)
-    add("sec secs", "1", time=1)
-    add("minute minutes min mins", "60", time=1)
-    add("hour hours hr hrs h", "3600", time=1)
-    add("day days", "86400", time=1)
-    add("week weeks", "604800", time=1)
-    add("month months", "1", month=1)
-    add("year years yr yrs", "12", month=1)
-    add("mph", "0.44704", length=1, time=-1)
-    add("kph kmph", "5/18", length=1, time=-1)
-    add("degree degrees deg", "1", degree=1)
-    add("radian radians rad rads", "1", radian=1)
-    add("degF", "1", fahrenheit=1)
-    add("degC", "1", celsius=1)
-    add("K kelvin kelvins", "1", kelvin=1)
-    add("ohm ohms", "1", ohm=1)
-    add("usd dollar dollars USD", "1", dollar=1)
-    add("cent cents", "0.01", dollar=1)
-    add("eur euro euros EUR", "1", euro=1)
-    add("gbp GBP", "1", sterling=1)
-    add("jpy yen JPY", "1", yen=1)
+    for symbol, words, base, dimension in _METRIC:
+        for short, long, scale in _PREFIXES:
+            names = [
+                short + symbol,
+                *(long + word + plural for word in words.split() for plural in ("", "s")),
+            ]
+            table |= dict.fromkeys(names, _unit(Fraction(base) * Fraction(scale), dimension))
+    for dimension, text in _PLAIN.items():
+        for names, factor in re.findall(r"([A-Za-z ]+)=([\d./]+)", text):
+            table |= dict.fromkeys(names.split(), _unit(Fraction(factor), dimension))
     return table
 
 
 KNOWN = _table()
 _POWER_WORDS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER_WORDS = {"squared": 2, "cubed": 3}
+_UNIT_MARKS = frozenset(("/", "*", "^", "\\cdot", "{", "}", "-"))
 _ATOM = re.compile(r"([A-Za-z]+)\.?(?:\s*\^\s*\{?\s*(-?[1-9])\s*\}?)?|(/|\*)|(\s+|-)")
 
 
@@ -178,3 +166,55 @@ def _singular(word: str) -> str:
     if word.endswith("s") and not word.endswith("ss") and len(word) > 3:
         return word[:-1]
     return word
+
+
+def split_unit(tokens: list[Token]) -> tuple[list[Token], Unit | None, bool]:
+    """(tokens of the value, unit, whether it is surely a unit) of an answer such as "5 cm"."""
+    if not tokens:
+        return tokens, None, False
+    first = tokens[0]
+    if first.kind == "text" and is_money(first.text) and len(tokens) > 1:
+        money = KNOWN[first.text]
+        if all(t.kind not in ("text", "letters") for t in tokens[1:]):
+            return tokens[1:], money, True
+    if first.text in ("-", "+") and len(tokens) > 2 and tokens[1].kind == "text":
+        rest, unit, sure = split_unit(tokens[1:])
+        return ([first, *rest], unit, sure) if unit is not None else (tokens, None, False)
+    for start in range(1, len(tokens)):
+        token, before = tokens[start], tokens[start - 1]
+        if (token.text == DEGREE and start == len(tokens) - 1) or _is_temperature(tokens[start:]):
+            if any(t.text.lstrip("\\") in FUNCTIONS for t in tokens):
+                break  # An angle inside a function is a number, not an answer in degrees.
+            names = {"C": "degC", "F": "degF"}
+            unit = KNOWN[names.get(tokens[-1].text.strip(), "deg")]
+            return tokens[:start], unit, True
+        if token.kind not in ("letters", "text") or not _ends_value(before):
+            continue
+        tail = tokens[start:]
+        if not all(t.kind in ("letters", "text", "number") or t.text in _UNIT_MARKS for t in tail):
+            continue
+        if any(is_operator(t) for t in tokens[:start]):
+            continue
+        spelled = " ".join(t.text.replace("\\cdot", "*") for t in tail)
+        literal = all(t.kind in ("number", "science") or t.text in ("/", "-", "+") for t in tokens[:start])
+        nouns = token.kind == "text" or (literal and is_word(token.text) and token.spaced)
+        unit = parse(spelled, nouns)
+        if unit is not None:
+            sure = token.kind == "text" or token.spaced or len(token.text) > 1
+            return tokens[:start], unit, sure
+    return tokens, None, False
+
+
+def is_operator(token: Token) -> bool:
+    """Whether a token splits an answer into several items or sides."""
+    return token.text in ("=", "<", ">", ",", ";", "\\le", "\\ge", "\\ne", "\\in", "\\cup", "\\cap") or (
+        token.kind in ("letters", "text") and token.text.lower() in JOINERS
+    )
+
+
+def _is_temperature(tail: list[Token]) -> bool:
+    return len(tail) == 2 and tail[0].text == DEGREE and tail[1].text.strip() in ("C", "F")
+
+
+def _ends_value(token: Token) -> bool:
+    return token.kind in NUMERALS or token.text in (")", "}", "]", "!", "|", "\\pi")

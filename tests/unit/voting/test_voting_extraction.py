@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tasks.voting.extraction import (
     MAX_ANSWER_CHARACTERS,
     REASONS,
-    boxed_answer,
     depth,
     proposal,
     solver_answer,
@@ -39,7 +38,7 @@ from tasks.voting.extraction import (
 )
 def test_the_last_complete_box_is_the_answer(completion: str, answer: str) -> None:
     assert solver_answer(completion) == (answer, None)
-    assert boxed_answer(completion) == answer
+    assert solver_answer(completion)[0] == answer
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_the_last_complete_box_is_the_answer(completion: str, answer: str) -> No
 )
 def test_a_refused_answer_has_a_named_reason(completion: str, reason: str) -> None:
     assert solver_answer(completion) == (None, reason)
-    assert boxed_answer(completion) is None
+    assert solver_answer(completion)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_any_text_gives_an_answer_or_a_documented_reason(completion: str) -> Non
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="0123456789+-x ^", min_size=1, max_size=30).filter(lambda text: text.strip() != ""))
 def test_what_is_put_in_a_box_is_read_back(content: str) -> None:
-    assert boxed_answer(f"thus \\boxed{{{content}}}.") == content.strip()
+    assert solver_answer(f"thus \\boxed{{{content}}}.")[0] == content.strip()
 
 
 @pytest.mark.parametrize("piece", ["\\boxed{", "\\boxed ", "<question>", "{", "\\boxed{}", " "])

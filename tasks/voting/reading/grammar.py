@@ -20,8 +20,10 @@ _PRODUCTS = {
     **dict.fromkeys(("/", "\\div"), ("div",)),
     "\\bmod": ("call", "mod"),
 }
-_LOGIC = {"\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or"}
-_COMMAS = frozenset((",", ";", "\\quad", "\\\\"))
+_SEPARATORS = {
+    ",": ",", "\\quad": ",", ";": ";", "\\\\": ";",
+    "\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or",
+}  # fmt: skip
 
 
 def parse(tokens: list[Token]) -> Node:
@@ -41,27 +43,45 @@ class Parser(Primaries):
 
     def items(self) -> tuple[list[Node], str]:
         """Items between commas, semicolons, "and" or "or"; the joiner that is a word, else ","."""
-        items, joiners = [self.relation()], set()
-        while (found := self._joiner()) is not None:
-            joiners.add(found)
-            while (again := self._joiner()) is not None:
-                joiners.add(again)
+        items, joiners = [self.relation()], []
+        while found := self._joiner():
+            joiners.append(found)
             items.append(self.relation())
-        if {"and", "or"} <= joiners:
-            raise SyntaxFault('"and" and "or" in one list')
-        return items, (joiners - {","}).pop() if joiners - {","} else ","
+        words = set(joiners) & JOINERS
+        equations = [item[2][0] for item in items if item[0] == "rel"]
+        if len(words) > 1 or (words and joiners[-1] not in words):
+            raise SyntaxFault("a list of lists")
+        if "," in joiners and (
+            (";" in joiners and not equations) or ("or" in words and len({*equations}) > 1)
+        ):
+            raise SyntaxFault("a list of lists")
+        return items, words.pop() if words else ","
+
+    def values(self, closing: tuple[str, ...]) -> tuple[list[Node], str]:
+        """Items in brackets, between commas, and the mark that closes them; words may only join a set."""
+        bars, self.bars = self.bars, 0
+        items, joiner = self.items()
+        if joiner != "," and (closing[0] not in ("\\}", "}") or any(item[0] == "rel" for item in items)):
+            raise SyntaxFault("words between the items of a bracket")
+        self.bars = bars
+        return items, self.expect(*closing)
 
     def _joiner(self) -> str | None:
-        token = self.peek()
-        word = token.text.lower()
-        if token.kind in ("mark", "command") and token.text in _COMMAS:
-            word = ","
-        elif token.kind == "command" and token.text in _LOGIC:
-            word = _LOGIC[token.text]
-        elif token.kind not in ("text", "letters") or word not in JOINERS:
-            return None
-        self.at += 1
-        return word
+        """Read what separates two items: a word if there is one in it, else ";" if there is one."""
+        found: set[str] = set()
+        while True:
+            token = self.peek()
+            word = token.text.lower()
+            if token.kind in ("mark", "command") and token.text in _SEPARATORS:
+                found.add(_SEPARATORS[token.text])
+            elif token.kind in ("text", "letters") and word in JOINERS:
+                found.add(word)
+            else:
+                break
+            self.at += 1
+        if {"and", "or"} <= found:
+            raise SyntaxFault('"and" beside "or"')
+        return max(found, key=[",", ";", "and", "or"].index, default=None)
 
     def relation(self) -> Node:
         """Sides joined by =, <, and so on; or words."""
@@ -120,7 +140,7 @@ class Parser(Primaries):
             re.fullmatch("[A-Za-z]+", p) for p in pieces
         ):
             return None
-        if following not in _COMMAS and following.lower() not in JOINERS:
+        if _SEPARATORS.get(following) not in (",", ";") and following.lower() not in JOINERS:
             return None
         self.at = end
         return ("word", *map(folded, pieces))

@@ -97,6 +97,11 @@ class _Keys:
             return ("if", *map(self.key, items))
         keys = self._flat(items)
         if any(item[0] in ("rel", "mod") for item in items):
+            names = [item[2][0] for item in items if item[0] == "rel"]
+            if (
+                1 < len(set(names)) < len(names)
+            ):  # Of x=1, y=2, x=3, y=4 the order tells what belongs together.
+                return ("or" if joiner == "or" else "and", *keys)
             return ("either" if joiner == "or" else "both", frozenset(Counter(keys).items()))
         if joiner == "or":
             keys = list(dict.fromkeys(keys))

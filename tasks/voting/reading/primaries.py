@@ -27,6 +27,7 @@ _ALIGNED = frozenset(("aligned", "align", "align*", "gathered"))  # Where & is l
 _CASES = frozenset(("cases", "dcases")) | _ALIGNED
 _CONDITIONS = frozenset(("if", "for", "when", "where"))
 _ONE: Node = ("num", Fraction(1))
+_EMPTY_SET: Node = ("seq", "\\{", "\\}")
 _REALS: Node = ("seq", "(", ")", ("neg", ("const", "inf")), ("const", "inf"))
 
 
@@ -34,7 +35,7 @@ class Primaries(Cursor, ABC):
     """The operands of the grammar; `grammar.Parser` adds what joins them."""
 
     @abstractmethod
-    def items(self) -> tuple[list[Node], str]: ...
+    def values(self, closing: tuple[str, ...]) -> tuple[list[Node], str]: ...
     @abstractmethod
     def relation(self) -> Node: ...
     @abstractmethod
@@ -127,9 +128,7 @@ class Primaries(Cursor, ABC):
             raise SyntaxFault(f"{text!r} is a word")
         if text in UNKNOWN_FUNCTIONS and after == "(":
             self.at += 1
-            items = self.items()[0]
-            self.expect(")")
-            return ("apply", text, *items)
+            return ("apply", text, *self.values((")",))[0])
         factors = [*map(_plain_symbol, text[:-1]), self.suffixes(self._symbol(text[-1]))]
         return reduce(lambda left, right: ("mul", left, right), factors)
 
@@ -146,19 +145,17 @@ class Primaries(Cursor, ABC):
 
     def _group(self, opening: str) -> Node:
         """What a bracket holds: one expression, or a point, interval, set or list of several."""
-        if self.accept(*_CLOSERS[opening]):
-            return ("seq", "\\{", "\\}") if opening in ("\\{", "{") else ("seq", opening, ")")
-        bars, self.bars = self.bars, 0
+        if closing := self.accept(*_CLOSERS[opening]):
+            return _EMPTY_SET if opening in ("\\{", "{") else ("seq", opening, closing)
         if opening == "\\{" and self.peek(1).text in ("|", ":"):
             name = self._variable()
             self.expect("|", ":")
+            bars, self.bars = self.bars, 0
             condition = self.relation()
-            self.expect("\\}")
             self.bars = bars
+            self.expect("\\}")
             return ("builder", name, condition)
-        items = self.items()[0]
-        closing = self.expect(*_CLOSERS[opening])
-        self.bars = bars
+        items, closing = self.values(_CLOSERS[opening])
         if len(items) == 1 and opening in ("(", "[", "{"):
             if {"(": ")", "[": "]", "{": "}"}[opening] != closing or items[0][0] in ("rel", "word"):
                 raise SyntaxFault("brackets that do not match, or hold no value")
@@ -193,7 +190,7 @@ class Primaries(Cursor, ABC):
         if name in ("pi", "infty"):
             return ("const", CONSTANTS[name])
         if name == "emptyset":
-            return ("seq", "\\{", "\\}")
+            return _EMPTY_SET
         if name == "mathbb":
             letter = self._braced("letters")
             return _REALS if letter == "R" else self._symbol(f"set {letter}")
@@ -289,7 +286,9 @@ class Primaries(Cursor, ABC):
             return ("lim", variable, target, side, _bound(self.term(), variable))
         bounds: dict[str, Node] = {}
         variable = ""
-        while (mark := self.accept("_", "^")) is not None and mark not in bounds:
+        while mark := self.accept("_", "^"):
+            if mark in bounds:
+                raise SyntaxFault("two bounds on one side")
             if mark == "_" and name != "int":
                 self.expect("{")
                 variable = self._variable()
@@ -298,10 +297,10 @@ class Primaries(Cursor, ABC):
                 self.expect("}")
             else:
                 bounds[mark] = self.argument()
-        if name == "int":
-            return self._integral([bounds["_"], bounds["^"]] if len(bounds) == 2 else [])
-        if len(bounds) < 2:
+        if len(bounds) != 2 and (bounds or name != "int"):
             raise SyntaxFault(f"a {name} without bounds")
+        if name == "int":
+            return self._integral([bounds[mark] for mark in "_^" if bounds])
         return (name, variable, bounds["_"], bounds["^"], _bound(self.term(), variable))
 
     def _variable(self) -> str:
@@ -349,11 +348,7 @@ class Primaries(Cursor, ABC):
     def _function_arguments(self) -> list[Node]:
         closing = ")" if self.accept("(") else "\\}" if self.accept("\\{") else ""
         if closing:
-            bars, self.bars = self.bars, 0
-            items = self.items()[0]
-            self.expect(closing)
-            self.bars = bars
-            return items
+            return self.values((closing,))[0]
         negative = self.accept("-") is not None
         node = self.suffixes(self.primary())
         while True:

@@ -1,7 +1,8 @@
 """The backends that sample and train: one class each, with the settings that it reads.
 
 `backend` tells the members of `SamplerConfig` and `TrainerConfig` apart. To add a backend X, write its class
-here, add it to the union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`.
+here, add it to the union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`
+(docs/extending.md).
 
 Unkeyed fields say where and how fast, not what: they enter no artifact's key, and may differ when a run is
 resumed.
@@ -111,6 +112,11 @@ class ServerSamplerConfig(EngineSamplerConfig):
         return value
 
 
+SamplerConfig = Annotated[
+    TransformersSamplerConfig | VllmSamplerConfig | ServerSamplerConfig, Field(discriminator="backend")
+]
+
+
 class TrainerBase(BackendConfig):
     """Settings of every trainer; it may share its machine with the Solver that the reward samples from."""
 
@@ -172,9 +178,6 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
         return self
 
 
-SamplerConfig = Annotated[
-    TransformersSamplerConfig | VllmSamplerConfig | ServerSamplerConfig, Field(discriminator="backend")
-]
 TrainerConfig = Annotated[LocalTrainerConfig | VerlTrainerConfig, Field(discriminator="backend")]
 
 

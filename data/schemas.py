@@ -17,7 +17,8 @@ Column = tuple[str, pa.DataType, bool, str]
 """Name, type, whether it may be null, and description."""
 
 
-def _table(name: str, description: str, *columns: Column) -> pa.Schema:
+def table_schema(name: str, description: str, *columns: Column) -> pa.Schema:
+    """The schema of a table. A stage may keep that of its own table in its own file."""
     fields = [
         pa.field(column, kind, nullable=nullable, metadata={"description": text})
         for column, kind, nullable, text in columns
@@ -42,7 +43,7 @@ def _completion(author: str) -> tuple[Column, ...]:
     )
 
 
-QUESTIONS = _table(
+QUESTIONS = table_schema(
     "questions",
     "Candidate questions written by the Challenger, well formed or not.",
     ("question_id", _INT, False, "Number of the candidate within its iteration, from 0."),
@@ -52,7 +53,7 @@ QUESTIONS = _table(
     ("reason", _STR, True, "Why the completion is badly formed; null where it is well formed."),
 )
 
-ANSWERS = _table(
+ANSWERS = table_schema(
     "answers",
     "Every completion in which the frozen Solver answers a well-formed candidate.",
     ("question_id", _INT, False, "Number of the candidate."),
@@ -60,7 +61,7 @@ ANSWERS = _table(
     *_completion("Solver"),
 )
 
-VOTES = _table(
+VOTES = table_schema(
     "votes",
     "What each completion of the Solver answers: the votes.",
     ("question_id", _INT, False, "Number of the candidate."),
@@ -69,7 +70,7 @@ VOTES = _table(
     ("reason", _STR, True, "Why there is no answer; null where there is one."),
 )
 
-SCORED = _table(
+SCORED = table_schema(
     "scored",
     "Every candidate with its vote, its reward and whether the Solver trains on it.",
     ("question_id", _INT, False, "Number of the candidate."),
@@ -90,7 +91,7 @@ SCORED = _table(
     ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
 )
 
-CURRICULUM = _table(
+CURRICULUM = table_schema(
     "curriculum",
     "What the Solver trains on: kept questions with pseudo-labels, as verl and TRL read a data set.",
     ("iteration", _INT, False, "The iteration whose Challenger asked it; an earlier one where replayed."),
@@ -109,7 +110,7 @@ CURRICULUM = _table(
     ("extra_info", pa.struct([pa.field("index", _INT), pa.field("split", _STR)]), False, "verl's field."),
 )
 
-MEMORY = _table(
+MEMORY = table_schema(
     "memory",
     "Every well-formed candidate of this and of earlier iterations, for the next one to remember.",
     ("iteration", _INT, False, "The iteration whose Challenger asked it."),
@@ -119,7 +120,7 @@ MEMORY = _table(
     ("p_hat", _FLOAT, False, _P_HAT),
 )
 
-ROLLOUTS = _table(
+ROLLOUTS = table_schema(
     "rollouts",
     "Every rollout of a training with its reward and the parts of it, which are null for the other role.",
     ("step", _INT, False, "Training step, from 1."),
@@ -141,7 +142,7 @@ ROLLOUTS = _table(
     ("p_hat", _FLOAT, True, "Challenger: votes of the majority answer over samples that answered."),
 )
 
-METRICS = _table(
+METRICS = table_schema(
     "metrics",
     "One row a training step.",
     ("step", _INT, False, "Training step, from 1."),
@@ -158,7 +159,7 @@ METRICS = _table(
     ("learning_rate", _FLOAT, False, "Learning rate of the step."),
 )
 
-ENGINE_METRICS = _table(
+ENGINE_METRICS = table_schema(
     "engine_metrics",
     "What the engine of a training reported of each step beside `metrics`, under its own names.",
     ("step", _INT, False, "Training step, from 1."),
@@ -166,7 +167,7 @@ ENGINE_METRICS = _table(
     ("value", _FLOAT, False, "Its value."),
 )
 
-PROBE = _table(
+PROBE = table_schema(
     "probe",
     "Fresh questions of the untrained Challenger of an iteration, scored as in training; for watching only.",
     ("question_id", _INT, False, "Number of the question."),
@@ -179,7 +180,7 @@ PROBE = _table(
     ("terms", _INT, True, "Length of the question's reasoning, where it can be computed."),
 )
 
-OVERLAPS = _table(
+OVERLAPS = table_schema(
     "overlaps",
     "Candidates that resemble a problem of a benchmark: the contamination check's hits.",
     ("question_id", _INT, False, "Number of the candidate."),
@@ -192,7 +193,7 @@ OVERLAPS = _table(
     ("kept", _BOOL, False, "Whether the candidate is in the curriculum all the same."),
 )
 
-PROBLEMS = _table(
+PROBLEMS = table_schema(
     "problems",
     "Problems of a benchmark, frozen when a run began; not a table of a stage.",
     ("problem_id", _INT, False, "Number of the problem within the benchmark, from 0."),
@@ -203,7 +204,7 @@ PROBLEMS = _table(
     ("tolerance", _FLOAT, False, "How far a number may be from the gold one."),
 )
 
-COMPLETIONS = _table(
+COMPLETIONS = table_schema(
     "completions",
     "Every completion of the evaluation, not graded yet.",
     ("benchmark", _STR, False, "Name of the benchmark."),
@@ -213,7 +214,7 @@ COMPLETIONS = _table(
     *_completion("model"),
 )
 
-EVALUATION = _table(
+EVALUATION = table_schema(
     "evaluation",
     "The grade of every completion of the evaluation; its text is in the table `completions`.",
     ("benchmark", _STR, False, "Name of the benchmark."),

@@ -35,7 +35,7 @@ class TransformersSampler(Sampler):
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(config.threads)
-        self._tokenizer, model = _load(Path(model_dir), getattr(torch, config.dtype))
+        self._tokenizer, model = load_model(Path(model_dir), getattr(torch, config.dtype))
         model.to(torch.device(device))  # type: ignore[arg-type]  # its decorator hides the signature
         model.eval()
         self._model: PreTrainedModel | None = model
@@ -60,7 +60,8 @@ class TransformersSampler(Sampler):
         torch.cuda.empty_cache()
 
 
-def _load(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def load_model(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer and the model of a directory; ModelDirectoryError where it holds none."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 

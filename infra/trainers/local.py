@@ -1,4 +1,4 @@
-"""GRPO on one device: one policy in memory, for rollouts and updates."""
+"""GRPO, or another policy gradient, on one device: one policy in memory, for rollouts and updates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 
-from data.backends import LocalTrainerConfig
+from data.backends import TrainerBase
 from data.schemas import METRICS
 from infra.machine.memory import OutOfMemory, is_out_of_memory
 from infra.samplers.decoding.loop import complete
@@ -37,12 +37,19 @@ _deterministic: Any = torch.utils.deterministic
 _ROLLOUT_TOKENS = 65536
 """Most tokens (rows times length) whose keys and values are held at once while rollouts are drawn."""
 
+Advantages = Callable[[torch.Tensor, torch.Tensor, bool], torch.Tensor]
+"""Rewards, groups and `divide_by_std` in; the advantage of each rollout out, as `group_advantages` does."""
+
 
 class LocalTrainer(Trainer):
-    """Trains in this process, on one CPU or one GPU (see `infra.trainers.protocol.Trainer`)."""
+    """Trains in this process, on one CPU or one GPU (see `infra.trainers.protocol.Trainer`).
 
-    def __init__(self, config: LocalTrainerConfig) -> None:
+    `advantages` weighs the rollouts of a step; those of GRPO unless another trainer brings its own.
+    """
+
+    def __init__(self, config: TrainerBase, advantages: Advantages = group_advantages) -> None:
         self._config = config
+        self._advantages = advantages
 
     def train(
         self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
@@ -52,7 +59,7 @@ class LocalTrainer(Trainer):
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         job.check()
-        training = _Training(self._config, job)
+        training = _Training(self._config, job, self._advantages)
         first = training.resume(checkpoints)
         for step in range(first + 1, config.steps + 1):
             metrics = training.step(step, reward)
@@ -65,10 +72,10 @@ class LocalTrainer(Trainer):
 class _Training:
     """A job being trained: its learner, its tokenizer and its tables so far."""
 
-    def __init__(self, config: LocalTrainerConfig, job: TrainingJob) -> None:
+    def __init__(self, config: TrainerBase, job: TrainingJob, advantages: Advantages) -> None:
         from transformers import AutoTokenizer
 
-        self._threads = config.threads
+        self._threads, self._advantages = config.threads, advantages
         self._job = job
         there = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(there if config.device == "auto" else config.device)
@@ -106,7 +113,7 @@ class _Training:
         groups = torch.tensor([rollout.group for rollout in rollouts])
         # In float64 the mean of equal rewards is exact enough for their advantage to vanish.
         values = torch.tensor(rewards, dtype=torch.float64)
-        advantages = group_advantages(values, groups, config.divide_by_std).tolist()
+        advantages = self._advantages(values, groups, config.divide_by_std).tolist()
         rows = rollout_table(job, rollouts, scores, advantages)
         with self._device_work(where):
             sequences = [Sequences(self._prompt_ids[r.prompt], r.completion.token_ids) for r in rollouts]

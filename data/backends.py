@@ -166,7 +166,7 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
         3600.0, gt=0.0, description="Longest wait for the next rollout of a batch."
     )
     stall_timeout_seconds: Unkeyed[float] = Field(
-        3600.0, gt=0.0, description="Longest silence of a training."
+        3600.0, gt=0.0, description="Longest time that a training may say nothing."
     )
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from data.section import Count, Probability, Section
 DEFAULT_STORE = "./rzero-store"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-PAPER_REWARD: dict[str, dict[str, float]] = {
+DEFAULT_REWARD: dict[str, dict[str, float]] = {
     "uncertainty": {"weight": 1.0},
     "answered": {"weight": 1.0},
     "repetition": {"weight": 1.0, "threshold": 0.5},
@@ -127,7 +127,7 @@ class ChallengerConfig(GrpoConfig):
     def _over_the_papers(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        reward: dict[str, Any] = {name: dict(settings) for name, settings in PAPER_REWARD.items()}
+        reward: dict[str, Any] = {name: dict(settings) for name, settings in DEFAULT_REWARD.items()}
         for name, settings in given.items():
             known = reward.get(name, {})
             reward[name] = {**known, **settings} if isinstance(settings, dict) else settings
@@ -224,7 +224,7 @@ class EvaluationConfig(SamplingConfig):
     """How each iteration's Solver is measured."""
 
     benchmarks: tuple[str, ...] = Field(
-        description="Names of benchmarks, see data/benchmarks; each once. None: nothing is measured."
+        description="Names of benchmarks, see data/benchmarks; each once. An empty list: nothing is measured."
     )
     data: dict[str, str] = Field(
         default_factory=dict,

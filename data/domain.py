@@ -49,7 +49,8 @@ class Domain:
     `truth` serves to watch a run; only `filter.labels: truth` trains on it. `key` is equal for problems that
     are the same: no candidate with the key of a benchmark's problem is trained on.
 
-    An artifact's key holds the domain's name alone: what changes a domain's results calls for another name.
+    An artifact's key holds the domain's name alone: rename a domain whenever a change affects its results, or
+    artifacts of the old one are used again.
     """
 
     challenger: Callable[[PromptStyle], Prompt]

@@ -45,6 +45,8 @@ class Registry(Generic[T]):
             raise self.error(
                 f"{noun} {name!r} is declared as {type(declared).__name__}, not as a {self.kind.__name__}"
             )
+        if (named := getattr(declared, "name", name)) != name:
+            raise self.error(f"{noun} {name!r} calls itself {named!r}: give both the same name")
         return declared
 
     def _files(self) -> set[str]:

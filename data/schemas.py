@@ -63,7 +63,7 @@ ANSWERS = table_schema(
 
 VOTES = table_schema(
     "votes",
-    "What each completion of the Solver answers: the votes.",
+    "The answer extracted from each completion of the Solver.",
     ("question_id", _INT, False, "Number of the candidate."),
     ("sample", _INT, False, "Number of the answer to this question, from 0."),
     ("answer", _STR, True, "The boxed answer; null where there is none (an abstention)."),
@@ -248,7 +248,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 NamedColumn = tuple[str, str, str]
 """Name, type ('float', 'int' or 'bool') and description of a column of a reward term."""
 TERM_TABLES = {"scored": "abstentions", "rollouts": "p_hat", "probe": "p_hat"}
-"""The tables that hold the columns of the reward's terms, and the column behind which they do."""
+"""The tables that hold the columns of the reward's terms, and the column after which they are inserted."""
 
 
 def schema_of(table: str, of_terms: Sequence[NamedColumn] = ()) -> pa.Schema:

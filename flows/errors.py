@@ -24,7 +24,7 @@ BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A filter of log records that lets all pass."""
+    """Takes the traceback off a mendable error; the record stays."""
     if record.exc_info and isinstance(record.exc_info[1], MENDABLE):
         record.exc_info = None
     return True

@@ -36,7 +36,7 @@ def experiment(
         seeds: Seeds of each variant; default: 0, 1 and 2.
         preset: Name of the preset; default: 'tiny'.
         iterations: How many iterations; default: the preset's number.
-        store: Folder or URI of the store; default: the preset's.
+        store: Folder or URI of the store; default: $RZERO_STORE, else ./rzero-store.
         overrides: Settings of all runs, by dotted key.
     """
     chosen = load_variants(experiment, tuple(variants or ()))

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.start import begin, first_unfinished, name_flow_run, outcome_before
+from flows.start import begin, first_unfinished, name_flow_run, starting_point
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
@@ -38,7 +38,7 @@ def iteration(
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
 
-    challenger, solver, earlier = outcome_before(this)
+    challenger, solver, earlier = starting_point(this)
     challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
     questions = generate_questions(this, challenger=challenger)
     answers = sample_answers(this, questions=questions, solver=solver)

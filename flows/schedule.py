@@ -6,7 +6,7 @@ It draws a timeline for each schedule and says for what share of their time the 
 
 - authors: half of the GPUs train, half serve the frozen Solver, also while only one half has work to do;
   the Solver trains on the training half alone.
-- split: the same halves while the Challenger trains, whose Solver must answer then; all else on all GPUs.
+- split: the same halves while the Challenger trains, the Solver answers meanwhile; all else on all GPUs.
 - shared: training and frozen Solver take turns on all GPUs (`trainer.solver_gpus: 0`).
 """
 

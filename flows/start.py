@@ -90,7 +90,7 @@ def unfinished_steps(config: RunConfig) -> list[Step]:
     return [step for step in walk(Store(config.store), config, config.iterations) if step.ref is None]
 
 
-def outcome_before(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
+def starting_point(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
     """What an iteration begins with: the previous one's Challenger, Solver and scored candidates.
 
     The first begins with the base model as both, and without candidates.

@@ -19,7 +19,7 @@ from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.curriculum.rows import curriculum_row, labels_are_right, overlap_row, scored_row
 from tasks.grading.judge import judge_labels
 from tasks.rewards.challenger import ChallengerReward
-from tasks.stage.graph import remembers
+from tasks.stage.graph import keeps_memory
 from tasks.stage.task import stage
 from tasks.stage.work import Work
 from tasks.voting.domains import answer_reader, grader_of
@@ -60,7 +60,7 @@ def score_and_filter(
     style = work.config.base_model.prompt_style
     curriculum = [curriculum_row(index, row, domain, style) for index, row in enumerate([*kept, *again])]
     work.add_rows("curriculum", curriculum)
-    if remembers(work.config):
+    if keeps_memory(work.config):
         work.add_rows("memory", memory_rows(memory, work.iteration, rows, kept))
     work.figures |= scoring_figures(pl.DataFrame(rows, infer_schema_length=None))
     work.figures |= diversity_figures([row["question"] for row in rows if row["question"]])

@@ -46,12 +46,12 @@ def train_challenger(
 
         def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
             ask = _ask(work, sampler, prompts, label)
-            return score_questions(completions, ask, grader, formula, known, work.config.domain)
+            return score_questions(completions, ask, grader, formula, work.config.domain, earlier=known)
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
             texts = [rollout.completion.text for rollout in rollouts]
             scored = score(texts, f"step {rollouts[0].step}")
-            return [ScoredRollout(question.reward, question.parts()) for question in scored]
+            return [ScoredRollout(question.reward, question.reward_columns()) for question in scored]
 
         if before:
             _probe(work, before, score, formula.columns)
@@ -100,7 +100,7 @@ def _probe(work: Work, completions: Sequence[str], score: Score, columns: Sequen
     domain = domains.get(work.config.domain)
     rows = []
     for index, question in enumerate(scored):
-        truth, parts = domain.truth_of(question.question), question.parts()
+        truth, parts = domain.truth_of(question.question), question.reward_columns()
         del parts["answer"]
         rows.append(
             {"question_id": index, **parts, "reward": question.reward}

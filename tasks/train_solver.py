@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.config import PAPER_REWARD
+from data.config import DEFAULT_REWARD
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.trainers import open_trainer
@@ -54,8 +54,8 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
                 config=work.config.solver,
                 seed=work.seed,
                 output_dir=Path(folder),
-                # One schema for both roles: a glob over `train_*` reads their rollouts as one table.
-                reward_columns=ChallengerReward(PAPER_REWARD).columns,
+                # The Challenger's built-in columns too: a glob over `train_*` reads both roles as one table.
+                reward_columns=ChallengerReward(DEFAULT_REWARD).columns,
             ),
             reward,
             work.checkpoints(),

@@ -20,7 +20,7 @@ def solver(question: str, style: PromptStyle) -> str:
 
 
 def truth(question: str) -> Truth:
-    """Everything; whatever is not a chain lies outside the domain."""
+    """Answer, range and length; anything but a chain is out of range."""
     chain = arithmetic.parse(question)
     return Truth(in_range=False) if chain is None else Truth(str(chain.value), chain.in_range, chain.terms)
 

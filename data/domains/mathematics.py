@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.domain import Domain, Message, PromptStyle, chat
 
+# A changed prompt is a changed domain: see Domain on renaming it.
 CHALLENGER_SYSTEM = (
     "You set problems for mathematics competitions. Before you write, think in private about which field "
     "to choose and how to make the problem hard but fair: of strong students in their last years of "

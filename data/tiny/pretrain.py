@@ -30,7 +30,7 @@ GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY = 0.88
 CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 4.0, 0.1
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
-it cannot learn to ask longer ones without running over the longest that it may write."""
+it cannot learn to ask longer ones without exceeding its token limit."""
 MALFORMED_SHARE = 0.03
 """Of the Solver's text: questions that are no chain, and get no answer. Where the Solver guesses at them, its
 votes split, and the Challenger learns to ask nothing else."""
@@ -146,7 +146,7 @@ def _spell_embeddings(model: LlamaForCausalLM) -> None:
     """Start each token's embedding as the sum of vectors of its characters, counted from the right.
 
     `42`, `=42` and `52` then share what they share in writing, and adding in decimal is soon learnt; with
-    a vector of its own for each token, every one of the sums has to be learnt apart.
+    a vector of its own for each token, every one of the sums has to be learnt separately.
     """
     import torch
 

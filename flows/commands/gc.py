@@ -87,7 +87,7 @@ def _document(planned: Plan, gone: Sequence[Removable], delete: bool) -> dict[st
 
 
 def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
-    """Two lines for each thing, the second of which is its path, whole."""
+    """Two lines an item; the second is its full path."""
     for item in planned.removable:
         click.echo(f"{size(item.bytes):>10}  {item.what}: {item.why}\n{'':12}{item.path}")
     for line in planned.spared:
@@ -101,4 +101,4 @@ def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) 
         click.echo(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
         for item in planned.removable:
             if item not in gone:
-                click.echo(f"rzero: {item.path} is being worked on now; it was left", err=True)
+                click.echo(f"rzero: {item.path} is being worked on now; skipped", err=True)

@@ -188,7 +188,7 @@ def _of_training(probe: pl.DataFrame, scored: pl.DataFrame) -> list[str]:
 
 
 def _mean(values: pl.Series) -> float | None:
-    """The mean of what is known; None of nothing."""
+    """The mean of what is known; None if nothing is known."""
     return cast("float | None", values.cast(pl.Float64).mean())
 
 

@@ -47,7 +47,7 @@ class ScoredQuestion:
         """Share of the samples that answered; 0 where badly formed."""
         return answered_share(self.vote)
 
-    def parts(self) -> dict[str, Any]:
+    def reward_columns(self) -> dict[str, Any]:
         """The reward-part columns of the `rollouts` table."""
         return {
             "question": self.question,
@@ -69,8 +69,8 @@ def score_questions(
     ask_solver: AskSolver,
     grader: Grader,
     reward: ChallengerReward,
+    domain: str,
     earlier: Sequence[str] = (),
-    domain: str = "mathematics",
 ) -> list[ScoredQuestion]:
     """The Challenger's rewards for a batch (paper, section 2.2), in the batch's order.
 

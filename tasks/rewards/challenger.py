@@ -14,8 +14,7 @@ from data.schemas import TERM_TABLES, schema_of
 from tasks.rewards import terms
 from tasks.rewards.term import Batch, Column, Floats, Role, Term, TermSettings
 from tasks.rewards.terms.repetition import cluster_numbers, cluster_shares
-from tasks.rewards.terms.uncertainty import shares as checked_shares
-from tasks.rewards.terms.uncertainty import uncertainty
+from tasks.rewards.terms.uncertainty import checked_shares, uncertainty
 
 _TYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_}
 

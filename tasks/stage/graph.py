@@ -76,12 +76,12 @@ class Stage:
         }
 
 
-def _rewards_remember(config: RunConfig) -> bool:
+def _reward_uses_memory(config: RunConfig) -> bool:
     """Whether the Challenger's reward depends on the questions of earlier iterations."""
     return any(term.remembers for term in ChallengerReward(config.challenger.reward).acting)
 
 
-def remembers(config: RunConfig) -> bool:
+def keeps_memory(config: RunConfig) -> bool:
     """Whether earlier questions are kept: for a term of the reward, if only to watch them, or to replay."""
     listed = ChallengerReward(config.challenger.reward).listed
     return config.memory is not None or any(term.remembers for term in listed)
@@ -114,7 +114,7 @@ STAGES: dict[str, Stage] = {
             inputs={
                 "challenger": before("challenger"),
                 "solver": before("solver"),
-                "earlier": before("score_and_filter", when=_rewards_remember),
+                "earlier": before("score_and_filter", when=_reward_uses_memory),
             },
             reads=(*_PROMPTS, "challenger", *_of("answers", *_SAMPLING), "sampler", "trainer"),
             version=2,
@@ -143,7 +143,7 @@ STAGES: dict[str, Stage] = {
             inputs={
                 "questions": here("generate_questions"),
                 "answers": here("sample_answers"),
-                "earlier": before("score_and_filter", when=remembers),
+                "earlier": before("score_and_filter", when=keeps_memory),
             },
             reads=(
                 *_PROMPTS,

@@ -34,7 +34,7 @@ class StageTimeout(StageError):
     """A stage that exceeded its time limit in every attempt."""
 
 
-def can_pass(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Whether an error may pass by itself.
 
     That is so for a store or network that does not answer, a time limit, or a device whose memory another

@@ -33,7 +33,7 @@ from tasks.publish.cards import publish_stage
 from tasks.publish.progress import report_parts
 from tasks.stage.device_slot import device_slot
 from tasks.stage.graph import STAGES, locate
-from tasks.stage.retries import StageTimeout, can_pass, with_smaller_batches
+from tasks.stage.retries import StageTimeout, is_transient, with_smaller_batches
 from tasks.stage.work import Work, find_part
 
 RETRIES = 2
@@ -99,7 +99,7 @@ class StageTask:
                     value.wait()
                     value.result()
             made: ArtifactRef = each(
-                run=opaque(run), **{name: _arrow(value) for name, value in inputs.items()}
+                run=opaque(run), **{name: _opaque_reference(value) for name, value in inputs.items()}
             )
         except TaskRunTimeoutError:
             limit = self._limit(run)
@@ -112,7 +112,7 @@ class StageTask:
 
     def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:
         """One task run for each part."""
-        fixed = {name: unmapped(_arrow(value)) for name, value in inputs.items()}
+        fixed = {name: unmapped(_opaque_reference(value)) for name, value in inputs.items()}
         each: Any = self._configured(run)
         found: PrefectFutureList[ArtifactRef] = each.map(
             run=unmapped(opaque(run)), part=list(range(parts)), of=unmapped(parts), **fixed
@@ -128,7 +128,7 @@ class StageTask:
         return run.config.timeout_seconds.get(self.stage_name)
 
 
-def _arrow(value: Any) -> Any:
+def _opaque_reference(value: Any) -> Any:
     """An input as Prefect draws it: an arrow from the task that made the reference.
 
     Prefect would look into the reference as well, and draw arrows for each digest or word in it that it has
@@ -223,7 +223,7 @@ def _as_task(
 def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:
     """Whether what failed the task can pass by itself."""
     error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
-    return can_pass(error)
+    return is_transient(error)
 
 
 def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:

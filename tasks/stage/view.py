@@ -1,6 +1,7 @@
 """What a stage sees of the configuration: the settings that its row in the graph declares, and no others.
 
-A setting that is read but not declared would be missing from the key: a silent stale hit.
+A setting that is read but not declared would be missing from the key, and a stale artifact would be reused
+silently.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Work:
         self.store = store
         self.location = location
         self.stage = STAGES[location.stage]
-        self._see(config)
+        self._set_config(config)
         self.seed = stage_seed(config, self.stage.name, iteration)
         self.figures: dict[str, Any] = {}
         self.log = _logger()
@@ -58,12 +58,12 @@ class Work:
 
     def begin_again(self, config: RunConfig, figures: Mapping[str, Any]) -> None:
         """Forget what was written so far, and go on with settings that the manifest does not record."""
-        self._see(config)
+        self._set_config(config)
         self.figures = dict(figures)
         self._writer = ArtifactWriter(self.store, self.location)
         self._part_record = None
 
-    def _see(self, config: RunConfig) -> None:
+    def _set_config(self, config: RunConfig) -> None:
         self.whole_config = config
         self.config = cast(RunConfig, View(self.stage.name, config, self.stage.reads))
 

@@ -12,7 +12,7 @@ _WAIT_SHARE = 0.05
 
 
 class PromptReplayBuffer(ReplayBuffer):
-    """Polls after a twentieth of the time waited so far: little is lost, and polling costs little.
+    """Waits 5 % of the time that has passed so far between polls, 0.1 to 2 s.
 
     verl's own polls every two seconds, which is as long as a small step takes.
     """

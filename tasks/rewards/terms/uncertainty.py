@@ -14,10 +14,10 @@ def uncertainty(p_hat: ArrayLike) -> Floats:
     `p_hat` is the share of the answers that agree with the majority answer. Raises ValueError where
     one is NaN or outside 0..1.
     """
-    return 1.0 - 2.0 * np.abs(shares("p_hat", p_hat) - 0.5)
+    return 1.0 - 2.0 * np.abs(checked_shares("p_hat", p_hat) - 0.5)
 
 
-def shares(name: str, values: ArrayLike) -> Floats:
+def checked_shares(name: str, values: ArrayLike) -> Floats:
     """The values as an array; ValueError where one does not lie in 0..1."""
     array = np.asarray(values, dtype=np.float64)
     wrong = ~((array >= 0.0) & (array <= 1.0))

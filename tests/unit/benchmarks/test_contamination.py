@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from data.benchmark import Problem
-from data.config import PAPER_REWARD
+from data.config import DEFAULT_REWARD
 from data.resolve import resolve
 from data.schemas import SCHEMAS
 from flows.start import begin
@@ -90,7 +90,7 @@ def test_the_problem_that_shares_most_is_named() -> None:
 
 def test_a_hit_is_dropped_only_where_that_is_asked_for() -> None:
     config = resolve("a").filter
-    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], ChallengerReward(PAPER_REWARD))
+    (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], ChallengerReward(DEFAULT_REWARD))
     assert config.contamination == "report"
     assert drop_reason(scored, config) is None
     assert drop_reason(scored, config, contaminated=True) == "contaminated"

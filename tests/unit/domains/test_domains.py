@@ -9,7 +9,7 @@ import pytest
 
 from data import domains
 from data.benchmark import Benchmark, Problem
-from data.config import PAPER_REWARD
+from data.config import DEFAULT_REWARD
 from data.domain import DomainError, Truth
 from data.prompts import Prompts
 from data.resolve import ConfigError, resolve
@@ -71,9 +71,7 @@ def _solver(questions: Sequence[str]) -> list[list[str]]:
 def test_it_goes_from_proposals_over_votes_to_rewards(colours: str) -> None:
     written = ["red+yellow -> orange", "<question>1+1</question>\\boxed{2}"]
     with grader_of(colours) as grader:
-        scored, unread = score_questions(
-            written, _solver, grader, ChallengerReward(PAPER_REWARD), domain=colours
-        )
+        scored, unread = score_questions(written, _solver, grader, ChallengerReward(DEFAULT_REWARD), colours)
         assert scored.vote is not None
         assert (scored.question, scored.answer, scored.reason) == ("red+yellow", "orange", None)
         assert (scored.vote.answer, scored.vote.votes, scored.vote.abstentions) == ("Orange", 2, 1)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.config import PAPER_REWARD
+from data.config import DEFAULT_REWARD
 from data.resolve import ConfigError, resolve, yaml_names
 from data.schemas import TERM_TABLES, schema_of
 from flows.start import begin
@@ -46,7 +46,7 @@ def test_the_built_in_terms_give_the_paper_s_formula_to_the_last_bit(
 ) -> None:
     batch = _batch(numbers, earlier=("what is one plus two",))
     reward = ChallengerReward(
-        PAPER_REWARD | {"repetition": {"weight": repetition}, "memory": {"weight": memory}}
+        DEFAULT_REWARD | {"repetition": {"weight": repetition}, "memory": {"weight": memory}}
     )
     columns, rewards = reward.score(batch)
     formula = uncertainty(batch.p_hat) * batch.answered - repetition * np.array(columns["cluster_share"])
@@ -60,13 +60,13 @@ def test_the_paper_s_reward_is_the_same_from_terms_and_from_arrays(
     numbers: list[tuple[int, float, float]], weight: float
 ) -> None:
     batch = _batch(numbers)
-    columns, rewards = ChallengerReward(PAPER_REWARD | {"repetition": {"weight": weight}}).score(batch)
+    columns, rewards = ChallengerReward(DEFAULT_REWARD | {"repetition": {"weight": weight}}).score(batch)
     share = columns["cluster_share"]
     assert rewards == challenger_rewards(batch.p_hat, share, batch.valid, batch.answered, weight).tolist()
 
 
 def test_the_order_in_which_terms_are_listed_does_not_matter() -> None:
-    listed = PAPER_REWARD | {"memory": {"weight": 0.3}}
+    listed = DEFAULT_REWARD | {"memory": {"weight": 0.3}}
     batch = _batch([(0, 0.6, 0.9), (1, 0.4, 1.0), (4, 0.0, 0.0)], earlier=("what is one plus two",))
     one, other = ChallengerReward(listed), ChallengerReward(dict(reversed(listed.items())))
     assert one.score(batch) == other.score(batch)
@@ -76,7 +76,7 @@ def test_the_order_in_which_terms_are_listed_does_not_matter() -> None:
 def test_a_term_of_weight_zero_and_one_that_is_null_have_no_say_but_keep_their_columns() -> None:
     batch = _batch([(0, 0.5, 0.5), (0, 0.5, 1.0)])
     for off in ({"weight": 0.0}, None):
-        reward = ChallengerReward(PAPER_REWARD | {"answered": off, "repetition": off})
+        reward = ChallengerReward(DEFAULT_REWARD | {"answered": off, "repetition": off})
         columns, rewards = reward.score(batch)
         assert rewards == [1.0, 1.0]
         assert columns["answered_share"] == [0.5, 1.0]
@@ -84,14 +84,14 @@ def test_a_term_of_weight_zero_and_one_that_is_null_have_no_say_but_keep_their_c
 
 
 def test_a_factor_is_raised_to_its_weight() -> None:
-    reward = ChallengerReward(PAPER_REWARD | {"answered": {"weight": 2}, "repetition": None})
+    reward = ChallengerReward(DEFAULT_REWARD | {"answered": {"weight": 2}, "repetition": None})
     assert reward.score(_batch([(0, 0.5, 0.5)]))[1] == [0.25]
 
 
 def test_the_default_is_the_paper_s_reward_with_every_setting_filled_in() -> None:
     for preset in yaml_names("data.presets"):
         config = resolve("a", preset)
-        assert config.challenger.reward == PAPER_REWARD
+        assert config.challenger.reward == DEFAULT_REWARD
         assert settled(config) == config
 
 
@@ -154,7 +154,7 @@ def test_another_package_adds_a_term_by_an_entry_point(
     for table in TERM_TABLES:
         field = schema_of(table, reward.columns).field("word_share")
         assert field.metadata == {b"description": WORDS.encode()}
-        assert "word_share" not in schema_of(table, ChallengerReward(PAPER_REWARD).columns).names
+        assert "word_share" not in schema_of(table, ChallengerReward(DEFAULT_REWARD).columns).names
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,8 @@ def test_a_run_that_an_earlier_version_began_goes_on_with_its_reward(
     config = load_run(store, "a")
     assert config is not None
     assert (
-        config.challenger.reward == PAPER_REWARD | {"repetition": {"weight": 2.0, "threshold": 0.5}} | reward
+        config.challenger.reward
+        == DEFAULT_REWARD | {"repetition": {"weight": 2.0, "threshold": 0.5}} | reward
     )
     assert (config.memory is None) == (memory is None)
     assert settled(config) == config

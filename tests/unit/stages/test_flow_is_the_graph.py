@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from flows.iteration import iteration
-from flows.start import outcome_before
+from flows.start import starting_point
 from tasks.stage.graph import STAGES, stage_names
 
 Made = tuple[set[str], bool]
 """Under which names something was made, and whether the iteration before made it."""
 
 BEFORE: list[Made] = [({"challenger"}, True), ({"solver"}, True), ({"score_and_filter"}, True)]
-"""What `outcome_before` returns, in its order."""
+"""What `starting_point` returns, in its order."""
 
 
 def _source(function: Callable[..., Any]) -> str:
@@ -44,7 +44,7 @@ def differences(source: str, iteration: int) -> list[str]:
     stages, made = [], dict[str, Made]()
     wrong = []
     for name, arguments, targets in _calls(source):
-        if name == "outcome_before":
+        if name == "starting_point":
             made |= dict(zip(targets, BEFORE, strict=True))
         if name not in STAGES:
             continue
@@ -68,7 +68,7 @@ def test_an_iteration_calls_the_stages_of_the_graph_in_order_with_their_inputs()
 
 
 def test_the_base_model_is_prepared_and_measured_as_the_graph_has_it() -> None:
-    assert differences(_source(outcome_before), 0) == []
+    assert differences(_source(starting_point), 0) == []
 
 
 @pytest.mark.parametrize(

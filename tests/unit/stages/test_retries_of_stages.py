@@ -17,7 +17,7 @@ from infra.store.store import Store, StoreError, StoreUnavailable
 from infra.trainers.errors import CheckpointError, NonFiniteError, RewardError
 from tasks.stage.errors import StageError
 from tasks.stage.graph import locate
-from tasks.stage.retries import HALVINGS, can_pass, halved, with_smaller_batches
+from tasks.stage.retries import HALVINGS, halved, is_transient, with_smaller_batches
 from tasks.stage.work import Work
 
 NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
@@ -37,7 +37,7 @@ NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you trie
     ids=repr,
 )
 def test_what_can_pass_by_itself_is_tried_again(error: Exception) -> None:
-    assert can_pass(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_can_pass_by_itself_is_tried_again(error: Exception) -> None:
     ids=repr,
 )
 def test_what_cannot_pass_is_not_tried_again(error: Exception | None) -> None:
-    assert not can_pass(error)
+    assert not is_transient(error)
 
 
 @pytest.fixture

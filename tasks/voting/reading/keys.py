@@ -172,12 +172,13 @@ class _Keys:
         if not symbols(difference) or _infinity(left) or _infinity(right):
             keys = (self.key(left), self.key(right))
             return (operator, frozenset(keys) if operator in ("=", "!=") else keys)
-        scale = self.beside.value(difference)
+        value, scale = self.here.value(difference), self.beside.value(difference)
         if scale == 0:
             raise Uncomputed("a point on the curve itself")
+        if value == scale:
+            raise Uncomputed("a statement about numbers, since its symbols cancel")
         if operator not in ("=", "!="):
             scale = abs(scale)
-        value = self.here.value(difference)
         for part in (value, scale):
             if not isinstance(part, Fraction) and part.imag != 0 and not _mentions_i(difference):
                 return (operator, OUTSIDE)

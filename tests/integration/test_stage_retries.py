@@ -29,9 +29,7 @@ def run(prefect_server: None, tmp_path: Path) -> Run:
 
 
 def _limited(run: Run, seconds: int) -> Run:
-    limits = run.config.timeout_seconds.model_copy(
-        update={"prepare_base_model": seconds, "generate_questions": seconds}
-    )
+    limits = {"prepare_base_model": seconds, "generate_questions": seconds}
     return Run(config=run.config.model_copy(update={"timeout_seconds": limits}), iteration=0)
 
 

@@ -44,7 +44,7 @@ def reward_term(folder: Path) -> None:
     """The penalty has its column in the tables, and its weight acts."""
     import numpy as np
 
-    from data.config import PAPER_REWARD
+    from data.config import DEFAULT_REWARD
     from data.resolve import resolve
     from data.schemas import TERM_TABLES, schema_of
     from tasks.rewards.challenger import ChallengerReward, settled
@@ -54,7 +54,7 @@ def reward_term(folder: Path) -> None:
     assert config.challenger.reward["overlong"] == {"weight": 0.5, "free": 400, "ramp": 400}
     valid = np.array([True, True, True, False])
     batch = Batch(["short", "x" * 600, "y" * 2000, None], valid, np.full(4, 0.5), np.ones(4))
-    reward, without = ChallengerReward(config.challenger.reward), ChallengerReward(PAPER_REWARD)
+    reward, without = ChallengerReward(config.challenger.reward), ChallengerReward(DEFAULT_REWARD)
     columns, rewards = reward.score(batch)
     assert columns["overlong"] == [0.0, 0.5, 1.0, 0.0]
     lost = np.subtract(without.score(batch)[1], rewards)

@@ -6,6 +6,9 @@ here, add it to the union, and implement it in `infra/samplers/X.py` or `infra/t
 
 Unkeyed fields say where and how fast, not what: they enter no artifact's key, and may differ when a run is
 resumed.
+
+No setting names a program or a machine that runs code: whoever may start a run could run anything. Those come
+from the environment of the process that works (`WHERE_IT_WORKS`).
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from data.section import Count, Probability, Section, Unkeyed
+
+WHERE_IT_WORKS = {"python": "RZERO_COMPUTE_PYTHON", "ray_address": "RZERO_RAY_ADDRESS"}
+"""Settings of earlier versions, and the variables of the working process that have taken their place."""
 
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 
@@ -38,11 +44,6 @@ class EngineConfig(BackendConfig):
         None,
         description="Most tokens of a prompt and its completion. Empty: a sampler takes the model's own "
         "limit, a trainer what its prompts and max_tokens need.",
-    )
-    python: Unkeyed[str | None] = Field(
-        None,
-        description="Python of the environment that has vLLM and verl; empty: $RZERO_COMPUTE_PYTHON, else "
-        "the one in use.",
     )
     gpus: Unkeyed[tuple[int, ...]] = Field(
         (), description="GPUs of this machine to use, by number; empty: all that are found."
@@ -143,14 +144,13 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
     )
     lora_rank: int = Field(0, ge=0, description="Rank of LoRA adapters; 0: all weights.")
     lora_alpha: Count = Field(32, description="Scale of the LoRA adapters.")
-    nodes: Unkeyed[Count] = Field(1, description="Machines of the Ray cluster to use.")
+    nodes: Unkeyed[Count] = Field(
+        1, description="Machines to use of the Ray cluster at $RZERO_RAY_ADDRESS, which is the worker's."
+    )
     gpus_per_node: Unkeyed[int] = Field(
         0,
         ge=0,
         description="GPUs to use of each node, or processes on a CPU; 0: as many GPUs as here, one process.",
-    )
-    ray_address: Unkeyed[str | None] = Field(
-        None, description="A Ray cluster to join, 'host:6379' or 'auto'; empty: one is started and stopped."
     )
     work_folder: Unkeyed[str | None] = Field(
         None,
@@ -170,9 +170,7 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
     )
 
     @model_validator(mode="after")
-    def _nodes_have_their_cluster(self) -> VerlTrainerConfig:
-        if self.nodes > 1 and self.ray_address is None:
-            raise ValueError("nodes above 1 need ray_address, the Ray cluster that has them")
+    def _nodes_share_a_folder(self) -> VerlTrainerConfig:
         if self.nodes > 1 and self.work_folder is None:
             raise ValueError("nodes above 1 need work_folder, a folder that all of them share")
         return self

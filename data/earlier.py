@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from data.backends import WHERE_IT_WORKS
+
 Values = dict[str, Any]
 
 
@@ -74,11 +76,21 @@ def _reward_terms(values: Values) -> Values:
     return {**values, "challenger": challenger, "memory": memory}
 
 
+def _without_programs(values: Values) -> Values:
+    """Until 0.1 a setting could name an interpreter or a Ray cluster, and so a program to run."""
+    backends = {name: values[name] for name in ("sampler", "trainer") if isinstance(values.get(name), dict)}
+    return values | {
+        name: {key: value for key, value in section.items() if key not in WHERE_IT_WORKS}
+        for name, section in backends.items()
+    }
+
+
 STEPS: tuple[Callable[[Values], Values], ...] = (
     _domain_of_its_own,
     _without_settings_of_other_backends,
     _time_limits,
     _reward_terms,
+    _without_programs,
 )
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from data import domains
-from data.backends import variants
+from data.backends import WHERE_IT_WORKS, variants
 from data.config import RunConfig
 from data.domain import DomainError
 
@@ -196,6 +196,8 @@ def _place(
 
 
 def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) -> str:
+    if backends and name in WHERE_IT_WORKS:
+        return f"no run may say it: set ${WHERE_IT_WORKS[name]} in the environment of the process that works"
     known_by = [repr(backend) for backend, kind in backends.items() if name in kind.model_fields]
     if section and known_by:
         own = section.model_fields["backend"].default

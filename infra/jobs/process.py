@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
+from data.backends import WHERE_IT_WORKS
 from infra.jobs.errors import (
     DeviceCrash,
     DeviceError,
@@ -32,7 +33,7 @@ from infra.jobs.errors import (
 )
 from infra.jobs.reap import FD_VARIABLE, JOB_VARIABLE, end_processes
 
-PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
+PYTHON_VARIABLE = WHERE_IT_WORKS["python"]
 PACKAGES = [Path(__file__).resolve().parents[2] / name for name in ("data", "infra")]
 """What a job's process imports: the rest of this environment must not shadow the other one."""
 QUIET = {
@@ -53,13 +54,17 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"\d+%\|")
 
 
-def interpreter(configured: str | None, setting: str) -> str:
-    """The Python of the device environment; DeviceSetupError, naming `setting`, if there is none."""
-    chosen = configured or os.environ.get(PYTHON_VARIABLE) or sys.executable
-    named = setting if configured else f"${PYTHON_VARIABLE}"
+def interpreter() -> str:
+    """The Python of the device environment, which only this process's own environment may name.
+
+    Raises DeviceSetupError where there is none.
+    """
+    chosen = os.environ.get(PYTHON_VARIABLE) or sys.executable
     found = shutil.which(os.path.expanduser(chosen))
     if found is None:
-        raise DeviceSetupError(f"{named}: {chosen} is no interpreter; `rzero doctor` says how to make one")
+        raise DeviceSetupError(
+            f"${PYTHON_VARIABLE}: {chosen} is no interpreter; `rzero doctor` says how to make one"
+        )
     # Links are not followed: a virtual environment is found by the path of its interpreter.
     return os.path.abspath(found)
 

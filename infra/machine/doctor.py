@@ -143,7 +143,7 @@ def _compute() -> Iterator[Check]:
         f"export {PYTHON_VARIABLE}=$PWD/.venv-verl/bin/python"
     )
     try:
-        python = interpreter(None, f"${PYTHON_VARIABLE}")
+        python = interpreter()
         versions = _versions_in(python)
     except (DeviceSetupError, OSError, subprocess.SubprocessError, ValueError) as error:
         yield Check("compute interpreter", False, str(error), "vllm, server, verl", make)

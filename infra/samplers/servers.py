@@ -36,7 +36,7 @@ class OwnServers(JobGroup):
         """Start them and wait until they are healthy; their endpoints."""
         options = engine_options(config, model_dir)
         layout = engine_gpus(config)
-        python = interpreter(config.python, "sampler.python")
+        python = interpreter()
         ports = _ports(config.port, len(layout))
         with self.ended_on_error():
             for gpus, port in zip(layout, ports, strict=True):

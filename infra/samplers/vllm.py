@@ -35,7 +35,7 @@ class VllmSampler(Sampler):
     def __init__(self, config: VllmSamplerConfig, model_dir: Path) -> None:
         spec = {"options": engine_options(config, Path(model_dir))}
         layout = engine_gpus(config)
-        python = interpreter(config.python, "sampler.python")
+        python = interpreter()
         self._timeout = config.request_timeout_seconds
         self._replicas = JobGroup()
         with self._replicas.ended_on_error():

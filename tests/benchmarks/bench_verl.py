@@ -93,7 +93,7 @@ def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float
     (work / "bare.py").write_text(BARE)
     (work / "job.json").write_text(json.dumps({"settings": settings, "cpu": not gpus}))
     done = subprocess.run(
-        [interpreter(trainer.python, "trainer.python"), str(work / "bare.py"), str(work / "job.json")],
+        [interpreter(), str(work / "bare.py"), str(work / "job.json")],
         env=os.environ | VerlTrainer(trainer).environment(cluster, gpus, paths) | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

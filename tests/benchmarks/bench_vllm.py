@@ -63,7 +63,7 @@ def bare(
         job.write_text(json.dumps(content | {"samples": SAMPLES, "tokens": tokens}))
         environment = engine_environment(config, engine_gpus(config)[0])
         process = subprocess.Popen(
-            [interpreter(None, ""), str(script), str(job)],
+            [interpreter(), str(script), str(job)],
             env=environment | {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": folder},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

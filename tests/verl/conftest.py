@@ -69,6 +69,7 @@ def two_nodes(python: str, monkeypatch: pytest.MonkeyPatch, _nothing_is_left: No
                 while _said_by(python, *RAY, "status", f"--address={address}").count(" node_") < count:
                     assert process.poll() is None
                     assert time.monotonic() < deadline
+            monkeypatch.setenv("RZERO_RAY_ADDRESS", address)
             yield address
 
 

@@ -26,6 +26,7 @@ from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers.verl import trainer as verl_trainer
+from infra.trainers.verl.cluster import RAY_VARIABLE
 from tests.support.folder_checkpoints import FolderCheckpoints
 
 CONFIG = GrpoConfig(
@@ -116,7 +117,7 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
             os.kill(started[0][0].pid, signal.SIGKILL)
 
     # Two workers: FSDP's shards in the checkpoints and in the model, and an engine each.
-    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python, gpus_per_node=2))
+    trainer = open_trainer(VerlTrainerConfig(device="cpu", gpus_per_node=2))
     with pytest.raises(DeviceCrash) as raised:
         trainer.train(_job(tiny_model, tmp_path / "first"), reward, places, kill_after_two)
     assert raised.value.retryable
@@ -152,9 +153,7 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
         VerlTrainerConfig(
             device="cpu",
             dtype="bfloat16",
-            python=python,
             lora_rank=4,
-            ray_address=two_nodes,
             nodes=2,
             work_folder=str(tmp_path),
         )
@@ -173,9 +172,12 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     assert not list(tmp_path.glob("rzero-verl-*"))
 
 
-def test_a_cluster_that_is_not_there_is_one_clear_line(python: str, tiny_model: Path, tmp_path: Path) -> None:
-    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python, ray_address="127.0.0.1:1"))
-    with pytest.raises(DeviceSetupError, match=r"trainer\.ray_address: 127\.0\.0\.1:1: .*Timed out"):
+def test_a_cluster_that_is_not_there_is_one_clear_line(
+    python: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RAY_VARIABLE, "127.0.0.1:1")
+    trainer = open_trainer(VerlTrainerConfig(device="cpu"))
+    with pytest.raises(DeviceSetupError, match=r"\$RZERO_RAY_ADDRESS: 127\.0\.0\.1:1: .*Timed out"):
         trainer.train(
             _job(tiny_model, tmp_path / "out"),
             _reward,
@@ -187,7 +189,7 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(python: str, tiny_model: 
 def test_what_the_reward_function_raises_ends_the_training(
     python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    trainer = open_trainer(VerlTrainerConfig(device="cpu", python=python))
+    trainer = open_trainer(VerlTrainerConfig(device="cpu"))
     with pytest.raises(RewardError, match="scored 0 of 16"):
         trainer.train(
             _job(tiny_model, tmp_path / "out"),
@@ -215,7 +217,6 @@ def test_an_engine_draws_what_its_seeds_say(
 ) -> None:
     config = kind(
         device="cpu",
-        python=python,
         eager=True,
         replicas=replicas,
         tensor_parallel=tensor_parallel,

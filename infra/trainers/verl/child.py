@@ -16,7 +16,7 @@ from typing import Any
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
-from infra.trainers.verl.cluster import Cluster, Paths, step_folder
+from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, step_folder
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
 _ANSWER_SECONDS = 120.0
@@ -71,10 +71,10 @@ def check_reachable(address: str) -> None:
         said = (asked.stdout + asked.stderr).strip().splitlines()
     except subprocess.TimeoutExpired:
         raise DeviceSetupError(
-            f"trainer.ray_address: {address} gave no answer in {_ANSWER_SECONDS:g} s"
+            f"${RAY_VARIABLE}: {address} gave no answer in {_ANSWER_SECONDS:g} s"
         ) from None
     if asked.returncode:
-        raise DeviceSetupError(f"trainer.ray_address: {address}: {said[-1][:400] if said else 'no answer'}")
+        raise DeviceSetupError(f"${RAY_VARIABLE}: {address}: {said[-1][:400] if said else 'no answer'}")
 
 
 def longest_prompt(paths: Paths) -> int:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.backends import WHERE_IT_WORKS
 from infra.jobs.errors import DeviceSetupError
 
 if TYPE_CHECKING:
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
+
+RAY_VARIABLE = WHERE_IT_WORKS["ray_address"]
+"""Names the Ray cluster to join, 'host:6379' or 'auto'; without it a training starts and stops its own."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,17 @@ class Cluster:
         return self.nodes * self.workers_per_node
 
 
-def cluster_of(config: VerlTrainerConfig, gpus: Sequence[str]) -> Cluster:
-    """The cluster that the configuration asks for, on a machine with these GPUs.
+def cluster_of(config: VerlTrainerConfig, gpus: Sequence[str], address: str | None = None) -> Cluster:
+    """The cluster that the configuration asks for, on a machine with these GPUs that may join one.
 
-    DeviceSetupError if it asks for GPUs that are not there, or does not say how many to use.
+    DeviceSetupError if it asks for GPUs or nodes that are not there, or does not say how many to use.
     """
-    wanted, address = config.gpus_per_node, config.ray_address
+    wanted = config.gpus_per_node
+    if config.nodes > 1 and address is None:
+        raise DeviceSetupError(
+            f"trainer.nodes: {config.nodes} nodes need the Ray cluster that has them: set ${RAY_VARIABLE}, "
+            "for example to head:6379, in the environment of the process that works"
+        )
     on_cpu = not gpus and (config.device == "cpu" or address is None)
     if on_cpu:
         return Cluster(config.nodes, wanted or 1, False, address)

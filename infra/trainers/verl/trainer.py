@@ -26,7 +26,7 @@ from infra.machine.gpus import chosen_gpus
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
-from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
+from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.record import Record
 from infra.trainers.verl.scoring import scoring_service
 
@@ -58,6 +58,7 @@ class VerlTrainer(Trainer):
 
     def __init__(self, config: VerlTrainerConfig) -> None:
         self._config = config
+        self._ray_address = os.environ.get(RAY_VARIABLE) or None
 
     def train(
         self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
@@ -69,9 +70,9 @@ class VerlTrainer(Trainer):
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         job.check()
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
-        cluster = cluster_of(self._config, gpus)
+        cluster = cluster_of(self._config, gpus, self._ray_address)
         check_fits(job.role, config, cluster)
-        python = interpreter(self._config.python, "trainer.python")
+        python = interpreter()
         with _work_folder(self._config.work_folder) as work:
             paths = Paths(self._model(job.model_dir, work), work)
             paths.checkpoints.mkdir()
@@ -82,7 +83,7 @@ class VerlTrainer(Trainer):
             spec = self._spec(job, cluster, paths)
             environment = self.environment(cluster, gpus, paths)
             with (
-                scoring_service(messages, paths.address, self._config.ray_address),
+                scoring_service(messages, paths.address, self._ray_address),
                 DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
             ):
                 self._follow(device, record, paths, reward, checkpoints, report)
@@ -126,7 +127,7 @@ class VerlTrainer(Trainer):
 
     def _model(self, model_dir: Path, work: Path) -> Path:
         """Where the workers find the model; those of other machines look in the shared folder."""
-        if self._config.ray_address is None or self._config.work_folder is None:
+        if self._ray_address is None or self._config.work_folder is None:
             return model_dir.resolve()
         shared = work / "model"
         copy_model(model_dir, shared)

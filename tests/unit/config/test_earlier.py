@@ -27,7 +27,7 @@ FLAT_SAMPLER = {
     "batch_tokens": 65536,
     "threads": 1,
     "context_tokens": None,
-    "python": None,
+    "python": "/env/bin/python",
     "gpus": [],
     "tensor_parallel": 1,
     "replicas": 0,
@@ -47,12 +47,12 @@ FLAT_TRAINER = {
     "context_tokens": None,
     "lora_rank": 0,
     "lora_alpha": 32,
-    "python": None,
+    "python": "/env/bin/python",
     "gpus": [],
     "solver_gpus": None,
     "nodes": 1,
     "gpus_per_node": 0,
-    "ray_address": None,
+    "ray_address": "head:6379",
     "work_folder": None,
     "tensor_parallel": 1,
     "gpu_memory_share": 0.5,
@@ -79,6 +79,16 @@ def test_sections_that_held_the_settings_of_every_backend_keep_those_of_their_ow
     assert config.sampler.model_dump(mode="json").items() <= flat["sampler"].items()
     assert config.trainer.model_dump(mode="json").items() <= flat["trainer"].items()
     assert (config.sampler.backend, config.trainer.backend) == (sampler, trainer)
+
+
+@pytest.mark.parametrize("backend", ["vllm", "server"])
+def test_a_run_that_named_its_interpreter_and_its_cluster_loads_without_them(backend: str) -> None:
+    today = resolve("a", "qwen3-4b", overrides=[f"sampler.backend={backend}"]).model_dump(mode="json")
+    sampler = {**today["sampler"], "python": "/env/bin/python"}
+    trainer = {**today["trainer"], "python": "/env/bin/python", "ray_address": "head:6379"}
+    earlier = {**today, "sampler": sampler, "trainer": trainer}
+    assert upgraded(earlier) == today
+    assert validate(upgraded(earlier)).model_dump(mode="json") == today
 
 
 @pytest.mark.parametrize("preset", ["tiny", "qwen3-4b"])

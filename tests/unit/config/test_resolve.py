@@ -111,11 +111,19 @@ def test_overrides_may_be_a_mapping() -> None:
         ),
         (
             {"overrides": ["trainer.backend=verl", "trainer.nodes=2"]},
-            "trainer: nodes above 1 need ray_address",
+            "trainer: nodes above 1 need work_folder",
         ),
         (
             {"overrides": ["sampler.backend=vllm", "sampler.threadz=2"]},
             "sampler.threadz: there is no such setting; did you mean 'threads'?",
+        ),
+        (
+            {"overrides": ["sampler.backend=vllm", "sampler.python=/tmp/anything"]},
+            "sampler.python: no run may say it: set $RZERO_COMPUTE_PYTHON in the environment",
+        ),
+        (
+            {"overrides": {"trainer.backend": "verl", "trainer.ray_address": "elsewhere:6379"}},
+            "trainer.ray_address: no run may say it: set $RZERO_RAY_ADDRESS in the environment",
         ),
         (
             {"overrides": ["sampler.port=1"]},

@@ -205,6 +205,7 @@ def test_only_the_processes_of_the_job_are_found() -> None:
     assert processes_of("0" * 32) == []
 
 
-def test_an_interpreter_that_is_none_is_told_with_its_setting() -> None:
-    with pytest.raises(DeviceSetupError, match=r"trainer.python: /no/python is no interpreter"):
-        interpreter("/no/python", "trainer.python")
+def test_an_interpreter_that_is_none_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RZERO_COMPUTE_PYTHON", "/no/python")
+    with pytest.raises(DeviceSetupError, match=r"\$RZERO_COMPUTE_PYTHON: /no/python is no interpreter"):
+        interpreter()

@@ -1,4 +1,4 @@
-"""A run may be resumed where GPUs, interpreters and nodes are others."""
+"""A run may be resumed where GPUs, shares of memory and nodes are others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_where_it_is_computed_may_change_and_what_is_computed_may_not(tmp_path: 
     freeze_run(store, resolve("a", "qwen3-4b"))
     freeze_run(
         store,
-        resolve("a", "qwen3-4b", ["sampler.python=/x/python", "trainer.solver_gpus=0", "sampler.replicas=2"]),
+        resolve("a", "qwen3-4b", ["trainer.solver_gpus=0", "sampler.replicas=2"]),
     )
     with pytest.raises(ConfigError, match=r"sampler.dtype: was 'bfloat16', now 'float32'"):
         freeze_run(store, resolve("a", "qwen3-4b", ["sampler.dtype=float32"]))

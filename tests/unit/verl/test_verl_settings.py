@@ -184,18 +184,15 @@ def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus() -
     assert (trains, answers.gpus) == (LocalTrainerConfig(), (1,))
 
 
-def test_no_layout_interpreter_or_endpoint_enters_an_artifacts_key() -> None:
+def test_no_layout_or_folder_enters_an_artifacts_key() -> None:
     one, other = (
         resolve("a", "qwen3-4b"),
         resolve(
             "a",
             "qwen3-4b",
             overrides=[
-                "sampler.python=/env/bin/python",
-                "trainer.python=/env/bin/python",
                 "sampler.tensor_parallel=2",
                 "trainer.nodes=2",
-                "trainer.ray_address=head:6379",
                 "trainer.work_folder=/shared",
             ],
         ),
@@ -216,14 +213,10 @@ def test_what_decides_results_is_in_the_key_of_the_local_backends() -> None:
         ({"device": "cpu", "gpus_per_node": 2}, (), Cluster(1, 2, has_gpus=False)),
         ({}, ("0", "1"), Cluster(1, 2)),
         ({"gpus_per_node": 1}, ("0", "1"), Cluster(1, 1)),
+        ({"nodes": 2, "work_folder": "/shared"}, ("0", "1"), Cluster(2, 2, address="head:6379")),
+        ({"gpus_per_node": 8}, (), Cluster(1, 8, address="head:6379")),
         (
-            {"ray_address": "head:6379", "nodes": 2, "work_folder": "/shared"},
-            ("0", "1"),
-            Cluster(2, 2, address="head:6379"),
-        ),
-        ({"ray_address": "head:6379", "gpus_per_node": 8}, (), Cluster(1, 8, address="head:6379")),
-        (
-            {"ray_address": "auto", "device": "cpu", "nodes": 3, "work_folder": "/shared"},
+            {"device": "cpu", "nodes": 3, "work_folder": "/shared"},
             (),
             Cluster(3, 1, has_gpus=False, address="auto"),
         ),
@@ -232,18 +225,19 @@ def test_what_decides_results_is_in_the_key_of_the_local_backends() -> None:
 def test_the_workers_are_the_gpus_here_or_those_asked_for(
     trainer: dict[str, Any], gpus: tuple[str, ...], expected: Cluster
 ) -> None:
-    assert cluster_of(VerlTrainerConfig(**trainer), gpus) == expected
+    assert cluster_of(VerlTrainerConfig(**trainer), gpus, expected.address) == expected
 
 
 @pytest.mark.parametrize(
-    ("trainer", "gpus", "message"),
+    ("trainer", "gpus", "address", "message"),
     [
-        ({"ray_address": "head:6379"}, (), "gpus_per_node: this machine has no GPU; say how many"),
-        ({"gpus_per_node": 4}, ("0",), "gpus_per_node: 4, but this machine has 1"),
+        ({}, (), "head:6379", "gpus_per_node: this machine has no GPU; say how many"),
+        ({"gpus_per_node": 4}, ("0",), None, "gpus_per_node: 4, but this machine has 1"),
+        ({"nodes": 2, "work_folder": "/shared"}, ("0",), None, r"nodes: .* set \$RZERO_RAY_ADDRESS"),
     ],
 )
 def test_a_cluster_that_cannot_be_is_told_at_once(
-    trainer: dict[str, Any], gpus: tuple[str, ...], message: str
+    trainer: dict[str, Any], gpus: tuple[str, ...], address: str | None, message: str
 ) -> None:
     with pytest.raises(DeviceSetupError, match=message):
-        cluster_of(VerlTrainerConfig(**trainer), gpus)
+        cluster_of(VerlTrainerConfig(**trainer), gpus, address)

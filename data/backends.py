@@ -13,17 +13,15 @@ from the environment of the process that works (`WHERE_IT_WORKS`).
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from data.foreign import ENDPOINT
 from data.section import Count, Probability, Section, Unkeyed
 
 WHERE_IT_WORKS = {"python": "RZERO_COMPUTE_PYTHON", "ray_address": "RZERO_RAY_ADDRESS"}
 """Settings of earlier versions, and the variables of the working process that have taken their place."""
-
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 
 
 class BackendConfig(Section):
@@ -106,9 +104,9 @@ class ServerSamplerConfig(EngineSamplerConfig):
     @classmethod
     def _urls_are_endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            if not _ENDPOINT.fullmatch(url):
+            if not ENDPOINT.fullmatch(url):
                 raise ValueError(
-                    f"{url!r} is no endpoint: write http://host:port/v1; a key belongs in $RZERO_SERVER_KEY"
+                    "that is no endpoint: write http://host:port/v1; a key belongs in $RZERO_SERVER_KEY"
                 )
         return value
 

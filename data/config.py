@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from data.backends import SamplerConfig, TrainerConfig
 from data.domain import PromptStyle
+from data.foreign import ENDPOINT, one_line
 from data.section import Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
@@ -30,7 +31,7 @@ def check_run_name(name: str) -> str:
     """The name, which becomes part of paths; ValueError where it is not one."""
     if not RUN_NAME.fullmatch(name) or ".." in name:
         raise ValueError(
-            f"{name!r} is not a run name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            f"{one_line(repr(name), 80)} is not a run name: use 1 to 64 letters, digits, '.', '_' or '-', "
             "beginning with a letter or a digit, without '..'"
         )
     return name
@@ -212,7 +213,7 @@ class JudgeConfig(Section):
     @field_validator("url")
     @classmethod
     def _url_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s@?#]+", value):
+        if not ENDPOINT.fullmatch(value):
             raise ValueError(
                 "write it as http(s)://host/v1, without a user, a password or a query; the key stands in "
                 "RZERO_JUDGE_API_KEY"

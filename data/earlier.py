@@ -16,7 +16,7 @@ Values = dict[str, Any]
 
 def _domain_of_its_own(values: Values) -> Values:
     """The base model's recipe and prompt style used to say what a run was about."""
-    base = dict(values.get("base_model", {}))
+    base = dict(values.get("base_model") or {})
     if base.get("prompt_style") == "tiny":
         del base["prompt_style"]
     domain = "arithmetic" if base.get("tiny") is not None else "mathematics"
@@ -46,7 +46,7 @@ def _without_settings_of_other_backends(values: Values) -> Values:
     fitted = dict(values)
     for name in ("sampler", "trainer"):
         if isinstance(section := values.get(name), dict):
-            others = _OF_OTHERS.get((name, section.get("backend", "")), set())
+            others = _OF_OTHERS.get((name, str(section.get("backend"))), set())
             fitted[name] = {key: value for key, value in section.items() if key not in others}
     return fitted
 
@@ -72,7 +72,7 @@ def _reward_terms(values: Values) -> Values:
         moved["memory"] = {"weight": memory.pop("penalty_weight")}
     if not moved:
         return values
-    challenger["reward"] = moved | challenger.get("reward", {})
+    challenger["reward"] = moved | (challenger.get("reward") or {})
     return {**values, "challenger": challenger, "memory": memory}
 
 
@@ -95,8 +95,15 @@ STEPS: tuple[Callable[[Values], Values], ...] = (
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 
 
-def upgraded(values: Values) -> Values:
-    """The values of a frozen configuration with today's names."""
+_SECTIONS = ("base_model", "challenger", "memory", "sampler", "trainer", "timeout_seconds")
+
+
+def upgraded(values: Any) -> Any:
+    """The values of a frozen configuration with today's names; what never was one passes through."""
+    if not isinstance(values, dict) or not all(isinstance(values.get(n) or {}, dict) for n in _SECTIONS):
+        return values
+    if not isinstance((values.get("challenger") or {}).get("reward") or {}, dict):
+        return values
     for step in STEPS:
         values = step(values)
     return values

@@ -14,6 +14,7 @@ from data import domains
 from data.backends import WHERE_IT_WORKS, variants
 from data.config import RunConfig
 from data.domain import DomainError
+from data.foreign import one_line
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,7 +32,7 @@ def yaml_names(folder: str) -> list[str]:
 def read_yaml(folder: str, noun: str, name: str) -> dict[str, Any]:
     """The mapping in a YAML file of ours; ConfigError where there is none of this name."""
     if name not in yaml_names(folder):
-        raise ConfigError(f"there is no {noun} {name!r}; there are: {', '.join(yaml_names(folder))}")
+        raise ConfigError(f"there is no {noun} {_shown(name)}; there are: {', '.join(yaml_names(folder))}")
     values: dict[str, Any] = yaml.safe_load(resources.files(folder).joinpath(f"{name}.yaml").read_bytes())
     return values
 
@@ -121,19 +122,28 @@ def split_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             raise ConfigError(
-                f"override {override!r}: write it as key=value, for example solver.learning_rate=2e-6"
+                f"override {_shown(override)}: write it as key=value, for example solver.learning_rate=2e-6"
             )
         settings[key.strip()] = text.strip()
     return settings
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, in which a short text stands for a short value."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
 def _parse(text: str) -> Any:
     """Lists, mappings and null are YAML; every other text is left to pydantic (YAML 1.1 misreads 2e-6)."""
     if text.startswith(("[", "{")) or text in ("null", "~"):
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"override value {text!r} is not valid YAML") from None
+            return yaml.load(text, _PlainLoader)
+        except (yaml.YAMLError, RecursionError, ValueError):
+            raise ConfigError(f"override value {_shown(text)} is not valid YAML without aliases") from None
     return text
 
 
@@ -163,8 +173,14 @@ def _explain(fault: Any, model: type[BaseModel], path: str) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{where}: {message}"
-    shown = "" if isinstance(given, dict | list) else f", not {given!r}"
+    shown = "" if isinstance(given, dict | list) else f", not {_shown(given)}"
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _shown(value: Any) -> str:
+    """A value as a message quotes it: short, and without what stands before an @, as credentials do."""
+    text = repr(value)
+    return "a value with an '@'" if "@" in text else one_line(text, 80)
 
 
 _Model = type[BaseModel]

@@ -7,19 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from data.resolve import ConfigError
+from flows.text import say
 from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.errors import DeviceError, DeviceSetupError
+from infra.judge_endpoint import EndpointUnavailable
+from infra.keys import KeyRefused, without_secrets
 from infra.machine.memory import OutOfMemory
 from infra.store.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.stage.errors import StageError
 
-MENDABLE = (ConfigError, DeviceError, ModelDirectoryError, OutOfMemory, StageError, StoreError, TrainingError)
+MENDABLE = (
+    *(ConfigError, DeviceError, EndpointUnavailable, KeyRefused, ModelDirectoryError, OutOfMemory),
+    *(StageError, StoreError, TrainingError),
+)
 """Their messages say what to do."""
-BAD_INPUT = (ConfigError, DeviceSetupError, ModelDirectoryError)
+BAD_INPUT = (ConfigError, DeviceSetupError, KeyRefused, ModelDirectoryError)
 """No machine can do what was asked for."""
 
 
@@ -38,6 +42,6 @@ def resumable_work() -> Iterator[None]:
     try:
         yield
     except (*MENDABLE, OSError) as error:
-        click.echo(f"rzero: {error}", err=True)
-        click.echo("rzero: finished work is kept; run the same command again to go on from there", err=True)
+        say(f"rzero: {without_secrets(str(error))}", err=True)
+        say("rzero: finished work is kept; run the same command again to go on from there", err=True)
         sys.exit(2 if isinstance(error, BAD_INPUT) else 1)

@@ -12,6 +12,7 @@ from data.resolve import ConfigError, resolve, validate
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import freeze, pinned_data
 from infra.artifacts.runs import freeze_run, load_run
+from infra.keys import clean_environment
 from infra.store.store import Store
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import prepare_base_model
@@ -36,6 +37,7 @@ def begin(
     The name is enough for an existing run; anything else given must agree with it. Raises ConfigError or
     StoreError, and then writes nothing.
     """
+    clean_environment()
     store = store or os.environ.get("RZERO_STORE")
     place = Store(store or DEFAULT_STORE)
     existing = load_run(place, run)

@@ -1,30 +1,18 @@
-"""Text for people: numbers with their units, model output made visible."""
+"""Text for people: on the terminal, and numbers with their units."""
 
 from __future__ import annotations
 
-import unicodedata
+import click
+
+from data.foreign import visible
 
 _SPACE = "\u00a0"
 """Between a number and its unit, so that they stay on one line."""
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def visible(value: str, limit: int = 1200) -> str:
-    r"""Model output as a person can read it: control and direction-changing characters as `\u202e`.
-
-    What is longer than `limit` characters is cut, and says so.
-    """
-    shown = "".join(_visible(character) for character in value[:limit])
-    rest = len(value) - limit
-    return f"{shown} … ({rest} more characters)" if rest > 0 else shown
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t":
-        return character
-    if character in _BIDI_CONTROLS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return f"\\u{ord(character):04x}"
-    return character
+def say(text: str, err: bool = False) -> None:
+    """Print a line on the terminal, which obeys no control character in it."""
+    click.echo(visible(text, len(text)), err=err)
 
 
 def percent(value: float | None, digits: int = 1) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,10 +9,9 @@ from typing import Any, Self
 import httpx
 
 from data.config import JudgeConfig
+from data.foreign import read_json
+from infra.keys import JUDGE_KEY, Key, failure_of, key_in, said_by
 from infra.retries import Retries
-
-API_KEY = "RZERO_JUDGE_API_KEY"
-"""The environment variable that holds the endpoint's key; the key is never written down."""
 
 RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -21,6 +19,8 @@ _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 
 class EndpointUnavailable(OSError):
     """The endpoint did not answer in several tries; it may later."""
+
+    retryable = True
 
 
 class EndpointError(RuntimeError):
@@ -36,15 +36,20 @@ class Reply:
 
 
 class JudgeEndpoint:
-    """Asks one model; a context manager, safe to share between threads."""
+    """Asks one model; a context manager, safe to share between threads.
+
+    The key, in $RZERO_JUDGE_API_KEY, goes to the configured host alone: no redirection is followed. It stands
+    in no message, no repr and no reply. KeyRefused where it is none.
+    """
 
     def __init__(self, config: JudgeConfig, retries: Retries = RETRIES) -> None:
-        key = os.environ.get(API_KEY)
+        self._key = key_in(JUDGE_KEY)
         self._config = config
         self._retries = retries
         self._client = httpx.Client(
             timeout=config.timeout_seconds,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=self._key.headers(),
+            follow_redirects=False,
             limits=httpx.Limits(max_connections=config.concurrency),
         )
 
@@ -69,31 +74,34 @@ class JudgeEndpoint:
             try:
                 response = self._client.post(url, json=body)
             except httpx.HTTPError as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = failure_of(error)
                 continue
             if response.status_code in _PASSING:
                 reason = f"status {response.status_code}"
                 continue
             if response.status_code != 200:
-                raise EndpointError(_refusal(url, response))
-            return _reply(url, response)
+                raise EndpointError(_refusal(url, response, self._key))
+            return _reply(url, response, self._key)
         raise EndpointUnavailable(
             f"the judge at {url} did not answer in {self._retries.attempts} tries ({reason})"
         )
 
 
-def _refusal(url: str, response: httpx.Response) -> str:
-    hint = {401: f"; set {API_KEY}", 403: f"; set {API_KEY}", 404: "; see evaluation.judge.url and .model"}
-    text = " ".join(response.text.split())[:200]
-    advice = hint.get(response.status_code, "")
-    return f"the judge at {url} refuses: status {response.status_code} {text}{advice}"
+def _refusal(url: str, response: httpx.Response, key: Key) -> str:
+    hint = {401: f"set {JUDGE_KEY}", 403: f"set {JUDGE_KEY}", 404: "see evaluation.judge.url and .model"}
+    code = response.status_code
+    advice = hint.get(code) or said_by(response.text, key)
+    return f"the judge at {url} refuses: status {code}" + (f"; {advice}" if advice else "")
 
 
-def _reply(url: str, response: httpx.Response) -> Reply:
+def _reply(url: str, response: httpx.Response, key: Key) -> Reply:
     try:
-        content: Any = response.json()
-        text = content["choices"][0]["message"]["content"] or ""
+        content: Any = read_json(response.content)
+        text = str(content["choices"][0]["message"]["content"] or "")
         tokens = int((content.get("usage") or {}).get("total_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError):
         raise EndpointError(f"the judge at {url} does not answer as an OpenAI-compatible endpoint") from None
-    return Reply(str(text), tokens)
+    if key.is_in(text):
+        raise EndpointError(f"the judge at {url} sends back the key in {JUDGE_KEY}: it is not to be trusted")
+    # Half a surrogate pair, which JSON may hold, is no text that can be stored.
+    return Reply(text.encode(errors="replace").decode(), tokens)

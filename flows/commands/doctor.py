@@ -7,6 +7,7 @@ import sys
 import click
 
 from flows.commands.options import json_option, store_option
+from flows.text import say
 
 
 @click.command()
@@ -28,10 +29,10 @@ def doctor(store: str | None, as_json: bool) -> None:
         show_json({"can_run": can, "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
-            click.echo(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.found}")
+            say(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.found}")
             if not check.ok:
-                click.echo(f"         needed for {check.needed_for}; to mend it: {check.mend}")
-        click.echo("")
+                say(f"         needed for {check.needed_for}; to mend it: {check.mend}")
+        say("")
         for what, works in can.items():
-            click.echo(f"{'yes' if works else 'no ':<4} {what}")
+            say(f"{'yes' if works else 'no ':<4} {what}")
     sys.exit(0 if can["sampler transformers, trainer local"] else 1)

@@ -12,6 +12,7 @@ from flows.commands.options import (
     set_option,
     store_option,
 )
+from flows.text import say
 
 
 @click.command()
@@ -76,4 +77,4 @@ def experiment(
         return
     show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds", keys=2)
     groups = ", ".join(hard) or "none"
-    click.echo(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")
+    say(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, name_argument, open_run, store_option
+from flows.text import say
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -67,8 +68,8 @@ def inspect(
         show_json(frame.to_dicts())
         return
     _show_rows(frame.head(limit).to_dicts())
-    click.echo(f"{frame.height} rows; to read them with polars:")
-    click.echo(f"pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
+    say(f"{frame.height} rows; to read them with polars:")
+    say(f"pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
 
 
 def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
@@ -96,12 +97,12 @@ def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json
     if as_json:
         show_json(rows)
     elif not rows:
-        click.echo(f"no table of {config.run} is finished")
+        say(f"no table of {config.run} is finished")
     else:
         shown = [{name: value for name, value in row.items() if name != "uri"} for row in rows]
         show_table(shown, f"{config.run} in {store.uri}")
-        click.echo(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
-        click.echo("Where they lie: with --json, or below the rows of each.")
+        say(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
+        say("Where they lie: with --json, or below the rows of each.")
 
 
 def _find(
@@ -167,4 +168,4 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     keys = sum(1 for _ in itertools.takewhile(_KEYS.__contains__, shown[0])) if shown else 0
     show_table(shown, keys=max(1, keys))
     if any(str(value).endswith("…") for row in shown for value in row.values()):
-        click.echo("… stands for the rest of a long text; --json shows all.")
+        say("… stands for the rest of a long text; --json shows all.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import iteration_option, json_option, name_argument, open_run, store_option
-from flows.text import duration, size
+from flows.text import duration, say, size
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -44,12 +44,12 @@ def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as
         show_json(_document(root, wrong))
         return
     for line in _tree(root):
-        click.echo(line)
-    click.echo("\nWhere they lie:")
+        say(line)
+    say("\nWhere they lie:")
     for node in nodes(root):
-        click.echo(node.uri)
+        say(node.uri)
     for problem in wrong:
-        click.echo(f"rzero: {problem}", err=True)
+        say(f"rzero: {problem}", err=True)
 
 
 def _locate(store: Store, config: RunConfig, iteration: int, stage: str) -> Location:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.commands.options import open_store, store_option
+from flows.text import say
 
 if TYPE_CHECKING:
     from infra.store.store import Store
@@ -30,7 +31,7 @@ HINT = "a report needs plotly and jinja2: pip install 'rzero[report]'"
 @store_option
 def report(run_names: tuple[str, ...], target: Path | None, store: str | None) -> None:
     """Write a self-contained HTML report of one or several runs."""
-    click.echo(write_report(open_store(store), run_names, target))
+    say(str(write_report(open_store(store), run_names, target)))
 
 
 def can_report() -> bool:

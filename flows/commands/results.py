@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, name_argument, open_run, store_option
+from flows.text import say
 
 if TYPE_CHECKING:
     from flows.commands.summary import FinishedStep
@@ -30,12 +31,12 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
         show_json(rows)
         return
     if not rows:
-        click.echo(f"no evaluation of {run_name} is finished")
+        say(f"no evaluation of {run_name} is finished")
         return
     show_table(shown_rows(rows), f"{run_name} ({config.preset}): percent, with 95 % intervals", keys=2)
-    click.echo("An interval says how far a score would move with other problems of the same kind.")
+    say("An interval says how far a score would move with other problems of the same kind.")
     for line in partial_sets(rows):
-        click.echo(line)
+        say(line)
 
 
 def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.commands.options import iterations_option, json_option, preset_option, set_option, store_option
+from flows.text import say
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -42,7 +43,7 @@ def run(
     unfinished = unfinished_steps(config)
     if unfinished:
         first = unfinished[0]
-        click.echo(
+        say(
             f"rzero: run {config.run}, {config.iterations} iterations of preset {config.preset}, in "
             f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
             err=True,
@@ -50,7 +51,7 @@ def run(
         with resumable_work():
             evolve(run=config.run, iterations=config.iterations, store=config.store)
     else:
-        click.echo(f"rzero: run {config.run} is finished; no stage was executed", err=True)
+        say(f"rzero: run {config.run} is finished; no stage was executed", err=True)
     _show_results(config, store, as_json)
 
 
@@ -68,10 +69,10 @@ def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
         return
     show_table(shown_rows(rows))
     if gain := gain_line(rows):
-        click.echo(click.wrap_text(gain, width()))
-    click.echo(f"Report: {write_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+        say(click.wrap_text(gain, width()))
+    say(f"Report: {write_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
     ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
     last = f"--iteration {config.iterations}"
-    click.echo(f"Next: rzero status {config.run}{ending}")
-    click.echo(f"      rzero inspect {config.run} {last}{ending}")
-    click.echo(f"      rzero export {config.run} {last} --to {config.run}-solver{ending}")
+    say(f"Next: rzero status {config.run}{ending}")
+    say(f"      rzero inspect {config.run} {last}{ending}")
+    say(f"      rzero export {config.run} {last} --to {config.run}-solver{ending}")

@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
 from rich.cells import cell_len, set_cell_size
 
-from flows.text import visible
+from data.foreign import visible
+from flows.text import say
 
 _WIDTH = 100
 """In a pipe or a file, unless $COLUMNS says otherwise."""
@@ -24,8 +24,8 @@ def width() -> int:
 
 
 def show_json(value: Any) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print a value as JSON; `say` spells control characters as JSON does."""
+    say(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys: int = 1) -> None:
@@ -36,7 +36,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys
     """
     columns = [_Column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
     if title:
-        click.echo(f"{title}\n")
+        say(f"{title}\n")
     head, rest = columns[:keys], columns[keys:]
     while rest:
         for count in range(len(rest), 0, -1):
@@ -44,8 +44,8 @@ def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys
             if _fit(shown, wrap=len(shown) == len(columns)):
                 break
         for line in _lines(shown):
-            click.echo(line)
-        click.echo("")
+            say(line)
+        say("")
         rest = rest[count:]
 
 
@@ -123,4 +123,5 @@ def _text(value: Any) -> str:
         return f"{value:{digits}}"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_text(item)}" for key, item in value.items())
-    return str(value)
+    text = str(value)
+    return visible(text, len(text))

@@ -13,9 +13,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from data.foreign import visible
 from flows.report.charts import Chart
 from flows.report.theme import DARK_TWINS
-from flows.text import visible
 
 _NUMBER = re.compile(r"[+−-]?[\d.,]+(\s?[%a-zA-Z]{1,3})?")
 

@@ -13,6 +13,7 @@ import polars as pl
 import yaml
 from markupsafe import Markup
 
+from data.foreign import visible
 from flows.commands.summary import summary_rows
 from flows.report import accuracy as acc
 from flows.report import charts_questions as cq
@@ -21,7 +22,7 @@ from flows.report import findings
 from flows.report import questions as q
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
-from flows.text import number, percent, size, visible
+from flows.text import number, percent, size
 from infra.store.store import Store
 
 _CONFIG_WIDTH = 110

@@ -6,6 +6,7 @@ import json
 
 from data.config import RUN_NAME, RunConfig, check_run_name
 from data.earlier import upgraded
+from data.foreign import read_json
 from data.resolve import ConfigError, first_difference, validate
 from data.section import Section
 from infra.store.store import Store, StoreError
@@ -35,14 +36,27 @@ def run_path(run: str) -> str:
 
 
 def load_run(store: Store, run: str) -> RunConfig | None:
-    """The run's configuration; None where there is no such run."""
+    """The run's configuration; None where there is no such run.
+
+    StoreError where the file cannot be read, or is of another run: a copy must not speak for its original.
+    """
     path = run_path(run)
     if not store.exists(path):
         return None
     try:
-        return validate(upgraded(json.loads(store.read(path))))
-    except (ConfigError, json.JSONDecodeError) as error:
-        raise StoreError(f"{store.uri_of(path)} cannot be read by this version of rzero: {error}") from None
+        config = validate(upgraded(read_json(store.read(path))))
+    except ValueError as error:
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise StoreError(
+            f"{store.uri_of(path)} cannot be read by this version of rzero: {first}{more}"
+        ) from None
+    if config.run != run:
+        raise StoreError(
+            f"{store.uri_of(path)} is of the run {config.run!r}: a run has the name of its folder; rename "
+            "the folder, or write the folder's name into the file"
+        )
+    return config
 
 
 def known_run(store: Store, run: str) -> RunConfig:

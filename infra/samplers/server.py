@@ -9,7 +9,6 @@ with the model's tokenizer.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import threading
 from collections.abc import Coroutine, Sequence
@@ -18,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from data.foreign import read_json
 from infra.artifacts.model_check import check_model_directory
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
+from infra.keys import SERVER_KEY, Key, failure_of, key_in, said_by
 from infra.retries import Retries
 from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
 from infra.samplers.servers import OwnServers
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from data.backends import ServerSamplerConfig
 
 T = TypeVar("T")
-KEY_VARIABLE = "RZERO_SERVER_KEY"
 _RETRIES = Retries(attempts=5, first_delay_seconds=0.5)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _GREETING_SECONDS = 15.0
@@ -60,10 +60,10 @@ class ServerSampler(Sampler):
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._end_tokens = end_tokens(Path(model_dir), self._tokenizer)
         self._servers = OwnServers()
-        key = os.environ.get(KEY_VARIABLE, "") if config.urls else secrets.token_urlsafe(24)
-        urls: Sequence[str] = config.urls or self._servers.start(config, Path(model_dir), key)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http: dict[str, Any] = {"headers": headers, "trust_env": bool(config.urls)}
+        self._key = key_in(SERVER_KEY) if config.urls else Key(secrets.token_urlsafe(24))
+        urls: Sequence[str] = config.urls or self._servers.start(config, Path(model_dir), self._key.value)
+        # The key goes to these hosts alone.
+        self._http: dict[str, Any] = {"follow_redirects": False, "trust_env": bool(config.urls)}
         try:
             self._endpoints = [self._greet(url.rstrip("/")) for url in urls]
         except BaseException:
@@ -95,6 +95,7 @@ class ServerSampler(Sampler):
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(self._config.request_timeout_seconds, connect=_GREETING_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            headers=self._key.headers(),
             **self._http,
         ) as client:
             try:
@@ -138,10 +139,15 @@ class ServerSampler(Sampler):
         elif params.top_k:
             raise DeviceSetupError(f"{endpoint.url} is not vLLM: it knows no top_k, set it to 0")
         answer = await self._post(client, endpoint, body)
-        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        try:
+            choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+            drawn = [self._completion(choice, seed, len(prompt_ids)) for choice in choices]
+        except (KeyError, TypeError, AttributeError, OverflowError):
+            raise DeviceCrash(f"{endpoint.url} does not answer as an OpenAI-compatible endpoint") from None
         if len(choices) != samples:
             raise DeviceCrash(f"{endpoint.url} gave {len(choices)} of {samples} completions")
-        drawn = [self._completion(choice, seed, len(prompt_ids)) for choice in choices]
+        if any(self._key.is_in(completion.text) for completion in drawn):
+            raise DeviceSetupError(f"{endpoint.url} sends back its key: it is not to be trusted")
         return drawn * params.samples if samples < params.samples else drawn
 
     def _completion(self, choice: dict[str, Any], seed: int, prompt_tokens: int) -> Completion:
@@ -150,6 +156,8 @@ class ServerSampler(Sampler):
         if ids is not None:
             text = completion_texts(self._tokenizer, [ids], self._end_tokens)[0]
         else:
+            # Half a surrogate pair, which JSON may hold, is no text.
+            text = text.encode(errors="replace").decode()
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return Completion(
             text=text,
@@ -172,12 +180,17 @@ class ServerSampler(Sampler):
                 raise DeviceCrash(
                     f"{endpoint.url} did not answer within {self._config.request_timeout_seconds:g} s"
                 ) from None
-            except httpx.TransportError as error:
-                problem = str(error) or type(error).__name__
+            except httpx.HTTPError as error:
+                problem = failure_of(error)
                 continue
             if reply.is_success:
-                return reply.json()
-            problem = f"HTTP {reply.status_code}: {' '.join(reply.text.split())[:300]}"
+                try:
+                    return read_json(reply.content)
+                except ValueError:
+                    problem = "a reply that is not JSON"
+                    continue
+            said = "" if reply.status_code in (401, 403) else said_by(reply.text, self._key)
+            problem = f"HTTP {reply.status_code}" + (f": {said}" if said else "")
             if reply.status_code not in _PASSING:
                 raise DeviceSetupError(f"{endpoint.url} refuses a request ({problem})")
         self._servers.check()
@@ -188,22 +201,25 @@ class ServerSampler(Sampler):
         import httpx
 
         try:
-            reply = httpx.get(f"{url}/models", timeout=_GREETING_SECONDS, **self._http)
+            reply = httpx.get(
+                f"{url}/models", timeout=_GREETING_SECONDS, headers=self._key.headers(), **self._http
+            )
         except httpx.HTTPError as error:
-            raise DeviceCrash(f"sampler.urls: {url} does not answer ({error})") from None
+            raise DeviceCrash(f"sampler.urls: {url} does not answer ({failure_of(error)})") from None
         if reply.status_code in (401, 403):
-            raise DeviceSetupError(f"sampler.urls: {url} refuses the key in ${KEY_VARIABLE}")
+            raise DeviceSetupError(f"sampler.urls: {url} refuses the key in ${SERVER_KEY}")
         if not reply.is_success:
             raise DeviceCrash(f"sampler.urls: {url}/models answers HTTP {reply.status_code}")
         try:
-            models = {model["id"]: model.get("owned_by") for model in reply.json()["data"]}
-        except (ValueError, KeyError, TypeError):
+            listed = read_json(reply.content)["data"]
+            models = {str(model["id"]): model.get("owned_by") for model in listed}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise DeviceSetupError(f"sampler.urls: {url} is not an OpenAI-compatible endpoint") from None
         wanted = self._config.served_model if self._config.urls else None
         if wanted is None and len(models) == 1:
             wanted = next(iter(models))
         if wanted not in models:
-            there = ", ".join(models) or "none"
+            there = said_by(", ".join(models), self._key) or "none"
             raise DeviceSetupError(f"sampler.served_model: {url} does not serve {wanted!r} but {there}")
         return Endpoint(url, str(wanted), models[wanted] == "vllm")
 

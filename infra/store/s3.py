@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from fsspec.exceptions import FSTimeoutError
 
+from infra.keys import Key, said_by
 from infra.retries import Retries
 from infra.store.backend import Backend, FileDigest, Leftover, Progress
 from infra.store.errors import StoreError, patience_seconds
@@ -141,8 +142,8 @@ class S3Backend(Backend):
             if refused:
                 first = refused[0]
                 raise StoreError(
-                    f"s3://{bucket}/{first.get('Key')} cannot be removed: "
-                    f"{first.get('Message') or first.get('Code')}"
+                    f"an object under s3://{full} cannot be removed: "
+                    f"{said_by(str(first.get('Message') or first.get('Code')), Key())}"
                 )
 
     def move(self, source: str, target: str) -> bool:

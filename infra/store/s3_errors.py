@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 from typing import Any
 from urllib.parse import urlsplit
 
 from fsspec.exceptions import FSTimeoutError
 
+from infra.keys import Key, said_by
 from infra.store.errors import StoreError, StoreUnavailable
 
 _PASSING = {
@@ -42,7 +42,6 @@ _BAD_CREDENTIALS = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 }
-_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
@@ -90,7 +89,7 @@ def is_transient(error: Exception) -> bool:
 
 def explain(error: Exception, full: str, bucket: str, endpoint: str) -> StoreError:
     """The error as one line: what is wrong, where, what to set; no credentials in it."""
-    server, code, name = _host(endpoint), server_code(error), type(error).__name__
+    server, code, name = _host(endpoint), said_by(server_code(error), Key()), type(error).__name__
     if is_transient(error):
         answered = f"answers {code}" if code else "does not answer"
         setting = "AWS_ENDPOINT_URL" if endpoint else "AWS_ENDPOINT_URL (another server than AWS)"
@@ -115,7 +114,7 @@ def explain(error: Exception, full: str, bucket: str, endpoint: str) -> StoreErr
     elif name == "SSLError":
         reason = f"the certificate of {server} is not trusted; set AWS_CA_BUNDLE to the authority's"
     else:
-        reason = _without_secrets(_one_line(error)) + shown
+        reason = said_by(_one_line(error), Key()) + shown
     return StoreError(f"s3://{full}: {reason}")
 
 
@@ -131,14 +130,6 @@ def _host(endpoint: str) -> str:
 def _one_line(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(str(text).split())[:300]
-
-
-def _without_secrets(text: str) -> str:
-    for variable in _SECRET_VARIABLES:
-        value = os.environ.get(variable)
-        if value:
-            text = text.replace(value, "***")
-    return text
 
 
 def _response(error: BaseException) -> dict[str, Any]:

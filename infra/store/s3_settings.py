@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from data.foreign import ENDPOINT
 from infra.retries import Retries
 from infra.store.errors import StoreError
 
@@ -50,9 +51,10 @@ def open_s3(uri: str) -> tuple[Any, str]:
     config |= dict(given.get("config_kwargs") or {})
     config["retries"] = {"total_max_attempts": 1}
     endpoint = endpoint_url(given)
-    if endpoint and urlsplit(endpoint).username is not None:
+    if endpoint and not ENDPOINT.fullmatch(endpoint):
         raise StoreError(
-            "AWS_ENDPOINT_URL must not hold credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            "AWS_ENDPOINT_URL must be plain, like http://host:9000, and must not hold credentials: set "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if endpoint and not (urlsplit(endpoint).hostname or "").endswith("amazonaws.com"):
         config.setdefault("s3", {"addressing_style": "path"})

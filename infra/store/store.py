@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -32,32 +31,29 @@ from infra.store.disk import DiskBackend
 from infra.store.errors import DigestMismatch, StoreError, StoreUnavailable
 from infra.store.s3 import S3Backend
 from infra.store.s3_settings import S3Settings, open_s3
-
-_CREDENTIALS = re.compile(r"://[^/]*@")
+from infra.store.uri import checked_uri
 
 
 class Store:
     """A place for artifacts. Paths are relative to its root, with '/' between their parts."""
 
     def __init__(self, uri: str, s3: S3Settings | None = None) -> None:
-        """Open `uri`, a folder or an fsspec URI, without touching it yet; StoreError if it is neither."""
-        if _CREDENTIALS.search(uri):
-            raise StoreError(
-                "a store's URI must not hold credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
+        """Open `uri`, a folder, s3:// or memory://, without touching it yet; StoreError if it is none."""
+        kind, place = checked_uri(uri)
         self._backend: Backend
-        try:
-            if uri.startswith(("s3://", "s3a://")):
-                self.fs, root = open_s3(uri)
-                self._backend = S3Backend(self.fs, s3)
-            else:
-                self.fs, root = fsspec.core.url_to_fs(os.path.expanduser(uri) if "://" not in uri else uri)
-                is_local = isinstance(self.fs, LocalFileSystem)
-                self._backend = DiskBackend() if is_local else FsspecBackend(self.fs)
-        except ImportError as error:
-            raise StoreError(f"store {uri!r} cannot be opened: {error}; pip install 'rzero[s3]'") from None
-        except ValueError as error:
-            raise StoreError(f"store {uri!r} cannot be opened: {error}") from None
+        if kind == "file":
+            self.fs, root = LocalFileSystem(), place
+            self._backend = DiskBackend()
+        elif kind == "memory":
+            self.fs, root = fsspec.core.url_to_fs(place)
+            self._backend = FsspecBackend(self.fs)
+        else:
+            try:
+                self.fs, root = open_s3(place)
+            except (ImportError, ValueError) as error:
+                hint = "; pip install 'rzero[s3]'" if isinstance(error, ImportError) else ""
+                raise StoreError(f"store {uri!r} cannot be opened: {error}{hint}") from None
+            self._backend = S3Backend(self.fs, s3)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self._backend, DiskBackend)
         self.uri = self.root if self.is_local else self.fs.unstrip_protocol(self.root)

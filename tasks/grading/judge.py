@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from data.config import JudgeConfig
+from data.foreign import read_json
 from data.seeds import derive_seed
 from infra.artifacts.artifact import canonical_json, sha256
 from infra.judge_endpoint import EndpointError, JudgeEndpoint, Reply
@@ -184,5 +185,10 @@ def _reply(store: Store, config: JudgeConfig, endpoint: JudgeEndpoint, messages:
         store.create(path, json.dumps(kept, indent=1, ensure_ascii=False).encode())
         # If two asked at once, the first verdict counts.
         content = store.read(path)
-    kept = json.loads(content)
-    return Reply(kept["reply"], int(kept["tokens"]))
+    try:
+        kept = read_json(content)
+        return Reply(str(kept["reply"]), int(kept["tokens"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        raise StageError(
+            f"{store.uri_of(path)} holds no verdict: remove it, and the judge is asked again"
+        ) from None

@@ -14,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from data.config import JudgeConfig
-from infra.judge_endpoint import API_KEY, EndpointError, EndpointUnavailable, JudgeEndpoint
+from infra.judge_endpoint import EndpointError, EndpointUnavailable, JudgeEndpoint
+from infra.keys import JUDGE_KEY
 from infra.retries import Retries
 from infra.store.store import Store
 from tasks.grading.judge import Case, judge_figures, judge_labels, messages_of, recheck, verdict_of
@@ -157,7 +158,7 @@ def test_a_reply_without_a_verdict_leaves_the_rules_grade(endpoint: Endpoint, tm
 def test_the_key_comes_from_the_environment_and_is_written_nowhere(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(API_KEY, "sesame-7")
+    monkeypatch.setenv(JUDGE_KEY, "sesame-7")
     store = Store(str(tmp_path))
     recheck(store, endpoint.config(), 0, [row(0, "a", False)])
     assert endpoint.keys == ["Bearer sesame-7"]
@@ -190,7 +191,7 @@ def test_an_endpoint_that_stays_busy_or_is_not_there_can_be_tried_later(endpoint
 
 def test_a_refusal_says_what_to_change_and_stops_the_stage(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.answer = lambda body: (401, {"error": "no key"})
-    with pytest.raises(StageError, match=rf"refuses: status 401 .*set {API_KEY}"):
+    with pytest.raises(StageError, match=rf"refuses: status 401; set {JUDGE_KEY}"):
         recheck(Store(str(tmp_path)), endpoint.config(), 0, [row(n, "a", False) for n in range(3)])
     endpoint.answer = lambda body: (200, {"text": "not a chat"})
     with (

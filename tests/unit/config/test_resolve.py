@@ -107,7 +107,7 @@ def test_overrides_may_be_a_mapping() -> None:
         ({"preset": "tiny+oficial"}, "there is no overlay 'oficial'; there are: official-code, verl"),
         (
             {"overrides": ["sampler.backend=server", "sampler.urls=[ftp://x]"]},
-            "sampler.urls: 'ftp://x' is no endpoint",
+            "sampler.urls: that is no endpoint",
         ),
         (
             {"overrides": ["trainer.backend=verl", "trainer.nodes=2"]},

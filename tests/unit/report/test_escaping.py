@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
+from data.foreign import visible
 from flows.report.page import environment, number_columns
-from flows.text import duration, percent, points, size, visible
+from flows.text import duration, percent, points, size
 
 
 def part(name: str, *arguments: Any) -> str:

@@ -265,7 +265,7 @@ class RunConfig(Section):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The one seed that all others are derived from.")
     iterations: Count = Field(3, description="How many iterations to run. Paper: 3.")
-    store: str = Field(DEFAULT_STORE, description="Where artifacts live: a folder or an fsspec URI.")
+    store: str = Field(DEFAULT_STORE, description="Where artifacts live: a folder or s3://bucket/prefix.")
     challenger: ChallengerConfig = Field(description="Training of the Challenger.")
     questions: QuestionsConfig = Field(description="Candidate questions.")
     answers: AnswersConfig = Field(description="Answers that vote.")

@@ -150,14 +150,11 @@ def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:
     """The table as a frame of polars, or what a query makes of it."""
     import polars as pl
 
-    from data.resolve import ConfigError
+    from flows.query import run_query
     from infra.artifacts.artifact import read_table
 
     frame: Any = pl.from_arrow(read_table(store, ref, folder.removeprefix("/") or None))
-    try:
-        return frame if sql is None else frame.sql(sql)
-    except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"--sql: {str(error).splitlines()[0]}") from None
+    return frame if sql is None else run_query(frame, sql)
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from data import domains
 from data.config import RunConfig
 from data.domain import Prompt
+from data.foreign import one_line
+from data.resolve import ConfigError
 
 
 class Prompts:
@@ -32,7 +34,16 @@ class Prompts:
             return prompt
         if self._tokenizer.chat_template is None:
             return "\n".join(f"{m['role']}: {m['content']}" for m in prompt) + "\nassistant: "
-        return str(self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+            )
+        except Exception as error:
+            # A template is a program of others; prompts are theirs or nothing.
+            raise ConfigError(
+                f"base_model.name: the model's chat template fails with a system and a user "
+                f"message: {one_line(str(error), 160)}"
+            ) from error
 
     @cached_property
     def _tokenizer(self) -> Any:

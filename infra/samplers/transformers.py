@@ -10,7 +10,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.artifacts.model_check import ModelDirectoryError
+from data.foreign import one_line
+from infra.artifacts.model_check import ModelDirectoryError, check_model_directory
+from infra.machine.memory import is_out_of_memory
 from infra.samplers.protocol import Completion, Sampler, SamplingParams
 from infra.samplers.texts import eos_token_ids
 
@@ -67,16 +69,26 @@ def load_model(model_dir: Path, dtype: Any) -> tuple[PreTrainedTokenizerBase, Pr
 
     # Progress bars for the shards of the weights would only clutter logs.
     logging.disable_progress_bar()
-    if not (model_dir / "config.json").is_file():
-        problem = "has no config.json" if model_dir.is_dir() else "is not a directory"
-        raise ModelDirectoryError(f"{model_dir} {problem}: a Hugging Face model directory is needed")
+    check_model_directory(model_dir)
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_dir, **safe)
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype, use_safetensors=True, **safe)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelDirectoryError(f"{model_dir} holds no causal language model: {reason}") from error
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            model_dir, dtype=dtype, use_safetensors=True, output_loading_info=True, **safe
+        )
+    except Exception as error:
+        # Of what others wrote, libraries complain in many ways.
+        if is_out_of_memory(error):
+            raise
+        raise ModelDirectoryError(
+            f"{model_dir} holds no causal language model: {one_line(str(error))}"
+        ) from error
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        # transformers fills them with random numbers.
+        raise ModelDirectoryError(
+            f"{model_dir} lacks weights: {one_line(missing[0], 80)} and {len(missing) - 1} more"
+        )
     return tokenizer, model
 
 

@@ -54,7 +54,7 @@ def check_model_directory(model_dir: Path) -> dict[str, Any]:
         shown = one_line(", ".join(names) or str(config.get("model_type", "nothing known")), 80)
         raise ModelDirectoryError(f"{model_dir} holds no causal language model but {shown}")
     shapes = _shapes(model_dir)
-    for name, expected in _expected(config, shapes).items():
+    for name, expected in _expected(model_dir, config, shapes).items():
         if shapes[name] != expected:
             raise ModelDirectoryError(
                 f"{model_dir}: {one_line(name, 80)} has the shape {list(shapes[name])}, config.json says "
@@ -133,7 +133,7 @@ def _shapes(model_dir: Path) -> Shapes:
     return shapes
 
 
-def _expected(config: dict[str, Any], shapes: Shapes) -> Shapes:
+def _expected(model_dir: Path, config: dict[str, Any], shapes: Shapes) -> Shapes:
     """The shapes that config.json gives to those of the tensors whose meaning is known."""
     if config.get("model_type") not in _PLAIN_DECODERS or "quantization_config" in config:
         return {}
@@ -144,7 +144,7 @@ def _expected(config: dict[str, Any], shapes: Shapes) -> Shapes:
             value = default
         if type(value) is not int or value < 1:
             raise ModelDirectoryError(
-                f"config.json: {name} is {one_line(repr(value), 40)}, not a number from 1"
+                f"{model_dir / 'config.json'}: {name} is {one_line(repr(value), 40)}, not a number from 1"
             )
         return value
 
@@ -169,11 +169,13 @@ def _expected(config: dict[str, Any], shapes: Shapes) -> Shapes:
     pattern = re.compile(rf"(?:model\.)?(?:layers\.\d+\.)?({endings})")
     there = {int(match[1]) for name in shapes if (match := re.match(r"model\.layers\.(\d+)\.", name))}
     if len(there) != layers or max(there) != layers - 1:
-        raise ModelDirectoryError(f"the weights have {len(there)} layers, config.json says {layers}")
+        raise ModelDirectoryError(
+            f"{model_dir}: the weights have {len(there)} layers, config.json says {layers}"
+        )
     of_layers = [end for end in by_ending if end.startswith(("input_", "self_attn.", "mlp."))]
     needed = [f"model.layers.{layer}.{ending}" for layer in range(layers) for ending in of_layers]
     if lacking := [name for name in ("model.embed_tokens.weight", *needed) if name not in shapes]:
-        raise ModelDirectoryError(f"the weights lack {lacking[0]} and {len(lacking) - 1} more")
+        raise ModelDirectoryError(f"{model_dir}: the weights lack {lacking[0]} and {len(lacking) - 1} more")
     found = {name: pattern.fullmatch(name) for name in shapes}
     return {name: by_ending[match[1]] for name, match in found.items() if match}
 

@@ -47,6 +47,7 @@ def test_a_broken_model_is_one_line(how: str, whole: Path, tmp_path: Path) -> No
         check_model_directory(folder)
     said = str(refused.value)
     assert said.isprintable()
+    assert str(folder) in said
     assert len(said.replace(str(tmp_path), "")) < 250
 
 

@@ -123,7 +123,7 @@ def test_a_directory_without_a_model_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_model_that_is_no_causal_language_model_is_one_clear_line(tmp_path: Path) -> None:
     build_tokenizer().save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit", "architectures": ["ViTModel"]}))
-    assert "has no .safetensors files" in one_line(tmp_path)
+    assert "holds no causal language model" in one_line(tmp_path)
 
 
 def test_pickled_weights_are_refused(model_dir: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_pickled_weights_are_refused(model_dir: Path, tmp_path: Path) -> None:
         if path.suffix != ".safetensors":
             (tmp_path / path.name).write_bytes(path.read_bytes())
     torch.save({"lm_head.weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
-    assert "holds no causal language model" in one_line(tmp_path)
+    assert "has no .safetensors files" in one_line(tmp_path)
 
 
 def test_code_of_the_directory_is_never_run(tmp_path: Path) -> None:

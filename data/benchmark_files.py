@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import json
 import os
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from data.benchmark import Benchmark, BenchmarkError, HubFiles, Problem
+from data.foreign import is_plain, read_json
 
 VARIABLE = "RZERO_BENCHMARKS"
 """Names the folder or fsspec URI that holds `<benchmark>.parquet` or `<benchmark>.jsonl`."""
@@ -30,6 +32,8 @@ def read_problems(name: str, benchmark: Benchmark) -> list[Problem]:
 
 def _rows(name: str, benchmark: Benchmark) -> tuple[str, list[dict[str, Any]]]:
     root = os.environ.get(VARIABLE, "").rstrip("/")
+    if not is_plain(root) or re.search(r"://.*@|[?#]", unquote(root)):
+        raise BenchmarkError(f"${VARIABLE} must be a plain folder or URI, without credentials")
     if root:
         for ending in ENDINGS:
             uri = f"{root}/{name}.{ending}"
@@ -45,10 +49,7 @@ def _rows(name: str, benchmark: Benchmark) -> tuple[str, list[dict[str, Any]]]:
         except BenchmarkError:
             raise
         except Exception as error:
-            first = str(error).strip().splitlines() or [""]
-            reason = (
-                f"{benchmark.hub.repository} cannot be had from the hub ({type(error).__name__}: {first[0]})"
-            )
+            reason = f"{benchmark.hub.repository} cannot be had from the hub ({type(error).__name__})"
     raise BenchmarkError(_advice(name, benchmark, root, reason))
 
 
@@ -71,8 +72,9 @@ def _content(uri: str) -> bytes | None:
             return content
     except FileNotFoundError:
         return None
-    except (OSError, ImportError, ValueError) as error:
-        raise BenchmarkError(f"{uri} cannot be read: {error}") from None
+    except Exception as error:
+        # Each file system of fsspec fails in its own way, some with what they were given in the message.
+        raise BenchmarkError(f"{uri} cannot be read ({type(error).__name__})") from None
 
 
 def _hub_rows(hub: HubFiles, size: int | None) -> tuple[str, list[dict[str, Any]]]:
@@ -133,6 +135,6 @@ def parse_rows(uri: str, content: bytes) -> list[dict[str, Any]]:
 
 def _json(place: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
-        raise BenchmarkError(f"{place} is not JSON: {error}") from None
+        raise BenchmarkError(f"{place}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
 from typing import Any
@@ -43,6 +44,12 @@ def one_line(value: str, limit: int = 240) -> str:
 def is_plain(value: str) -> bool:
     """Whether a text holds no character that `visible` would spell out, and no line break."""
     return not any(_is_control(character) for character in value)
+
+
+def is_possible(path: str) -> bool:
+    """Whether a file system may hold a file of this name, and a few that are named after it."""
+    names = [os.fsencode(name) for name in path.split("/")] if is_plain(path) else []
+    return bool(names) and max(map(len, names)) <= 240 and len(path) <= 3500
 
 
 def _visible(character: str) -> str:

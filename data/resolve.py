@@ -160,6 +160,7 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _explain(fault: Any, model: type[BaseModel], path: str) -> str:
     where, section, backends = _place(fault["loc"], model, path)
+    where = one_line(where, 60)
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
         return f"{where}: {_unknown(str(fault['loc'][-1]), section, backends)}"
@@ -222,9 +223,9 @@ def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) 
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    if close := difflib.get_close_matches(name, known, n=1):
+    if close := difflib.get_close_matches(name[:80], known, n=1):
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(known)}" if known else ""
+    return f"; there are: {one_line(', '.join(known), 160)}" if known else ""
 
 
 def _difference(old: Any, new: Any, path: str, ignore: Sequence[str]) -> str | None:

@@ -46,7 +46,7 @@ def begin(
             {} if iterations is None else {"iterations": iterations}
         )
         return validate(existing.model_dump(mode="json") | changes)
-    config = settled(resolve(run, preset or "tiny", overrides, store, iterations))
+    config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))
     place = Store(config.store)
     existing = load_run(place, run)
     for name in config.timeout_seconds:

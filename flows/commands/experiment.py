@@ -52,9 +52,16 @@ def experiment(
     from infra.artifacts.runs import run_names
 
     variants = load_variants(which, chosen)
+    base = "tiny" if preset is None else preset
     settings = split_overrides(overrides)
     configs = [
-        resolve(f"{name}-{variant.name}", preset or "tiny", settings | variant.overrides, store, iterations)
+        resolve(
+            f"{name}-{variant.name}",
+            base,
+            settings | variant.overrides,
+            store,
+            iterations,
+        )
         for variant in variants
     ]
     place = open_store(configs[0].store)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import click
 
-from flows.commands.options import iteration_option, name_argument, open_run, store_option
+from flows.commands.options import TargetPath, iteration_option, name_argument, open_run, store_option
+from flows.text import say
 
 
 @click.command()
 @name_argument
 @iteration_option
 @click.option("--model", type=click.Choice(["challenger", "solver"]), default="solver", show_default=True)
-@click.option("--to", "target", required=True, type=click.Path(), help="A folder that does not exist yet.")
+@click.option("--to", "target", required=True, type=TargetPath(), help="A folder that does not exist yet.")
 @store_option
 def export(run_name: str, iteration: int, model: str, target: str, store: str | None) -> None:
     """Copy a trained model to a Hugging Face directory."""
+    import os
     from pathlib import Path
 
     from data.resolve import ConfigError
@@ -32,5 +34,8 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     partial = folder.with_name(folder.name + ".partial")
     for file in files:
         place.download(f"{place.path_of(ref.uri)}/{file.name}", partial / file.name, sha256=file.sha256)
-    partial.rename(folder)
-    click.echo(f"{folder}: {model} of iteration {iteration}, {len(files)} files")
+    try:
+        partial.rename(folder)
+    except OSError as error:
+        raise ConfigError(f"--to: {folder} cannot be written: {os.strerror(error.errno or 0)}") from None
+    say(f"{folder}: {model} of iteration {iteration}, {len(files)} files")

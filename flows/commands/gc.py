@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.foreign import one_line
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import size
+from flows.text import say, size
 
 if TYPE_CHECKING:
     from infra.store.store import Store
     from tasks.stage.housekeeping import Plan, Removable
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
 @click.command()
@@ -66,8 +67,10 @@ def _numbers(text: str) -> set[int]:
     numbers: set[int] = set()
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
-        if match is None:
-            raise ConfigError(f"--keep-iterations: {text!r} is not like '3', '1-3' or '0,2-4'")
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ConfigError(
+                f"--keep-iterations: {one_line(repr(text), 80)} is not like '3', '1-3' or '0,2-4'"
+            )
         first = int(match[1])
         numbers |= set(range(first, int(match[2] or first) + 1))
     return numbers
@@ -89,16 +92,16 @@ def _document(planned: Plan, gone: Sequence[Removable], delete: bool) -> dict[st
 def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
     """Two lines an item; the second is its full path."""
     for item in planned.removable:
-        click.echo(f"{size(item.bytes):>10}  {item.what}: {item.why}\n{'':12}{item.path}")
+        say(f"{size(item.bytes):>10}  {item.what}: {item.why}\n{'':12}{item.path}")
     for line in planned.spared:
-        click.echo(f"{'kept':>10}  {line}", err=True)
+        say(f"{'kept':>10}  {line}", err=True)
     count = len(planned.removable)
     if not count:
-        click.echo(f"nothing to remove in {store.uri}")
+        say(f"nothing to remove in {store.uri}")
     elif not delete:
-        click.echo(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
+        say(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
-        click.echo(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
+        say(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
         for item in planned.removable:
             if item not in gone:
-                click.echo(f"rzero: {item.path} is being worked on now; skipped", err=True)
+                say(f"rzero: {item.path} is being worked on now; skipped", err=True)

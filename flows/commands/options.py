@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from data.foreign import is_possible, one_line
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -27,6 +29,15 @@ store_option = click.option(
     help="Folder or URI of the store.  [default: $RZERO_STORE, ./rzero-store]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+class TargetPath(click.Path):
+    """A path to write to, that a file system can have."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not is_possible(str(value)) or not str(value):
+            self.fail(f"{one_line(repr(str(value)), 60)} cannot be a path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def open_store(store: str | None) -> Store:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.commands.options import open_store, store_option
+from flows.commands.options import TargetPath, open_store, store_option
 from flows.text import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ HINT = "a report needs plotly and jinja2: pip install 'rzero[report]'"
 @click.option(
     "--to",
     "target",
-    type=click.Path(path_type=Path),
+    type=TargetPath(path_type=Path),
     help="The HTML file.  [default: report.html with the run]",
 )
 @store_option

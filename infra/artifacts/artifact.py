@@ -161,7 +161,7 @@ def parse_manifest(store: Store, path: str, content: bytes) -> Manifest:
 def _format_version(content: bytes) -> int:
     try:
         version = json.loads(content).get("format_version")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return 0
     return version if isinstance(version, int) else 0
 

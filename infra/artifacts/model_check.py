@@ -169,9 +169,7 @@ def _expected(model_dir: Path, config: dict[str, Any], shapes: Shapes) -> Shapes
     pattern = re.compile(rf"(?:model\.)?(?:layers\.\d+\.)?({endings})")
     there = {int(match[1]) for name in shapes if (match := re.match(r"model\.layers\.(\d+)\.", name))}
     if len(there) != layers or max(there) != layers - 1:
-        raise ModelDirectoryError(
-            f"{model_dir}: the weights have {len(there)} layers, config.json says {layers}"
-        )
+        raise ModelDirectoryError(f"{model_dir} has {len(there)} layers, its config.json says {layers}")
     of_layers = [end for end in by_ending if end.startswith(("input_", "self_attn.", "mlp."))]
     needed = [f"model.layers.{layer}.{ending}" for layer in range(layers) for ending in of_layers]
     if lacking := [name for name in ("model.embed_tokens.weight", *needed) if name not in shapes]:

@@ -172,8 +172,11 @@ class Store:
         StoreError if there is none, DigestMismatch if its sha256 is not the given one; the target is then
         left untouched.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {os.strerror(error.errno or 0)}") from None
         os.close(handle)
         temporary = Path(name)
         try:

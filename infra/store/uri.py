@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import unquote
 
-from data.foreign import is_plain
+from data.foreign import is_plain, is_possible
 from infra.store.errors import StoreError
 
 _BUCKET = re.compile(
@@ -54,7 +54,9 @@ def checked_uri(uri: str) -> tuple[str, str]:
 
 
 def _folder(path: str) -> str:
-    folder = os.path.abspath(os.path.expanduser(path))
+    folder = os.path.abspath(os.path.expanduser(path)) if path else "/"
     if folder.strip("/") == "":
         raise StoreError("the store cannot be opened: the root of the disk is no folder for a store")
+    if not is_possible(folder):
+        raise StoreError("the store cannot be opened: its path is longer than file systems allow")
     return folder

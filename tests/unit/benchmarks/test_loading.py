@@ -101,7 +101,7 @@ def test_without_a_folder_the_variable_is_named(monkeypatch: pytest.MonkeyPatch,
     ("content", "line"),
     [
         ('{"question": "q"}\n', "row 1 has no column 'problem'; it has: question"),
-        ('{"problem": "q", "answer": "1", "subject": "s"}\n{"problem": ', "line 2 is not JSON"),
+        ('{"problem": "q", "answer": "1", "subject": "s"}\n{"problem": ', "line 2: it is not JSON"),
         ('{"problem": "", "answer": "1", "subject": "s"}\n', "row 1 has an empty question or answer"),
         ("", "has no rows"),
         ("7\n", "line 1 is not a JSON object"),

@@ -10,18 +10,36 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from infra.store.tables import parquet_bytes
 from infra.trainers.errors import CheckpointError
 from infra.trainers.protocol import TrainingJob
 
 _FORMAT = 1
+_LONGEST_STATE_BYTES = 1 << 24
+
+
+class State(BaseModel):
+    """What state.json says; each trainer writes the values that it reads."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    format: int
+    step: int
+    fingerprint: str
+    updates: NonNegativeInt = 0
+    """Of `local`: how often the weights have been changed."""
+    workers: int = 1
+    """Of `verl`: how many processes the checkpoint is cut for."""
+    paths: dict[str, str] = {}
+    """Of `verl`: where its files belong, by their names in the checkpoint."""
 
 
 def write_state(
@@ -35,17 +53,27 @@ def write_state(
 
 
 def read_state(
-    folder: Path, job: TrainingJob, names: Iterable[str]
-) -> tuple[dict[str, Any], dict[str, pa.Table]]:
-    """The state and the tables of these names; CheckpointError if they belong to another job."""
-    content = json.loads((folder / "state.json").read_text())
-    if content.get("format") != _FORMAT:
-        raise CheckpointError(f"{folder}: a checkpoint of format {content.get('format')}, not {_FORMAT}")
-    if content["fingerprint"] != job.fingerprint:
+    folder: Path, job: TrainingJob, schemas: Mapping[str, pa.Schema]
+) -> tuple[State, dict[str, pa.Table]]:
+    """The state and the tables with these names and schemas.
+
+    CheckpointError if they belong to another job; ValueError if they are not what was written.
+    """
+    with (folder / "state.json").open("rb") as file:
+        state = State.model_validate_json(file.read(_LONGEST_STATE_BYTES))
+    if state.format != _FORMAT:
+        raise CheckpointError(f"{folder}: a checkpoint of format {state.format}, not {_FORMAT}")
+    if state.fingerprint != job.fingerprint:
         raise CheckpointError(
             f"{folder}: this checkpoint is of a {job.role} training with another config, seed or prompts"
         )
-    return content, {name: pq.read_table(folder / f"{name}.parquet") for name in names}
+    if not 0 < state.step < job.config.steps:
+        raise ValueError(f"step {state.step} of {job.config.steps}")
+    tables = {name: pq.read_table(folder / f"{name}.parquet") for name in schemas}
+    for name, table in tables.items():
+        if not table.schema.equals(schemas[name]):
+            raise ValueError(f"{name}.parquet has other columns")
+    return state, tables
 
 
 @contextlib.contextmanager
@@ -54,4 +82,5 @@ def readable(folder: Path, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, ValueError, pa.ArrowException, *errors) as error:
-        raise CheckpointError(f"{folder}: the checkpoint cannot be read: {error!r}") from error
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise CheckpointError(f"{folder}: the checkpoint cannot be read: {said}") from error

@@ -96,10 +96,10 @@ class _Training:
             return 0
         _, folder = newest
         with self._device_work("resume"), readable(folder, SafetensorError):
-            state, tables = read_state(folder, self._job, self._tables)
-            self._learner.load(folder, state["updates"])
+            state, tables = read_state(folder, self._job, self._schemas())
+            self._learner.load(folder, state.updates)
         self._tables = {name: [table] for name, table in tables.items()}
-        return int(state["step"])
+        return state.step
 
     def step(self, step: int, reward: Reward) -> dict[str, float]:
         """One step: draw, score, compare within groups, update. Its row of metrics."""
@@ -137,8 +137,11 @@ class _Training:
         return TrainingResult(self._job.output_dir, resumed_from_step=resumed_from_step, **self._rows())
 
     def _rows(self) -> dict[str, pa.Table]:
-        schemas = {"rollouts": self._job.rollouts_schema, "metrics": METRICS}
+        schemas = self._schemas()
         return {name: joined(pieces, schemas[name]) for name, pieces in self._tables.items()}
+
+    def _schemas(self) -> dict[str, pa.Schema]:
+        return {"rollouts": self._job.rollouts_schema, "metrics": METRICS}
 
     @contextlib.contextmanager
     def _device_work(self, where: str) -> Iterator[None]:

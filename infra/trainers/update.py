@@ -141,7 +141,13 @@ class Learner:
         """Restore in place what `save` wrote after so many updates."""
         weights = load_file(folder / "model.safetensors")
         moments = load_file(folder / "optimizer.safetensors")
-        if set(weights) != set(self.policy.parameters):
+        shapes = {name: value.shape for name, value in self.policy.parameters.items()}
+        # Of a parameter that has had no gradient there are no moments.
+        of_moments = {f"{m}.{name}": shape for m in _MOMENTS for name, shape in shapes.items()}
+        stored = {name: value.shape for name, value in moments.items()}
+        if {name: value.shape for name, value in weights.items()} != shapes or stored != {
+            name: of_moments.get(name) for name in stored
+        }:
             raise CheckpointError(f"{folder}: the checkpoint's parameters are not the model's")
         for name, parameter in self.policy.parameters.items():
             parameter.copy_(weights[name])

@@ -8,7 +8,7 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 from verl.utils.profiler import simple_timer
 
-from infra.trainers.verl.reward_manager import tell_of_failure
+from infra.trainers.verl.scoring import tell_of_failure
 
 _SEEDS = 2**63
 
@@ -34,7 +34,7 @@ class PromptAgentLoop(AgentLoopBase):
                     | {"seed": (extra["seed"] + kwargs["session_id"]) % _SEEDS},
                 )
         except Exception as error:
-            await tell_of_failure(self.config, f"a rollout failed: {type(error).__name__}: {error}")
+            await tell_of_failure(f"a rollout failed: {type(error).__name__}: {error}")
             raise
         length = self.rollout_config.response_length
         ids = list(output.token_ids)[:length]

@@ -1,7 +1,7 @@
 """The process of a verl training: compose verl's configuration, train on Ray, merge the model.
 
-Runs where verl is installed. The stage has written the prompts, listens for batches to score, and reads
-the metrics file.
+Runs where verl is installed. The stage has written the prompts, scores the batches that it is handed, and
+reads the metrics file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
 from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, step_folder
+from infra.trainers.verl.scoring import Handover
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
 _ANSWER_SECONDS = 120.0
@@ -31,6 +32,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     config, trainer = GrpoConfig(**spec["config"]), VerlTrainerConfig(**spec["trainer"])
     cluster = Cluster(**spec["cluster"])
     paths = Paths(model=Path(spec["model"]), work=Path(spec["work"]))
+    check_resumed(paths)
     prompt_tokens = longest_prompt(paths)
     longest = longest_context(check_model_directory(paths.model))
     settings = verl_settings(
@@ -50,7 +52,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         from infra.trainers.verl.cpu import wait_longer_for_ray
 
         wait_longer_for_ray()
-    run(composed, joined=cluster.address is not None)
+    run(composed, channel, joined=cluster.address is not None)
     channel.say("trained")
     from infra.trainers.verl.merge import write_merged
 
@@ -58,6 +60,20 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0
     write_merged(actor, paths.model, Path(spec["output"]), scale)
     return {}
+
+
+def check_resumed(paths: Paths) -> None:
+    """DeviceSetupError if the checkpoint to go on from holds anything but tensors and numbers."""
+    from infra.trainers.errors import CheckpointError
+    from infra.trainers.verl.shards import check_shards
+
+    try:
+        check_shards(paths.checkpoints)
+    except CheckpointError as error:
+        raise DeviceSetupError(
+            f"the checkpoint of this training was changed or is broken: {error}; "
+            "find out who writes to the store, and remove the checkpoint to go on without it"
+        ) from None
 
 
 def check_reachable(address: str) -> None:
@@ -113,7 +129,7 @@ def _has(config: Any, dotted: str) -> bool:
     return True
 
 
-def run(config: Any, joined: bool) -> None:
+def run(config: Any, channel: Channel, joined: bool) -> None:
     """What `python -m verl.trainer.main_ppo` does with a configuration; `joined`: on a cluster of others."""
     import ray
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
@@ -122,10 +138,11 @@ def run(config: Any, joined: bool) -> None:
     auto_set_device(config)
     validate(config)
     job_id = os.environ[JOB_VARIABLE]
-    runner = _HeldRunner(TaskRunnerV1)
+    runner = _HeldRunner(TaskRunnerV1, channel)
     try:
         run_ppo(config, task_runner_class=runner)
     finally:
+        runner.end()
         shared = shared_memory_of(job_id)
         if joined:
             _give_back_on_all_nodes(job_id)
@@ -136,15 +153,24 @@ def run(config: Any, joined: bool) -> None:
 class _HeldRunner:
     """Holds verl's runner, which owns the engines, until they have been asked what they share.
 
-    Ray kills the engines with the last handle to the runner; they then release nothing.
+    Ray kills the engines with the last handle to the runner; they then release nothing. Before the runner
+    starts, batches can be handed to the stage.
     """
 
-    def __init__(self, actor_class: Any) -> None:
+    def __init__(self, actor_class: Any, channel: Channel) -> None:
         self._actor_class = actor_class
+        self._channel = channel
+        self._handover: Handover | None = None
         self._handle: Any = None
 
+    def end(self) -> None:
+        """No batch will come any more."""
+        if self._handover is not None:
+            self._handover.end()
+
     def remote(self) -> Any:
-        """Called by verl."""
+        """Called by verl, once Ray is there."""
+        self._handover = Handover(self._channel)
         self._handle = self._actor_class.remote()
         return self._handle
 

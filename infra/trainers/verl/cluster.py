@@ -68,8 +68,6 @@ class Paths:
         """verl's `global_step_<n>` folders."""
         self.metrics = work / "metrics.jsonl"
         """A JSON line for each step."""
-        self.address = work / "address.json"
-        """Where the stage listens, and the key it wants."""
         self.agent_loops = work / "agent_loops.yaml"
         """The registration of the agent loop."""
 

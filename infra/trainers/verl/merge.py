@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from infra.trainers.folders import quiet, write_model
+from infra.trainers.verl.shards import load_shard
 
 _PEFT_PREFIX = "base_model.model."
 _BASE, _DOWN, _UP = ".base_layer.weight", ".lora_A.default.weight", ".lora_B.default.weight"
@@ -42,8 +43,7 @@ def gathered_weights(actor: Path) -> dict[str, torch.Tensor]:
     files = sorted(actor.glob("model_world_size_*_rank_*.pt"), key=lambda path: int(path.stem.split("_")[-1]))
     if not files:
         raise FileNotFoundError(f"{actor} has no shards of a model")
-    # verl's own files, just written or verified by their sha256. They hold pickled DTensors.
-    ranks = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
+    ranks = [load_shard(file) for file in files]
     return {name: _whole([rank.pop(name) for rank in ranks]) for name in list(ranks[0])}
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.schemas import ENGINE_METRICS, METRICS
+from infra.artifacts.names import plain_name
 from infra.samplers.protocol import Completion
 from infra.store.tables import table_of
 from infra.trainers.checkpoint import read_state, readable, write_state
@@ -60,14 +61,14 @@ class Record:
             return 0
         _, saved = newest
         with readable(saved):
-            state, tables = read_state(saved, self._job, self._tables)
-            if state["workers"] != self._workers:
+            state, tables = read_state(saved, self._job, self._schemas())
+            if state.workers != self._workers:
                 raise CheckpointError(
-                    f"this training was begun on {state['workers']} GPUs and its checkpoint is cut for them; "
+                    f"this training was begun on {state.workers} GPUs and its checkpoint is cut for them; "
                     f"go on with as many, not with {self._workers}, or remove its checkpoints to begin anew"
                 )
-            step = int(state["step"])
-            _unpack(saved, state["paths"], step_folder(folder, step))
+            step = state.step
+            _unpack(saved, state.paths, step_folder(folder, step))
         # verl resumes from the checkpoint that this file names.
         (folder / _NEWEST).write_text(str(step))
         for name, table in tables.items():
@@ -165,14 +166,17 @@ class Record:
 
     def tables(self) -> dict[str, pa.Table]:
         """All rows so far, by the name of their table."""
-        schemas = {
-            "rollouts": self._job.rollouts_schema,
-            "metrics": METRICS,
-            "engine_metrics": ENGINE_METRICS,
-        }
+        schemas = self._schemas()
         return {
             name: joined([steps[step] for step in sorted(steps)], schemas[name])
             for name, steps in self._tables.items()
+        }
+
+    def _schemas(self) -> dict[str, pa.Schema]:
+        return {
+            "rollouts": self._job.rollouts_schema,
+            "metrics": METRICS,
+            "engine_metrics": ENGINE_METRICS,
         }
 
 
@@ -197,13 +201,11 @@ def _pack(source: Path, folder: Path) -> dict[str, str]:
 
 
 def _unpack(folder: Path, paths: Mapping[str, str], target: Path) -> None:
-    """Undo `_pack`."""
+    """Undo `_pack`; ValueError for names that lead elsewhere."""
     for name, path in paths.items():
-        place = target / path
-        if not place.resolve().is_relative_to(target.resolve()):
-            raise CheckpointError(f"{folder}: {path} points out of the checkpoint")
+        place = target.joinpath(*map(plain_name, path.split("/")))
         place.parent.mkdir(parents=True, exist_ok=True)
-        _link(folder / name, place)
+        _link(folder / plain_name(name), place)
 
 
 def _link(source: Path, target: Path) -> None:

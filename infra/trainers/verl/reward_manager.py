@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from infra.samplers.texts import completion_texts, end_tokens
 from infra.trainers.verl.gather import Gather
+from infra.trainers.verl.scoring import score_in_stage, tell_of_failure
 
 
 class BatchRewardManager(RewardManagerBase):
@@ -41,29 +40,9 @@ class BatchRewardManager(RewardManagerBase):
         try:
             score = await self._gather.score(str(extra["batch"]), int(extra["size"]), sample)
         except Exception as error:
-            await tell_of_failure(self.config, str(error))
+            await tell_of_failure(str(error))
             raise
         return {"reward_score": score, "reward_extra_info": {}}
 
     async def _score_batch(self, batch: str, samples: Sequence[Any]) -> list[float]:
-        answer = await _post(self.config, "score", {"batch": batch, "samples": list(samples)})
-        return [float(score) for score in answer["scores"]]
-
-
-async def tell_of_failure(config: Any, message: str) -> None:
-    """Tell the stage why nothing more will come, so that it ends the training."""
-    await _post(config, "failed", {"message": " ".join(message.split())[:600]})
-
-
-async def _post(config: Any, path: str, body: dict[str, Any]) -> Any:
-    # The key is in a file that only the user can read, never in the configuration, which verl prints.
-    address = json.loads(Path(config.rzero.address_file).read_text())
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-        session.post(
-            f"{address['url']}/{path}", json=body, headers={"Authorization": f"Bearer {address['key']}"}
-        ) as reply,
-    ):
-        if reply.status != 200:
-            raise RuntimeError(f"the stage answered HTTP {reply.status}: {await reply.text()}")
-        return await reply.json()
+        return await score_in_stage(samples)

@@ -1,93 +1,97 @@
-"""Where verl's reward worker asks for the scores of a batch: a small HTTP service in the stage.
+"""How a batch travels from verl's reward worker to the stage, and its scores back.
 
-The reward function runs in the stage's own thread, which receives each batch as a message; a request waits
-for that thread's answer.
+The reward worker, on whichever node, calls an actor of the training's own Ray job; verl's process asks that
+actor what there is and hands it to the stage over its pipe. Whoever may call the actors of a Ray cluster may
+run programs on it anyway: no port and no key is added.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
-import secrets
-import socket
+import asyncio
+import functools
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from infra.jobs.process import Message
+from infra.jobs.channel import Channel
 
-_LOOPBACK = "127.0.0.1"
-
-
-@contextlib.contextmanager
-def scoring_service(
-    messages: queue.Queue[Message], address_file: Path, ray_address: str | None = None
-) -> Iterator[None]:
-    """Serve within; `address_file` then says where, and the key to show.
-
-    A batch to score is put into `messages` as "score", with its samples and a future for the list of scores;
-    a failure in Ray's workers as "rollouts_failed". `ray_address` is the cluster whose nodes must reach the
-    service, None where that is this machine.
-    """
-    key = secrets.token_urlsafe(24)
-    host = _LOOPBACK if ray_address is None else _own_address(ray_address)
-    server = ThreadingHTTPServer((host, 0), _handler(messages, key))
-    server.daemon_threads = True
-    descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"url": f"http://{host}:{server.server_address[1]}", "key": key}, file)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
+_NAME = "rzero-scoring"
+"""Unique within a Ray job's namespace, which is the job's own."""
 
 
-def _handler(messages: queue.Queue[Message], key: str) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            if not secrets.compare_digest(self.headers.get("Authorization", ""), f"Bearer {key}"):
-                self._answer(401, {"error": "wrong key"})
-                return
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            if self.path == "/failed":
-                messages.put(Message("rollouts_failed", body))
-                self._answer(200, {})
-            elif self.path == "/score":
-                scores: Future[list[float]] = Future()
-                messages.put(Message("score", {**body, "scores": scores}))
-                try:
-                    self._answer(200, {"scores": scores.result()})
-                except Exception as error:
-                    self._answer(500, {"error": str(error)})
-            else:
-                self._answer(404, {"error": self.path})
+class Exchange:
+    """Where reward workers leave batches and failures, and get their scores; lives in one event loop."""
 
-        def _answer(self, status: int, content: dict[str, Any]) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[asyncio.Future[list[float]]] = asyncio.Queue()
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: the stage itself reports each batch."""
+    async def score(self, samples: Sequence[Any]) -> list[float]:
+        """The scores of a batch, once the stage has sent them."""
+        scores: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+        self._messages.put_nowait({"kind": "score", "samples": list(samples)})
+        self._waiting.put_nowait(scores)
+        return await scores
 
-    return Handler
+    async def fail(self, message: str) -> None:
+        """Tell the stage why nothing more will come, so that it ends the training."""
+        self._messages.put_nowait({"kind": "rollouts_failed", "message": message})
+
+    async def next(self) -> dict[str, Any]:
+        """What the stage is to hear next; waits until there is something."""
+        return await self._messages.get()
+
+    async def answer(self, scores: Sequence[float]) -> None:
+        """The scores of the oldest batch that has none."""
+        self._waiting.get_nowait().set_result(list(scores))
 
 
-def _own_address(ray_address: str) -> str:
-    """This machine's address on the network of the cluster; no packet is sent."""
-    host, _, port = ray_address.rpartition(":")
-    if not host or not port.isdigit():
-        return socket.gethostbyname(socket.gethostname())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host.removeprefix("ray://"), int(port)))
-        return str(probe.getsockname()[0])
+class Handover:
+    """In verl's process: starts the exchange and carries between it and the stage until it is ended."""
+
+    def __init__(self, channel: Channel) -> None:
+        import ray
+
+        self._ended = threading.Event()
+        exchange = ray.remote(Exchange).options(name=_NAME, num_cpus=0).remote()
+        threading.Thread(target=self._carry, args=(exchange, channel), daemon=True).start()
+
+    def end(self) -> None:
+        """Ray is about to be left: that the exchange goes is no failure any more."""
+        self._ended.set()
+
+    def _carry(self, exchange: Any, channel: Channel) -> None:
+        import ray
+
+        try:
+            answers = channel.requests()
+            while True:
+                message = ray.get(exchange.next.remote())
+                channel.say(**message)
+                if message["kind"] == "score":
+                    ray.get(exchange.answer.remote(next(answers)["scores"]))
+        except Exception as error:
+            if not self._ended.is_set():
+                channel.say("rollouts_failed", message=f"batches cannot be handed over: {one_line(error)}")
+
+
+def one_line(error: object) -> str:
+    """An error's text, short and on one line."""
+    return " ".join(str(error).split())[:600]
+
+
+async def score_in_stage(samples: Sequence[Any]) -> list[float]:
+    """In a worker: the scores of a batch, in its order."""
+    return [float(score) for score in await _exchange().score.remote(list(samples))]
+
+
+async def tell_of_failure(message: str) -> None:
+    """In a worker: end the training, and say why."""
+    await _exchange().fail.remote(one_line(message))
+
+
+@functools.cache
+def _exchange() -> Any:
+    import ray
+
+    return ray.get_actor(_NAME)

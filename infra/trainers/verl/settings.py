@@ -154,7 +154,8 @@ def verl_settings(
             **precision,
             "fsdp_config.optimizer_offload": offload,
             "fsdp_config.seed": seed,
-            "checkpoint.save_contents": ["model", "optimizer", "extra"],
+            # Without "extra": random numbers, which nothing draws from, and a schedule, which is constant.
+            "checkpoint.save_contents": ["model", "optimizer"],
         },
         "actor_rollout_ref.ref": {"strategy": "fsdp2", **log_probs, **precision},
         "actor_rollout_ref.rollout": {
@@ -186,7 +187,7 @@ def verl_settings(
             "reward_manager.name": "BatchRewardManager",
             "reward_manager.module.path": "pkg://infra.trainers.verl.reward_manager",
         },
-        "+rzero": {"address_file": str(paths.address), "timeout_seconds": trainer.reward_timeout_seconds},
+        "+rzero": {"timeout_seconds": trainer.reward_timeout_seconds},
         "trainer": {
             "project_name": "rzero",
             "experiment_name": role,

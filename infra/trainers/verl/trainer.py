@@ -28,15 +28,16 @@ from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, Traini
 from infra.trainers.rollouts import prompt_indices, rollout_seed
 from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.record import Record
-from infra.trainers.verl.scoring import scoring_service
 
 _ENTRY = "infra.trainers.verl.child:train"
 _LOOK_EVERY_SECONDS = 1.0
 # Unix sockets have short paths, and Ray puts some 66 characters below its folder.
 _LONGEST_RAY_FOLDER = 40
+_GUARD = "infra.trainers.verl.guard"
+_ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": _GUARD}
 _CPU_ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
-    "VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.cpu.platform",
+    "VERL_USE_EXTERNAL_MODULES": f"{_GUARD},infra.trainers.verl.cpu.platform",
     # verl registers its FSDP engine for accelerators only.
     "VERL_ENGINE_DEVICE": "cuda",
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -79,13 +80,9 @@ class VerlTrainer(Trainer):
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
             write_prompts(job, paths.data)
-            messages: queue.Queue[Message] = queue.Queue()
             spec = self._spec(job, cluster, paths)
             environment = self.environment(cluster, gpus, paths)
-            with (
-                scoring_service(messages, paths.address, self._ray_address),
-                DeviceJob("verl", _ENTRY, spec, python, environment, messages) as device,
-            ):
+            with DeviceJob("verl", _ENTRY, spec, python, environment) as device:
                 self._follow(device, record, paths, reward, checkpoints, report)
         return TrainingResult(job.output_dir, resumed_from_step=first, **record.tables())
 
@@ -110,12 +107,7 @@ class VerlTrainer(Trainer):
                 record.save(checkpoints, paths.checkpoints, step)
                 report(step, metrics)
             if message.kind == "score":
-                answer = message.values["scores"]
-                try:
-                    answer.set_result(record.score(message.values["samples"], reward))
-                except BaseException as error:
-                    answer.set_exception(RuntimeError(f"the reward function failed: {error}"))
-                    raise
+                device.ask(scores=record.score(message.values["samples"], reward))
                 device.heard()
             elif message.kind == "rollouts_failed":
                 raise DeviceCrash(f"verl: {message.values['message']}")
@@ -147,7 +139,7 @@ class VerlTrainer(Trainer):
                 "PYTHONPATH": str(paths.work / "packages"),
                 "VERL_FILE_LOGGER_PATH": str(paths.metrics),
                 **QUIET,
-                **({} if cluster.has_gpus else _CPU_ENVIRONMENT),
+                **(_ENVIRONMENT if cluster.has_gpus else _CPU_ENVIRONMENT),
             }
             ray["+ray_kwargs.ray_init.runtime_env.env_vars"] = variables
         return {
@@ -165,8 +157,8 @@ class VerlTrainer(Trainer):
     def environment(self, cluster: Cluster, gpus: tuple[str, ...], paths: Paths) -> dict[str, str]:
         """Variables for verl's processes besides this process's own."""
         shared = {
-            # A cluster that this training starts gets a key of its own, which is written nowhere.
-            **(_token_mode() if cluster.address else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+            **_ENVIRONMENT,
+            **(_token_mode() if cluster.address else _own_cluster()),
             "VERL_FILE_LOGGER_PATH": str(paths.metrics),
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
             "HYDRA_FULL_ERROR": "1",
@@ -206,6 +198,16 @@ def write_prompts(job: TrainingJob, path: Path) -> None:
         )
     ]
     pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _own_cluster() -> dict[str, str]:
+    """A cluster that this training starts is for this machine alone and has a key, written nowhere."""
+    return {
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_AUTH_MODE": "token",
+        # Its node's address is then 127.0.0.1, where Ray, verl and the engines listen.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
 
 
 def _token_mode() -> dict[str, str]:

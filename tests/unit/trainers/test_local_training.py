@@ -105,6 +105,24 @@ def test_a_checkpoint_of_another_job_or_a_damaged_one_is_refused(
         train(make_job(**settings))
 
 
+@pytest.mark.parametrize("moment", [None, "exp_avg", "exp_avg_sq"])
+def test_a_checkpoint_with_tensors_of_another_shape_is_refused(
+    moment: str | None, train: Train, make_job: MakeJob, checkpoints: Any
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    settings = {"steps": 3, "checkpoint_every_steps": 2}
+    train(make_job(**settings))
+    file = checkpoints.root / "2" / ("model.safetensors" if moment is None else "optimizer.safetensors")
+    tensors = load_file(file)
+    name = next(name for name in tensors if moment is None or name.startswith(f"{moment}."))
+    # One number would fill the whole matrix.
+    tensors[name] = torch.zeros(1)
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match="parameters are not the model's"):
+        train(make_job(**settings))
+
+
 def test_the_fingerprint_depends_on_role_seed_config_and_prompts(make_job: MakeJob) -> None:
     jobs = [make_job(), make_job(seed=1), make_job(learning_rate=1e-3), make_job(prompts=("a b c",))]
     assert len({job.fingerprint for job in jobs}) == len(jobs)

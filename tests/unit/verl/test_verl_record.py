@@ -152,6 +152,57 @@ def test_a_checkpoint_of_another_job_or_another_number_of_gpus_is_refused(
         Record(other, 8).resume(places, tmp_path / "elsewhere")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"paths": {"verl-00000": "../../elsewhere"}},
+        {"paths": {"verl-00000": "/tmp/elsewhere"}},
+        {"paths": {"verl-00000": "actor//x"}},
+        {"paths": {"../state.json": "x"}},
+        {"paths": {"_checkpoint.json": "x"}},
+        {"paths": {"verl-00000": "a\0b"}},
+        {"paths": ["verl-00000"]},
+        {"step": 10**9},
+        {"step": -1},
+        {"step": "2"},
+        {"workers": None},
+        {"format": None},
+        {"fingerprint": None},
+    ],
+    ids=str,
+)
+def test_a_doctored_state_is_refused_in_one_line_and_nothing_is_written_outside(
+    change: dict[str, object], job: TrainingJob, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "a" / "b" / "there"
+    here.mkdir()
+    there.mkdir(parents=True)
+    places = FolderCheckpoints(tmp_path / "store")
+    record = Record(job, 1)
+    for step in (1, 2):
+        _step(record, here, step)
+    _verl_saves(here, 2)
+    record.save(places, here, 2)
+    file = places.root / "2" / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    before = {path for path in tmp_path.rglob("*") if there not in path.parents}
+    with pytest.raises(CheckpointError) as raised:
+        Record(job, 1).resume(places, there)
+    assert "\n" not in str(raised.value)
+    assert {path for path in tmp_path.rglob("*") if there not in path.parents} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b"{" + b" " * (1 << 25) + b"}"])
+def test_a_state_that_is_none_is_refused_in_one_line(
+    content: bytes, job: TrainingJob, tmp_path: Path
+) -> None:
+    (tmp_path / "store" / "2").mkdir(parents=True)
+    (tmp_path / "store" / "2" / "state.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match="the checkpoint cannot be read") as raised:
+        Record(job, 1).resume(FolderCheckpoints(tmp_path / "store"), tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(job: TrainingJob, tmp_path: Path) -> None:
     record = Record(job, 1)
     record.score(_samples(1), _reward)

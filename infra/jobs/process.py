@@ -98,7 +98,8 @@ class DeviceJob:
         self.messages: queue.Queue[Message] = queue.Queue() if messages is None else messages
         self.tail: deque[str] = deque(maxlen=60)
         self.heard()
-        self._id = uuid.uuid4().hex
+        self.id = uuid.uuid4().hex
+        """In the environment of each of its processes."""
         self._log = stage_log()
         self.folder = Path(tempfile.mkdtemp(prefix="rzero-job-"))
         """Removed when the job is closed or killed."""
@@ -118,7 +119,7 @@ class DeviceJob:
             env=inherited
             | QUIET
             | dict(environment or {})
-            | {JOB_VARIABLE: self._id, FD_VARIABLE: str(write_end), "PYTHONPATH": os.pathsep.join(path)},
+            | {JOB_VARIABLE: self.id, FD_VARIABLE: str(write_end), "PYTHONPATH": os.pathsep.join(path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -204,7 +205,7 @@ class DeviceJob:
     def kill(self) -> None:
         """End all of its processes now."""
         # Asked to end, engines release their shared memory, which nobody else would.
-        end_processes(self._id, _PATIENCE_SECONDS)
+        end_processes(self.id, _PATIENCE_SECONDS)
         with contextlib.suppress(OSError):
             self._process.kill()
         self._process.wait()

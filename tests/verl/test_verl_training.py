@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow.compute as pc
 import pytest
 
@@ -21,6 +24,7 @@ from data.config import GrpoConfig
 from data.schemas import METRICS, ROLLOUTS
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.jobs.process import DeviceJob
+from infra.jobs.reap import processes_of
 from infra.samplers import SamplingParams, open_sampler
 from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
@@ -28,6 +32,7 @@ from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, Trainin
 from infra.trainers.verl import trainer as verl_trainer
 from infra.trainers.verl.cluster import RAY_VARIABLE
 from tests.support.folder_checkpoints import FolderCheckpoints
+from tests.support.listeners import listeners
 
 CONFIG = GrpoConfig(
     steps=3,
@@ -58,6 +63,17 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
 def _job(model: Path, output: Path) -> TrainingJob:
     return TrainingJob("solver", model, PROMPTS, CONFIG, 7, output)
+
+
+def _makes_a_folder(folder: Path, file: Path) -> None:
+    """A file of torch's that makes this folder when it is loaded as a whole pickle."""
+    import torch
+
+    class Makes:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(folder),)
+
+    torch.save({"weight": torch.zeros(1), "other": Makes()}, file)
 
 
 # Relative, or absolute below one: verl's engine has another attention, sums in another order, and each
@@ -123,6 +139,16 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
     assert raised.value.retryable
     assert sorted(int(path.name) for path in places.root.iterdir()) == [1, 2]
 
+    doctored = FolderCheckpoints(tmp_path / "doctored")
+    doctored.save(2, places.root / "2")
+    paths = json.loads((doctored.root / "2" / "state.json").read_text())["paths"]
+    for name, path in paths.items():
+        if path.endswith(".pt"):
+            _makes_a_folder(tmp_path / "trap", doctored.root / "2" / name)
+    with pytest.raises(DeviceSetupError, match=r"does not hold tensors .* it names posix\.mkdir; find out"):
+        trainer.train(_job(tiny_model, tmp_path / "none"), reward, doctored, lambda step, metrics: None)
+    assert not (tmp_path / "trap").exists()
+
     seen: list[int] = []
     result = trainer.train(
         _job(tiny_model, tmp_path / "second"), reward, places, lambda step, metrics: seen.append(step)
@@ -186,17 +212,41 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(
         )
 
 
-def test_what_the_reward_function_raises_ends_the_training(
-    python: str, tiny_model: Path, tmp_path: Path
+def test_nobody_else_reaches_a_training_on_one_machine_and_what_its_reward_function_raises_ends_it(
+    started: Started, python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
+    open_to_others: set[str] = set()
+    engines: list[int] = []
+
+    def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        names = {pid: _title(pid) for pid in processes_of(started[0][0].id)}
+        for listener in listeners(names):
+            if not listener.is_local:
+                open_to_others.add(f"{names[listener.pid]} at {listener.host}")
+            elif "vLLMHttpServer" in names[listener.pid]:
+                with contextlib.suppress(httpx.HTTPError):
+                    url = f"http://127.0.0.1:{listener.port}/v1/models"
+                    engines.append(httpx.get(url, timeout=60.0, trust_env=False).status_code)
+        return []
+
     trainer = open_trainer(VerlTrainerConfig(device="cpu"))
     with pytest.raises(RewardError, match="scored 0 of 16"):
         trainer.train(
             _job(tiny_model, tmp_path / "out"),
-            lambda rollouts: [],
+            reward,
             FolderCheckpoints(tmp_path / "store"),
             lambda step, metrics: None,
         )
+    # torch's own meeting point of the training's ranks, which can be bound to no address.
+    assert open_to_others <= {"ray::WorkerDict at ::"}
+    assert engines == [401]
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize(

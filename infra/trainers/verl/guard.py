@@ -1,16 +1,30 @@
 """What every process of a verl training is held to: verl imports this first, by VERL_USE_EXTERNAL_MODULES.
 
-torch.load takes tensors and numbers alone, although verl asks for whole pickles: a checkpoint may come from a
-store that others write to. verl's engines serve HTTP beside the calls through Ray that it uses: they ask for
-a key that nobody is told.
+torch.load reads tensors and numbers alone from files, although verl asks for whole pickles: a checkpoint may
+come from a store that others write to. What lies in memory came through Ray, which pickles everything.
+
+verl's engines serve HTTP beside the calls through Ray that it uses: they ask for a key that nobody is told.
 """
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import secrets
+from typing import Any
 
-os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-# torch looks at it on every load, before what the caller asks for.
-os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+import torch
+
+_load = torch.load
+
+
+@functools.wraps(_load)
+def _load_data(f: Any, *arguments: Any, **named: Any) -> Any:
+    if not isinstance(f, io.BytesIO):
+        named["weights_only"] = True
+    return _load(f, *arguments, **named)
+
+
+torch.load = torch.serialization.load = _load_data
 os.environ["VLLM_API_KEY"] = secrets.token_urlsafe(32)

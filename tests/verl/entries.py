@@ -25,3 +25,27 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         except Exception as error:
             problems[name] = f"{type(error).__name__}: {error}"
     return problems
+
+
+def hand_over(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Have batches scored by a worker of a Ray job that this starts, then lose the actor between."""
+    import asyncio
+
+    import ray
+
+    from infra.trainers.verl.scoring import Handover, score_in_stage
+
+    ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
+    Handover(channel)
+
+    @ray.remote
+    def reward_worker(batch: list[Any]) -> list[float]:
+        return asyncio.run(score_in_stage(batch))
+
+    scores = [ray.get(reward_worker.remote(batch)) for batch in spec["batches"]]
+    ray.kill(ray.get_actor("rzero-scoring"))
+    channel.say("scored", scores=scores)
+    for _ in channel.requests():
+        pass
+    ray.shutdown()
+    return {}

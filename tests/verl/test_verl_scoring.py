@@ -1,0 +1,31 @@
+"""Batches come from a Ray job to the stage, scores go back; a lost actor ends the training in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.jobs.process import DeviceJob
+
+TIMEOUT_SECONDS = 900.0
+# As many numbers as the largest preset's batch has: 640 rollouts of 4096 tokens.
+BATCHES = [[{"sample": 0, "text": "½\n"}], [{"sample": n, "token_ids": [n] * 4096} for n in range(640)]]
+SCORES = [[1 / 3], [n / 7 for n in range(640)]]
+
+
+def test_batches_reach_the_stage_and_scores_the_worker_to_the_last_bit_until_the_actor_is_lost(
+    python: str, tmp_path: Path
+) -> None:
+    environment = {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "0" * 64,
+    }
+    with DeviceJob("ray", "entries:hand_over", {"batches": BATCHES}, python, environment) as job:
+        for batch, scores in zip(BATCHES, SCORES, strict=True):
+            assert job.wait_for("score", TIMEOUT_SECONDS, "a batch")["samples"] == batch
+            job.ask(scores=scores)
+        assert job.wait_for("scored", TIMEOUT_SECONDS, "the scores")["scores"] == SCORES
+        said = job.wait_for("rollouts_failed", TIMEOUT_SECONDS, "the failure")["message"]
+    assert said.startswith("batches cannot be handed over: ")
+    assert "\n" not in said

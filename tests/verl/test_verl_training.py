@@ -44,6 +44,7 @@ CONFIG = GrpoConfig(
     checkpoint_every_steps=1,
 )
 Started = list[tuple[DeviceJob, Mapping[str, Any]]]
+PATHS = ["/v1/models", "/health", "/tokenize", "/invocations", "/metrics", "/docs"]
 PROMPTS = ["<|solver|>37+5-8\n", "<|solver|>22+5-9\n", "<|solver|>41+5\n"]
 
 
@@ -224,9 +225,10 @@ def test_nobody_else_reaches_a_training_on_one_machine_and_what_its_reward_funct
             if not listener.is_local:
                 open_to_others.add(f"{names[listener.pid]} at {listener.host}")
             elif "vLLMHttpServer" in names[listener.pid]:
+                url = f"http://127.0.0.1:{listener.port}"
+                # Its other port is Ray's, which speaks another protocol.
                 with contextlib.suppress(httpx.HTTPError):
-                    url = f"http://127.0.0.1:{listener.port}/v1/models"
-                    engines.append(httpx.get(url, timeout=60.0, trust_env=False).status_code)
+                    engines.extend(httpx.get(url + path, trust_env=False).status_code for path in PATHS)
         return []
 
     trainer = open_trainer(VerlTrainerConfig(device="cpu"))
@@ -239,7 +241,7 @@ def test_nobody_else_reaches_a_training_on_one_machine_and_what_its_reward_funct
         )
     # torch's own meeting point of the training's ranks, which can be bound to no address.
     assert open_to_others <= {"ray::WorkerDict at ::"}
-    assert engines == [401]
+    assert engines == [403] * len(PATHS)
 
 
 def _title(pid: int) -> str:

@@ -5,7 +5,8 @@ record.py         in the stage: scores batches, keeps tables and checkpoints
 settings.py       our configuration as verl's configuration: the one place that knows verl's keys
 child.py          in the device environment: composes that configuration, trains, merges the model
 scoring.py        between the two: an actor in Ray and the job's pipe carry batches and their scores
-guard.py          in every process of verl's: no pickles, no open engines
+guard.py          in every process of verl's: no pickles from files
+closed.py         in verl's engines: nothing is served over HTTP
 agent_loop.py     in Ray's workers: one rollout, from the prompt's text and a seed of its own
 reward_manager.py in Ray's workers: waits for the whole batch and has it scored (gather.py)
 replay.py         in Ray's workers: waits for the rollouts of a step

@@ -2,16 +2,12 @@
 
 torch.load reads tensors and numbers alone from files, although verl asks for whole pickles: a checkpoint may
 come from a store that others write to. What lies in memory came through Ray, which pickles everything.
-
-verl's engines serve HTTP beside the calls through Ray that it uses: they ask for a key that nobody is told.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import os
-import secrets
 from typing import Any
 
 import torch
@@ -27,4 +23,3 @@ def _load_data(f: Any, *arguments: Any, **named: Any) -> Any:
 
 
 torch.load = torch.serialization.load = _load_data
-os.environ["VLLM_API_KEY"] = secrets.token_urlsafe(32)

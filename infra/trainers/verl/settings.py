@@ -174,6 +174,7 @@ def verl_settings(
             "enable_prefix_caching": True,
             "calculate_log_probs": True,
             **log_probs,
+            "+engine_kwargs.vllm.middleware": "infra.trainers.verl.closed.NothingServed",
             # All weights come from the trainer, the first ones too.
             "load_format": "dummy",
             "agent.default_agent_loop": AGENT_LOOP,

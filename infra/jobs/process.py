@@ -81,8 +81,8 @@ class DeviceJob:
     """One running job; a context manager that leaves nothing running.
 
     `entry` ("package.module:function") runs in the interpreter `python` with `spec`, which is JSON, and
-    with the variables of `environment` besides this process's own. Its messages arrive in `messages`, which
-    other threads may use too; its output goes, line by line, to the log of the stage that started it.
+    with the variables of `environment` besides this process's own. Its messages arrive in `messages`; its
+    output goes, line by line, to the log of the stage that started it.
     """
 
     def __init__(
@@ -92,10 +92,9 @@ class DeviceJob:
         spec: Mapping[str, Any],
         python: str,
         environment: Mapping[str, str] | None = None,
-        messages: queue.Queue[Message] | None = None,
     ) -> None:
         self.name = name
-        self.messages: queue.Queue[Message] = queue.Queue() if messages is None else messages
+        self.messages: queue.Queue[Message] = queue.Queue()
         self.tail: deque[str] = deque(maxlen=60)
         self.heard()
         self.id = uuid.uuid4().hex

@@ -20,6 +20,7 @@ from infra.jobs.errors import DeviceSetupError
 from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.settings import verl_settings
+from infra.trainers.verl.trainer import VerlTrainer
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
 EIGHT = Cluster(nodes=1, workers_per_node=8)
@@ -241,3 +242,28 @@ def test_a_cluster_that_cannot_be_is_told_at_once(
 ) -> None:
     with pytest.raises(DeviceSetupError, match=message):
         cluster_of(VerlTrainerConfig(**trainer), gpus, address)
+
+
+def test_a_cluster_of_ones_own_is_for_this_machine_and_a_key_that_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Whatever a user has said of other clusters.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    trainer, paths = VerlTrainer(VerlTrainerConfig()), Paths(tmp_path, tmp_path)
+    first, second = (trainer.environment(Cluster(1, 1, has_gpus=False), (), paths) for _ in range(2))
+    assert first["RAY_AUTH_MODE"] == "token"
+    assert first["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert len(first["RAY_AUTH_TOKEN"]) == 64
+    assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+    joined = trainer.environment(Cluster(2, 1, address="head:6379"), (), paths)
+    assert not {name for name in joined if name.startswith("RAY_")}
+
+
+@pytest.mark.parametrize("has_gpus", [True, False])
+@pytest.mark.parametrize("address", [None, "head:6379"])
+def test_every_process_of_verl_loads_the_guard_first(
+    has_gpus: bool, address: str | None, tmp_path: Path
+) -> None:
+    cluster = Cluster(1, 1, has_gpus, address)
+    environment = VerlTrainer(VerlTrainerConfig()).environment(cluster, (), Paths(tmp_path, tmp_path))
+    assert environment["VERL_USE_EXTERNAL_MODULES"].split(",")[0] == "infra.trainers.verl.guard"

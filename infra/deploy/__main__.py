@@ -12,10 +12,11 @@ from infra.deploy.processes import NotReady
 
 _NEXT = """
 Next, in another terminal or this one:
-  export PREFECT_API_URL={url}/api
+  export PREFECT_API_URL={url}/api PREFECT_API_AUTH_STRING="$(cat {key})"
   {prefect} deployment run rzero/iteration --param run=first --param preset=tiny --watch
-The same command again does the next iteration, or resumes one that failed. In the browser: {url}
-`make down` ends the server and the worker."""
+The same command again does the next iteration, or resumes one that failed.
+In the browser: {url}, which asks for a password: the line in {key}
+Whoever has that line can run any program as you. `make down` ends the server and the worker."""
 
 
 @click.group()
@@ -35,8 +36,8 @@ def up(port: int) -> None:
         click.echo(f"make up: {error}", err=True)
         sys.exit(2 if isinstance(error, CannotStart) else 1)
     beside = Path(sys.executable).with_name("prefect")
-    prefect = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
-    click.echo(_NEXT.format(url=server.url, prefect=prefect if beside.exists() else "prefect"))
+    prefect = _from_here(beside) if beside.exists() else "prefect"
+    click.echo(_NEXT.format(url=server.url, prefect=prefect, key=_from_here(server.key_file)))
 
 
 @main.command()
@@ -61,6 +62,10 @@ def setup(pool_type: str, device_slots: int) -> None:
 
     for line in set_up_server(pool_type, device_slots):
         click.echo(line)
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

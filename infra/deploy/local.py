@@ -1,10 +1,12 @@
 """`make up` and `make down`: a Prefect server on this machine with everything that rzero needs, and a worker.
 
-All of it is in `<root>/.rzero-server`: the server's database, the processes' ids, their logs.
+All of it is in `<root>/.rzero-server`, which only its owner can enter: the server's key and database, the
+processes' ids, their logs. Whoever reaches the server's API runs code, so it answers nobody without the key.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import os
@@ -19,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from infra.deploy import POOL
+from infra.deploy.key import make_private, server_key
 from infra.deploy.processes import Processes
 
 FOLDER = ".rzero-server"
@@ -26,6 +29,17 @@ WORKER = "rzero-local"
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 600.0
 """A busy machine takes minutes instead of seconds; a process that ends is noticed at once."""
+_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # Prefect's own is to look for work every 10 s.
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+}
+_OF_ANOTHER_SERVER = {
+    *("PREFECT_PROFILE", "PREFECT_PROFILES_PATH", "PREFECT_API_KEY"),
+    *("PREFECT_SERVER_API_BASE_PATH", "PREFECT_UI_SERVE_BASE", "PREFECT_SERVER_UI_SERVE_BASE"),
+}
+"""Settings of the user's that would lead past the local server."""
 
 
 class CannotStart(Exception):
@@ -40,7 +54,10 @@ class LocalServer:
             raise CannotStart(f"{root} has no prefect.yaml; start this in the folder of the repository")
         self.root = root
         self.folder = folder or root / FOLDER
-        self.folder.mkdir(exist_ok=True)
+        try:
+            make_private(self.folder)
+        except OSError as error:
+            raise CannotStart(f"{self.folder} cannot be made private: {error.strerror}; remove it") from None
         self.processes = Processes(self.folder)
         self.port = port
 
@@ -48,6 +65,17 @@ class LocalServer:
     def url(self) -> str:
         """The address of the UI; its API is below `/api`."""
         return f"http://{_HOST}:{self.port}"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key of the API and of the UI is."""
+        return self.folder / "key"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header by which the API knows its owner."""
+        coded = base64.b64encode(server_key(self.key_file).encode()).decode()
+        return {"Authorization": f"Basic {coded}"}
 
     def up(self) -> Iterator[str]:
         """Bring up what is not up yet; yields a line for people on each thing that is ready."""
@@ -70,6 +98,7 @@ class LocalServer:
             if port != self.port:
                 raise CannotStart(f"the server is up on port {port} already; `make down` ends it")
             self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
+            self._check_key()
             return f"{self.url}, was up"
         if not _is_free(self.port):
             raise CannotStart(
@@ -78,19 +107,27 @@ class LocalServer:
         began = time.monotonic()
         place = ["--host", _HOST, "--port", str(self.port)]
         command = [sys.executable, "-m", "prefect", "server", "start", *place]
-        self.processes.start("server", command, self.root, self._environment(server=True), port=self.port)
+        self.processes.start("server", command, self.root, self.environment(), port=self.port)
         self.processes.wait_until("server", self._answers, _PATIENCE_SECONDS)
+        self._check_key()
         return f"{self.url}, ready after {time.monotonic() - began:.0f} s"
 
     def _worker(self) -> str:
         if not self.processes.is_running("worker"):
             began = time.time()
             command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
-            # The default is to look for work every 10 s.
-            environment = self._environment() | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
-            self.processes.start("worker", command, self.root, environment)
+            self.processes.start("worker", command, self.root, self.environment())
             self.processes.wait_until("worker", lambda: self._worker_is_online(began), _PATIENCE_SECONDS)
         return f"{WORKER}, polls the pool {POOL}"
+
+    def _check_key(self) -> None:
+        """CannotStart unless the server answers to the key and to nothing else."""
+        url = f"{self.url}/api/admin/version"
+        known = httpx.get(url, headers=self.authorization, timeout=_PATIENCE_SECONDS).is_success
+        stranger = httpx.get(url, timeout=_PATIENCE_SECONDS)
+        if not known or stranger.status_code != httpx.codes.UNAUTHORIZED:
+            wrong = "asks for no key" if known else f"does not take the key in {self.key_file}"
+            raise CannotStart(f"the server that is up {wrong}; `make down`, then again")
 
     def _answers(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -101,7 +138,7 @@ class LocalServer:
         """Whether the worker has sent a heartbeat since it was started."""
         url = f"{self.url}/api/work_pools/{POOL}/workers/filter"
         with contextlib.suppress(httpx.HTTPError):
-            workers = httpx.post(url, json={}).raise_for_status().json()
+            workers = httpx.post(url, json={}, headers=self.authorization).raise_for_status().json()
             beats = [one["last_heartbeat_time"] for one in workers if one["name"] == WORKER]
             return any(datetime.fromisoformat(beat).timestamp() >= began for beat in beats if beat)
         return False
@@ -111,7 +148,7 @@ class LocalServer:
         done = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=self.root,
-            env=self._environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -120,20 +157,24 @@ class LocalServer:
             raise CannotStart(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr).strip()[-3000:]}")
         return done.stdout.splitlines()
 
-    def _environment(self, server: bool = False) -> dict[str, str]:
-        """This process's, with the local server's Prefect settings in place of any other's."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    def environment(self) -> dict[str, str]:
+        """This process's, with all of its Prefect settings but those that say where the server is."""
+        kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_SERVER}
+        key = server_key(self.key_file)
         own = {
             "PREFECT_HOME": str(self.folder / "prefect"),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_API_AUTH_STRING": key,
+            "PREFECT_SERVER_API_AUTH_STRING": key,
+            # Pages of other origins may not read what the API answers, nor ask for what needs a preflight.
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{self.url},http://localhost:{self.port}",
+            # Otherwise the UI in the browser asks port 4200.
+            "PREFECT_SERVER_UI_API_URL": f"{self.url}/api",
             "PYTHONUNBUFFERED": "1",
             # The templated working directory of prefect.yaml.
             "PWD": str(self.root),
         }
-        # Otherwise the UI in the browser asks port 4200.
-        place = {"PREFECT_SERVER_UI_API_URL" if server else "PREFECT_API_URL": f"{self.url}/api"}
-        return kept | own | place
+        return _DEFAULTS | kept | own
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

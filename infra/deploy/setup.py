@@ -1,15 +1,26 @@
-"""What a Prefect server needs before rzero is deployed to it: the pool, the limit, the automation."""
+"""What a Prefect server needs before rzero is deployed to it: the pool, the limit, the automation.
+
+A run chooses none of the programs that its worker starts: the pools' templates take no command, environment,
+folder or image from a run. What every run has in its environment stands in the template, or in a variable of
+the server that the template names (to a mapping in the template Prefect would add a run's own `env`).
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    VariableCreate,
+    WorkPoolCreate,
+    WorkPoolUpdate,
+)
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
@@ -17,16 +28,35 @@ from infra.deploy import POOL
 
 DEVICE_LIMIT = "gpu"
 HERE = Path(__file__).parent
+ENVIRONMENT = "rzero_environment"
+RUN_ENVIRONMENT = {
+    # A run whose heartbeats stop is marked Crashed by the automation in automations.yaml.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    # The global concurrency limit of which a stage takes a slot while it uses the device.
+    "RZERO_DEVICE_LIMIT": DEVICE_LIMIT,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Environment of every run, beside its worker's."""
+PROGRAMS = {
+    *("command", "env", "working_dir", "image", "cluster_config"),
+    *("namespace", "service_account_name", "store_secret"),
+}
+"""Variables by which a template would let a run choose what its worker starts, where, with which rights."""
 
 
 def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
     """Create what the Prefect API in use lacks; yields one line on each thing, for people.
 
-    An existing pool or limit is left alone, since a team may have changed it. An automation is updated only
-    if it differs from `automations.yaml`.
+    An existing pool, variable or limit is left alone, since a team may have changed it; but a pool of
+    processes whose runs could name programs is closed. An automation is updated only if it differs from
+    `automations.yaml`.
     """
     with get_client(sync_client=True) as client:
         yield f"work pool    {_pool(client, pool_type)}"
+        yield f"variable     {_variable(client)}"
         yield f"limit        {_limit(client, device_slots)}"
         for line in _automations(client):
             yield f"automation   {line}"
@@ -36,10 +66,34 @@ def _pool(client: Any, pool_type: str) -> str:
     try:
         pool, fate = client.read_work_pool(POOL), "is there"
     except ObjectNotFound:
-        template = json.loads((HERE / f"pool-{pool_type}.json").read_text())
-        wanted = WorkPoolCreate(name=POOL, type=pool_type, base_job_template=template)
+        wanted = WorkPoolCreate(name=POOL, type=pool_type, base_job_template=template(pool_type))
         pool, fate = client.create_work_pool(wanted), "created"
+    if left_open := sorted(PROGRAMS & variables_of(pool.base_job_template)):
+        named = ", ".join(left_open)
+        if pool.type == "process":
+            client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template(pool.type)))
+            fate = f"closed: a run could set {named}"
+        else:
+            fate = f"is there, but LETS A RUN SET {named}; take that out of its template (docs/deployment.md)"
     return f"{pool.name} ({pool.type}), {fate}"
+
+
+def template(pool_type: str) -> dict[str, Any]:
+    """The job template of `pool-<type>.json`."""
+    found: dict[str, Any] = json.loads((HERE / f"pool-{pool_type}.json").read_text())
+    return found
+
+
+def variables_of(template: dict[str, Any]) -> set[str]:
+    """Names of the job variables that a template puts into the job."""
+    return set(re.findall(r"{{ *(\w+) *}}", json.dumps(template.get("job_configuration", {}))))
+
+
+def _variable(client: Any) -> str:
+    if client.read_variable_by_name(ENVIRONMENT):
+        return f"{ENVIRONMENT}, is there"
+    client.create_variable(VariableCreate(name=ENVIRONMENT, value=RUN_ENVIRONMENT))
+    return f"{ENVIRONMENT}, created"
 
 
 def _limit(client: Any, slots: int) -> str:

@@ -118,10 +118,15 @@ def _prefect_api() -> Check:
     import httpx
 
     mend = "prefect server start   (or: unset PREFECT_API_URL)"
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     try:
         answer = httpx.get(f"{url.rstrip('/')}/health", timeout=_API_SECONDS)
+        known = httpx.get(f"{url.rstrip('/')}/admin/version", auth=(user, password), timeout=_API_SECONDS)
     except httpx.HTTPError as error:
         return Check("Prefect API", False, f"{url} does not answer ({error})", "every run", mend)
+    if known.status_code == httpx.codes.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
+        mend = "set PREFECT_API_AUTH_STRING to the server's key; that of `make up` is in .rzero-server/key"
+        return Check("Prefect API", False, f"{url} does not take your key", "every run", mend)
     return Check("Prefect API", answer.is_success, f"{url} answers {answer.status_code}", "every run", mend)
 
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+
+import httpx
 
 from infra.deploy.local import LocalServer
 from tests.support.small_run import small_overrides
@@ -25,7 +26,7 @@ class Deployed:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.server = LocalServer(ROOT, _free_port(), folder)
+        self.server = LocalServer(ROOT, free_port(), folder)
 
     def start_run(self, run: str, store: Path, *options: str) -> str:
         """`prefect deployment run rzero/iteration` of the small run; what it prints."""
@@ -35,6 +36,7 @@ class Deployed:
         command = [sys.executable, "-m", "prefect", "deployment", "run", "rzero/iteration"]
         environment = os.environ | {
             "PREFECT_API_URL": f"{self.server.url}/api",
+            "PREFECT_API_AUTH_STRING": self.server.key_file.read_text().strip(),
             "PREFECT_HOME": str(self.server.folder / "user"),
         }
         done = subprocess.run(
@@ -48,10 +50,18 @@ class Deployed:
 
     def ask(self, path: str, body: Any = None) -> Any:
         """What the server's API answers: GET, or POST with a body."""
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        with urlopen(Request(f"{self.server.url}/api/{path}", content, headers), timeout=60) as answer:
-            return json.load(answer)
+        answer = self.request("GET" if body is None else "POST", path, body)
+        return answer.raise_for_status().json()
+
+    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """What it answers to its owner; asked again while its database is busy, as Prefect's client does."""
+        url, known = f"{self.server.url}/api/{path}", self.server.authorization
+        deadline = time.monotonic() + 300.0
+        while True:
+            answer = httpx.request(method, url, json=body, headers=known, timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer
+            time.sleep(1.0)
 
     def flow_run(self, output: str) -> dict[str, Any]:
         """The flow run that `start_run` has printed the id of."""
@@ -78,7 +88,8 @@ class Deployed:
         return path.read_text(errors="replace")[-3000:] if path.exists() else "no worker was started"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
     while True:
         port = random.SystemRandom().randrange(20_000, 50_000)
         with socket.socket() as probe:

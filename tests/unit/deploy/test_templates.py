@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.deploy.setup import automation_definitions
+from infra.deploy.setup import (
+    ENVIRONMENT,
+    PROGRAMS,
+    RUN_ENVIRONMENT,
+    automation_definitions,
+    template,
+    variables_of,
+)
 
 ROOT = Path(__file__).parents[3]
 POOLS = sorted((ROOT / "infra/deploy").glob("pool-*.json"))
@@ -20,11 +27,27 @@ POOLS = sorted((ROOT / "infra/deploy").glob("pool-*.json"))
 def test_every_variable_of_a_pool_is_declared_and_used(path: Path) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
 
-    template = json.loads(path.read_text())
     pool_type = path.stem.removeprefix("pool-")
-    assert WorkPoolCreate(name="rzero", type=pool_type, base_job_template=template)
-    used = set(re.findall(r"{{ (\w+) }}", json.dumps(template["job_configuration"])))
-    assert used == set(template["variables"]["properties"])
+    pool = template(pool_type)
+    assert WorkPoolCreate(name="rzero", type=pool_type, base_job_template=pool)
+    used = set(re.findall(r"{{ ([\w.]+) }}", json.dumps(pool["job_configuration"])))
+    assert used == set(pool["variables"]["properties"])
+
+
+@pytest.mark.parametrize("path", POOLS, ids=lambda path: path.stem)
+def test_no_pool_lets_a_run_name_a_program(path: Path) -> None:
+    pool = template(path.stem.removeprefix("pool-"))
+    assert not PROGRAMS & variables_of(pool)
+    # Prefect adds a run's own `env` to a mapping in the template, whatever the variables are.
+    assert not isinstance(pool["job_configuration"].get("env"), dict)
+    assert pool["variables"]["additionalProperties"] is False
+
+
+def test_every_run_has_the_same_environment_in_each_pool() -> None:
+    assert template("process")["job_configuration"]["env"] == f"{{{{ prefect.variables.{ENVIRONMENT} }}}}"
+    pod = template("kubernetes")["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert {entry["name"]: entry["value"] for entry in container["env"]} == RUN_ENVIRONMENT
 
 
 def test_there_is_a_pool_for_processes_and_one_for_kubernetes() -> None:
@@ -38,9 +61,9 @@ def test_a_run_is_taken_for_lost_after_three_heartbeats() -> None:
     trigger = automation.trigger
     assert isinstance(trigger, EventTrigger)
     assert trigger.posture is Posture.Proactive
+    assert trigger.within.total_seconds() == 3 * int(RUN_ENVIRONMENT["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
     for deployment in _deployments():
-        beat = int(deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
-        assert trigger.within.total_seconds() == 3 * beat
+        assert "job_variables" not in deployment["work_pool"]
         (tag,) = deployment["tags"]
         related = json.dumps(trigger.model_dump(mode="json")["match_related"])
         assert f"prefect.tag.{tag}" in related

@@ -1,0 +1,115 @@
+"""A real browser: Debian's Chromium without a window, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import urlopen
+
+import pytest
+from websockets.sync.client import connect
+
+_QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+    *("--remote-debugging-port=0", "--window-size=1400,900", "--no-proxy-server"),
+)
+_PATIENCE_SECONDS = 180.0
+
+
+def chromium() -> str:
+    """The path of the browser; the test is skipped where none is installed."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no browser is installed: apt-get install chromium")
+
+
+class Browser:
+    """One page of a browser with a profile of its own; a context manager that ends the browser."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        profile = folder / "profile"
+        command = [chromium(), *_QUIET, *options, f"--user-data-dir={profile}", "about:blank"]
+        self._log = (folder / "chromium.log").open("wb")
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        try:
+            told = profile / "DevToolsActivePort"
+            self._until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "its start")
+            port = told.read_text().split()[0]
+            with urlopen(f"http://127.0.0.1:{port}/json", timeout=60) as answer:
+                page = next(each for each in json.load(answer) if each["type"] == "page")
+            self._page = connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None)
+        except BaseException:
+            self._end()
+            raise
+        self._asked = 0
+
+    def ask(self, method: str, **params: Any) -> Any:
+        """The result of a method of the DevTools protocol."""
+        self._asked += 1
+        self._page.send(json.dumps({"id": self._asked, "method": method, "params": params}))
+        while (answer := json.loads(self._page.recv(_PATIENCE_SECONDS))).get("id") != self._asked:
+            pass
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def go(self, url: str) -> None:
+        """Open the address in the page."""
+        self.ask("Page.navigate", url=url)
+
+    def value(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page, which may be a promise; None where it fails."""
+        result = self.ask(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+        )
+        return result["result"].get("value")
+
+    def wait_for(self, expression: str) -> Any:
+        """The value of the expression as soon as it is true."""
+        found: list[Any] = []
+
+        def is_there() -> bool:
+            found.append(self.value(expression))
+            return bool(found[-1])
+
+        self._until(is_there, expression)
+        return found[-1]
+
+    def enter(self, text: str) -> None:
+        """Type into what has the focus, then the key Enter."""
+        self.ask("Input.insertText", text=text)
+        for kind in ("keyDown", "keyUp"):
+            enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+            self.ask("Input.dispatchKeyEvent", type=kind, **enter)
+
+    def picture(self, path: Path) -> None:
+        """Save what is seen as PNG."""
+        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._page.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._log.close()
+
+    def _until(self, is_so: Any, what: str) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not is_so():
+            assert self._process.poll() is None, "the browser has ended; see chromium.log"
+            assert time.monotonic() < deadline, f"the browser waited in vain for {what}"
+            time.sleep(0.2)

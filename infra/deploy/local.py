@@ -32,6 +32,8 @@ _PATIENCE_SECONDS = 600.0
 _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    # In memory, a slot that is held when the server ends would stay taken for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # Prefect's own is to look for work every 10 s.
     "PREFECT_WORKER_QUERY_SECONDS": "2",
 }

@@ -142,7 +142,8 @@ def _started(pid: int) -> str | None:
         os.waitpid(pid, os.WNOHANG)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in ("Z", "X") else fields[19]
+        # A killed process is a zombie at once, but keeps its ports until the last of its threads has ended.
+        return None if fields[0] in ("Z", "X") and int(fields[17]) <= 1 else fields[19]
     except OSError:
         if Path("/proc/self/stat").exists():
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -19,6 +20,15 @@ child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 child.stdout.readline()
 pathlib.Path(sys.argv[1]).write_text(str(child.pid))
 signal.pause()
+"""
+
+# Its first thread ends and leaves a zombie, as in the moment after kill -9; another one still holds the port.
+HALF_GONE = """
+import ctypes, pathlib, socket, sys, threading, time
+listens = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=time.sleep, args=(600,)).start()
+pathlib.Path(sys.argv[1]).write_text(str(listens.getsockname()[1]))
+ctypes.CDLL(None).pthread_exit(None)
 """
 
 
@@ -62,3 +72,13 @@ def test_a_process_that_ended_before_its_start_was_noted_does_not_run(tmp_path: 
 def test_a_damaged_list_of_processes_means_that_none_is_known(tmp_path: Path) -> None:
     (tmp_path / "processes.json").write_text("{")
     assert not Processes(tmp_path).is_running("one")
+
+
+def test_a_process_runs_until_the_last_of_its_threads_has_ended(tmp_path: Path) -> None:
+    processes, port = Processes(tmp_path), tmp_path / "port"
+    _started(processes, "one", [sys.executable, "-c", HALF_GONE, str(port)], tmp_path)
+    stat = Path(f"/proc/{processes.detail('one', 'pid')}/stat")
+    processes.wait_until("one", lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", 60)
+    assert processes.is_running("one")
+    assert processes.stop("one", timeout_seconds=0.0)
+    socket.create_server(("127.0.0.1", int(port.read_text()))).close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data.resolve import ConfigError
+from flows.server import prefect_server
 from flows.text import say
 from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.errors import DeviceError, DeviceSetupError
@@ -40,7 +41,8 @@ def resumable_work() -> Iterator[None]:
     for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.task_engine", "prefect.flow_engine"):
         logging.getLogger(name).addFilter(_without_traceback)
     try:
-        yield
+        with prefect_server():
+            yield
     except (*MENDABLE, OSError) as error:
         say(f"rzero: {without_secrets(str(error))}", err=True)
         say("rzero: finished work is kept; run the same command again to go on from there", err=True)

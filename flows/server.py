@@ -1,0 +1,28 @@
+"""The Prefect server that a command works with: the one that is configured, else one of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.jobs.guard import ended_with_this_process
+
+
+@contextmanager
+def prefect_server() -> Iterator[None]:
+    """Run flows in this block; a server that Prefect starts for them asks for a key and ends with us."""
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_SERVER_API_AUTH_STRING,
+        temporary_settings,
+    )
+
+    if PREFECT_API_URL.value() is not None:
+        yield
+        return
+    key = f"rzero:{secrets.token_urlsafe(32)}"
+    keys = {PREFECT_API_AUTH_STRING: key, PREFECT_SERVER_API_AUTH_STRING: key}
+    with ended_with_this_process(), temporary_settings(keys):
+        yield

@@ -1,0 +1,69 @@
+"""The server that `rzero run` starts for itself asks for a key, and ends with its run, however that ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.small_run import SMALL_RUN
+
+pytestmark = pytest.mark.slow  # Each starts a server of its own.
+
+PATIENCE_SECONDS = 180.0
+
+
+def _started(tmp_path: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A run that has begun, and the address of the server that it has started."""
+    code = "from flows.cli import main; main()"
+    options = [item for override in SMALL_RUN for item in ("--set", override)]
+    command = [sys.executable, "-c", code, "run", "--run", "a", "--iterations", "1", *options]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API")}
+    environment = kept | {"PREFECT_HOME": str(tmp_path / "home"), "RZERO_STORE": str(tmp_path / "store")}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        run = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "Beginning flow run" not in log.read_text():
+        assert run.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    (url,) = set(re.findall(r"temporary server on (http://\S+)", log.read_text()))
+    return run, url
+
+
+def _is_gone(url: str) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/api/health", timeout=60)
+        except httpx.ConnectError:
+            return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_temporary_server_answers_nobody_else_and_ends_with_its_run(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    run, url = _started(tmp_path)
+    try:
+        assert httpx.get(f"{url}/api/health", timeout=60).status_code == httpx.codes.OK
+        assert (
+            httpx.post(f"{url}/api/flow_runs/filter", json={}, timeout=60).status_code
+            == httpx.codes.UNAUTHORIZED
+        )
+    finally:
+        run.send_signal(number)
+        run.wait(PATIENCE_SECONDS)
+    assert _is_gone(url)

@@ -9,7 +9,9 @@ VERL_LOCK ?= requirements-verl-cpu.lock
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
 KILLS ?= 50
+
 NODE_KILLS ?= 6
+SCHEDULES ?= 10000
 SEED ?= 0
 
 # Nothing calls home, and no model hub is asked for anything.
@@ -25,14 +27,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(BIN)/rzero: requirements.lock pyproject.toml
+$(BIN)/rzero: requirements.lock requirements-torch.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -r requirements.lock
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install -q -r requirements-torch.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BIN)/.dev: requirements-dev.lock $(BIN)/rzero
-	$(BIN)/pip install -q -r requirements-dev.lock
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
 demo: $(BIN)/rzero ## Three iterations of the tiny model from nothing, on two CPU cores, in minutes.
@@ -51,9 +54,12 @@ test-fast: $(BIN)/.dev ## The tests that need no server and take no time: under 
 	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/pytest -m "not (server or s3 or slow)" \
 	  --hypothesis-profile=fast
 
-faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1): of runs, then of workers and their runs.
+faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1) of runs, workers and both; writers in every order.
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
 	$(BIN)/python -m tests.faults.node_kills --kills $(NODE_KILLS) --seed $(SEED)
+	for store in memory disk s3; do \
+	  $(BIN)/python -m tests.faults.schedules --store $$store --schedules $(SCHEDULES) --seed $(SEED) || exit 1; \
+	done
 
 $(VERL_VENV)/.made: $(VERL_LOCK)
 	$(PYTHON) -m venv $(VERL_VENV)

@@ -32,6 +32,7 @@ COMMANDS = (
     "report",
     "export",
     "lineage",
+    "verify",
     "gc",
     "doctor",
 )

@@ -58,7 +58,7 @@ def gather_grades(work: Work, completions: ArtifactRef, parts: Sequence[Artifact
         return
     work.gather(len(parts))
     columns = [*COLUMNS, "reason", "answer", "rule_correct", "judge_correct", "judge_tokens"]
-    rows = pl.concat([work.part_table(part).select(columns) for part in parts])
+    rows = pl.concat([work.part_table(part).select(columns) for part in range(len(parts))])
     work.figures |= figures_of(rows, work.config.evaluation)
     shown = ", ".join(
         f"{name} {value:.3f}" for name, value in work.figures.items() if isinstance(value, float)

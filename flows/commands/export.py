@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from flows.commands.options import TargetPath, iteration_option, name_argument, open_run, store_option
 from flows.text import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.artifacts.artifact import Location
+    from infra.store.store import Store
 
 
 @click.command()
@@ -16,11 +24,10 @@ from flows.text import say
 @store_option
 def export(run_name: str, iteration: int, model: str, target: str, store: str | None) -> None:
     """Copy a trained model to a Hugging Face directory."""
-    import os
     from pathlib import Path
 
     from data.resolve import ConfigError
-    from flows.commands.summary import finished_artifact
+    from flows.commands.summary import find_step
 
     place, config = open_run(store, run_name)
     folder = Path(target).expanduser()
@@ -29,13 +36,43 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     if not 0 <= iteration <= config.iterations:
         raise ConfigError(f"--iteration: {run_name!r} has iterations 0 to {config.iterations}")
     stage = "prepare_base_model" if iteration == 0 else f"train_{model}"
-    ref, manifest = finished_artifact(place, config, iteration, stage)
-    files = [file for file in manifest.files if "/" not in file.name]
-    partial = folder.with_name(folder.name + ".partial")
-    for file in files:
-        place.download(f"{place.path_of(ref.uri)}/{file.name}", partial / file.name, sha256=file.sha256)
+    step = find_step(place, config, iteration, stage).step
+    if step.ref is None or step.location is None:
+        raise ConfigError(f"{stage} of iteration {iteration} of {run_name!r} is not finished")
+    count = _copy(place, step.location, folder)
+    say(f"{folder}: {model} of iteration {iteration}, {count} files")
+
+
+def _copy(store: Store, location: Location, folder: Path) -> int:
+    """Copy the files that the manifest lists; how many. Half a copy is never seen under the name."""
+    import os
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from data.resolve import ConfigError
+    from infra.artifacts.artifact import read_manifest
+    from infra.artifacts.verify import verify
+    from infra.store.store import StoreError
+
+    manifest = read_manifest(store, location)
+    if (wrong := verify(store, location)) or manifest is None:
+        raise StoreError(f"{wrong[0] if wrong else location.path}: start the run again to make it anew")
     try:
-        partial.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise ConfigError(f"--to: {folder} cannot be written: {os.strerror(error.errno or 0)}") from None
-    say(f"{folder}: {model} of iteration {iteration}, {len(files)} files")
+    try:
+        files = [file for file in manifest.files if "/" not in file.name]
+        for file in files:
+            store.download(f"{location.path}/{file.name}", copy / file.name, sha256=file.sha256)
+        copy.chmod(0o755)
+        copy.rename(folder)
+    except OSError as error:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise ConfigError(f"--to: {folder} cannot be written: {os.strerror(error.errno or 0)}") from None
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
+    return len(files)

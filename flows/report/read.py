@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from data.config import RunConfig
 from flows.commands.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import known_run
+from infra.artifacts.verify import changed_files
 from infra.store.store import Store
 from tasks.stage.graph import STAGES
 from tasks.stage.walk import Step
@@ -89,11 +90,25 @@ def read_runs(store: Store, names: Sequence[str]) -> list[Run]:
         config = known_run(store, name)
         folders = [entry.partition("=") for entry in store.names(f"runs/{name}")]
         begun = [int(number) for word, _, number in folders if word == "iteration" and number.isdigit()]
-        steps = read_steps(store, config, max([config.iterations, *begun]))
+        steps = [
+            _with_whole_tables(store, item)
+            for item in read_steps(store, config, max([config.iterations, *begun]))
+        ]
         finished = [item.step.iteration for item in steps if item.manifest]
         last = max([config.iterations, *finished])
         runs.append(Run(store, config, tuple(item for item in steps if item.step.iteration <= last)))
     return runs
+
+
+def _with_whole_tables(store: Store, item: FinishedStep) -> FinishedStep:
+    """The step; as a damaged one if a table of it is not what its manifest says, byte for byte."""
+    step, manifest = item.step, item.manifest
+    if manifest is None or step.location is None:
+        return item
+    changed = changed_files(
+        store, step.location, [file for file in manifest.files if file.name.endswith(".parquet")]
+    )
+    return FinishedStep(replace(step, ref=None, damage=changed[0]), None) if changed else item
 
 
 def lines_of(runs: Sequence[Run]) -> list[Line]:

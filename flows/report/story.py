@@ -84,7 +84,10 @@ def _state(run: Run) -> str:
         state += "; outdated in part, since other versions or settings made it (see rzero status)"
     for item in run.steps:
         if item.step.damage:
-            state += f"; left out as damaged, to be made again by the next run: {item.step.damage}"
+            state += (
+                f"; left out as damaged: {item.step.damage} (`rzero verify {run.name} --set-aside` lets the "
+                "next run make it again)"
+            )
     base = config.base_model.name
     return f"{run.name}: preset {config.preset}, base model {base}, seed {config.seed}; {state}."
 

@@ -3,24 +3,28 @@
     <store>/runs/<run>/iteration=<k>/<stage>/<key>/_manifest.json
 
 An artifact's main output (the parts of a table, or a model directory) lies at the top of that folder; side
-tables lie in folders named after them. Without a manifest there is no artifact.
+tables lie in folders named after them. Without a manifest there is no artifact. Nobody writes there before it
+is decided whose files they are (`infra.artifacts.claim`); what is being made lies under `runs/<run>/_work/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from infra.artifacts.names import plain_path
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table
 
 MANIFEST = "_manifest.json"
-PARTS = "_parts"
+DAMAGE = "_damage.json"
+WORK = "_work"
 FORMAT_VERSION = 1
 
 
@@ -57,33 +61,65 @@ class ArtifactRef(_Frozen):
 class FileRecord(_Frozen):
     """One file of an artifact."""
 
-    name: str
+    name: Annotated[str, AfterValidator(plain_path)]
     sha256: str
     bytes: int
     rows: int | None = None
-    seconds: float | None = Field(
-        default=None, description="In the record of a part: how long it took to make."
-    )
 
 
 class Location(_Frozen):
-    """Where an artifact lies, known before it is made."""
+    """Where an artifact lies, known before it is made.
+
+    One that was found damaged is never made again in the same folder: the next `generation` has a folder of
+    its own, `<key>.2` and so on. So no path ever holds the files of two writers.
+    """
 
     run: str
     iteration: int
     stage: str
     key: str
+    generation: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name of the artifact's folder."""
+        return self.key if self.generation == 1 else f"{self.key}.{self.generation}"
 
     @property
     def path(self) -> str:
-        """The artifact's folder within the store."""
-        return f"runs/{self.run}/iteration={self.iteration}/{self.stage}/{self.key}"
+        """The artifact's folder within the store: it holds what is finished."""
+        return f"runs/{self.run}/iteration={self.iteration}/{self.stage}/{self.name}"
+
+    @property
+    def work(self) -> str:
+        """The folder within the store for what is not: leases, shards, checkpoints, files of writers."""
+        return f"runs/{self.run}/{WORK}/iteration={self.iteration}/{self.stage}/{self.name}"
+
+    @property
+    def next(self) -> Location:
+        """Where it is made again once this one was set aside."""
+        return self.model_copy(update={"generation": self.generation + 1})
+
+
+_PLACE = re.compile(
+    r"runs/(?P<run>[^/]+)/iteration=(?P<iteration>\d+)/(?P<stage>[^/]+)/(?P<key>[^/.]+)"
+    r"(?:\.(?P<generation>[1-9]\d*))?/?$"
+)
+
+
+def location_of(uri: str) -> Location | None:
+    """Where an artifact lies, from its URI in any store; None if the URI is not an artifact's."""
+    match = _PLACE.search(uri)
+    if match is None:
+        return None
+    numbers = {"iteration": int(match["iteration"]), "generation": int(match["generation"] or 1)}
+    return Location(run=match["run"], stage=match["stage"], key=match["key"], **numbers)
 
 
 class Manifest(_Frozen):
     """What an artifact holds, how it was made and from what."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(default=FORMAT_VERSION, strict=True)
     stage: str
     stage_version: int
     key: str
@@ -145,17 +181,26 @@ def parse_manifest(store: Store, path: str, content: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         if (written := _format_version(content)) > FORMAT_VERSION:
-            raise StoreError(
-                f"{uri} has format {written}, this version of rzero reads {FORMAT_VERSION}; update rzero"
-            ) from None
+            raise _other_format(path, uri, written) from None
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its JSON"
         raise DamagedArtifact(
             path, f"{uri} is not a manifest of this version: {where}: {first['msg']}"
         ) from None
+    if manifest.format_version != FORMAT_VERSION:
+        raise _other_format(path, uri, manifest.format_version)
     if manifest.digest != content_digest(manifest.files):
         raise DamagedArtifact(path, f"{uri} was changed: its digest is not that of the files it lists")
     return manifest
+
+
+def _other_format(path: str, uri: str, written: int) -> StoreError:
+    """A newer format is no damage: what this version cannot read stays where it is."""
+    if written > FORMAT_VERSION:
+        return StoreError(
+            f"{uri} has format {written}, this version of rzero reads {FORMAT_VERSION}; update rzero"
+        )
+    return DamagedArtifact(path, f"{uri} is not a manifest of this version: its format is {written}")
 
 
 def _format_version(content: bytes) -> int:
@@ -166,28 +211,38 @@ def _format_version(content: bytes) -> int:
     return version if isinstance(version, int) else 0
 
 
+class Found(NamedTuple):
+    """An artifact that exists: where, and its manifest."""
+
+    location: Location
+    manifest: Manifest
+
+
 def find(store: Store, location: Location) -> ArtifactRef | None:
     """The artifact at this location, with all files of the right size; None if it does not exist.
 
     DamagedArtifact if its manifest or a file is not whole.
     """
-    manifest = find_manifest(store, location)
-    return None if manifest is None else ref_of(store, location, manifest)
+    found = find_manifest(store, location)
+    return None if found is None else ref_of(store, *found)
 
 
-def find_manifest(store: Store, location: Location) -> Manifest | None:
-    """The manifest of the artifact at this location; None and DamagedArtifact as in `find`."""
-    manifest = read_manifest(store, location)
-    if manifest is not None:
-        check_files(store, location, manifest)
-    return manifest
-
-
-def check_files(store: Store, location: Location, manifest: Manifest) -> None:
-    """DamagedArtifact if a file of the manifest is missing or has another size."""
-    sizes = store.sizes(location.path)
+def find_manifest(store: Store, location: Location) -> Found | None:
+    """The artifact at this location, whatever its generation; None and DamagedArtifact as in `find`."""
+    location, sizes = newest_generation(store, location)
+    manifest = read_manifest(store, location) if MANIFEST in sizes else None
+    if manifest is None:
+        return None
     for file in manifest.files:
         check_size(store, location.path, file, sizes.get(file.name))
+    return Found(location, manifest)
+
+
+def newest_generation(store: Store, location: Location) -> tuple[Location, dict[str, int]]:
+    """The first generation that was not set aside, made or not, and the sizes of the files in its folder."""
+    while DAMAGE in (sizes := store.sizes(location.path)):
+        location = location.next
+    return location, sizes
 
 
 def check_size(store: Store, path: str, file: FileRecord, size: int | None) -> None:
@@ -264,13 +319,3 @@ def manifest_of(store: Store, ref: ArtifactRef) -> Manifest:
     if manifest.digest != ref.digest:
         raise DamagedArtifact(path, f"{ref.uri} is not what it was: another content was made there")
     return manifest
-
-
-def verify(store: Store, location: Location) -> list[str]:
-    """Names of the files whose sha256 is not the manifest's; [] if all is well."""
-    manifest = read_manifest(store, location)
-    if manifest is None:
-        raise StoreError(f"there is no artifact at {store.uri_of(location.path)}")
-    return [
-        file.name for file in manifest.files if store.sha256(f"{location.path}/{file.name}") != file.sha256
-    ]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, kept in the store inside the artifact that it will become."""
+"""Checkpoints of a training, kept in the store beside the other unfinished work on its artifact."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 import tempfile
+import uuid
 import weakref
 from pathlib import Path
 
@@ -16,20 +17,23 @@ from infra.artifacts.artifact import FileRecord, Location
 from infra.store.store import DigestMismatch, Progress, Store
 
 _KEEP = 2
-CHECKPOINTS = "_checkpoints"
+CHECKPOINTS = "checkpoints"
 LISTING = "_checkpoint.json"
-_LISTED = re.compile(rf"step-(\d{{6}})/{LISTING}")
+_LISTED = re.compile(rf"(step-(\d{{6,}})-[0-9a-f]+)/{LISTING}")
 _RECORDS = TypeAdapter(list[FileRecord])
 
 log = logging.getLogger("rzero.store")
 
 
 class StoreCheckpoints:
-    """Checkpoints under `<artifact>/_checkpoints/step-<n>/`, complete once `_checkpoint.json` is there."""
+    """Checkpoints under `<work>/checkpoints/step-<n>-<id>/`, complete once `_checkpoint.json` is there.
+
+    Each has a folder of its own, also where two processes save the same step.
+    """
 
     def __init__(self, store: Store, location: Location, progress: Progress | None = None) -> None:
         self._store = store
-        self._path = f"{location.path}/{CHECKPOINTS}"
+        self._path = f"{location.work}/{CHECKPOINTS}"
         self._progress = progress
 
     def newest(self) -> tuple[int, Path] | None:
@@ -38,43 +42,40 @@ class StoreCheckpoints:
         The folder lives as long as this object. A store that does not answer raises StoreUnavailable; no
         checkpoint is skipped because of that.
         """
-        for step in reversed(self._steps()):
+        for step, name in reversed(self._saved()):
             folder = Path(tempfile.mkdtemp(prefix="rzero-checkpoint-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            if (damage := self._fetch(step, folder)) is None:
+            if (damage := self._fetch(name, folder)) is None:
                 return step, folder
-            log.warning("%s is passed over: %s", self._store.uri_of(self._step_path(step)), damage)
+            log.warning("%s is passed over: %s", self._store.uri_of(f"{self._path}/{name}"), damage)
             shutil.rmtree(folder)
         return None
 
     def save(self, step: int, folder: Path) -> None:
         """Publish a folder as the checkpoint of a step and drop all but the newest two."""
-        path = self._step_path(step)
-        self._store.remove(f"{path}/{LISTING}")
+        path = f"{self._path}/step-{step:06d}-{uuid.uuid4().hex[:12]}"
         records = []
         for source in sorted(each for each in folder.iterdir() if each.is_file()):
             written = self._store.put_file(f"{path}/{source.name}", source, self._progress)
             records.append(FileRecord(name=source.name, sha256=written.sha256, bytes=written.bytes))
         listing = json.dumps([record.model_dump(mode="json") for record in records], indent=1)
         self._store.put(f"{path}/{LISTING}", listing.encode())
-        for old in self._steps()[:-_KEEP]:
-            self._store.remove(self._step_path(old))
+        for _, old in self._saved()[:-_KEEP]:
+            self._store.remove(f"{self._path}/{old}/{LISTING}")
+            self._store.remove(f"{self._path}/{old}")
 
     def remove(self) -> None:
         """Drop all of them, once the artifact is finished."""
         self._store.remove(self._path)
 
-    def _step_path(self, step: int) -> str:
-        return f"{self._path}/step-{step:06d}"
-
-    def _steps(self) -> list[int]:
-        """The steps that have a listing, in order."""
+    def _saved(self) -> list[tuple[int, str]]:
+        """The steps that have a listing, in order, and the names of their folders."""
         names = (_LISTED.fullmatch(name) for name in self._store.sizes(self._path))
-        return sorted(int(match[1]) for match in names if match)
+        return sorted((int(match[2]), match[1]) for match in names if match)
 
-    def _fetch(self, step: int, folder: Path) -> str | None:
+    def _fetch(self, name: str, folder: Path) -> str | None:
         """Copy a checkpoint to a folder; what is wrong with it, if anything."""
-        path = self._step_path(step)
+        path = f"{self._path}/{name}"
         try:
             records = _RECORDS.validate_json(self._store.get(f"{path}/{LISTING}") or b"")
         except ValidationError:

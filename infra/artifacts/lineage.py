@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +10,9 @@ from infra.artifacts.artifact import (
     DamagedArtifact,
     Location,
     Manifest,
-    check_files,
+    check_size,
+    location_of,
+    newest_generation,
     read_manifest,
 )
 from infra.store.store import Store
@@ -19,8 +20,6 @@ from infra.store.store import Store
 State = Literal["there", "gone", "other content", "damaged"]
 """The state of an artifact, seen from one that was made from it: unchanged; without a manifest; with a digest
 other than the one used; with a manifest that cannot be read or a file that is missing or truncated."""
-
-_PLACE = re.compile(r"runs/(?P<run>[^/]+)/iteration=(?P<iteration>\d+)/(?P<stage>[^/]+)/(?P<key>[^/]+)/?$")
 
 
 @dataclass(frozen=True)
@@ -54,21 +53,14 @@ def lineage(store: Store, location: Location) -> Node | None:
     return _node(store, location, {})
 
 
-def location_of(uri: str) -> Location | None:
-    """Where an artifact lies, from its URI in any store; None if the URI is not an artifact's."""
-    match = _PLACE.search(uri)
-    if match is None:
-        return None
-    return Location(
-        run=match["run"], iteration=int(match["iteration"]), stage=match["stage"], key=match["key"]
-    )
-
-
 def newest_location(store: Store, run: str, iteration: int, stage: str) -> Location | None:
     """The artifact of a stage that was finished last, whatever its key; None without any."""
     finished: list[tuple[str, Location]] = []
-    for key in store.names(f"runs/{run}/iteration={iteration}/{stage}"):
-        place = Location(run=run, iteration=iteration, stage=stage, key=key)
+    for name in store.names(f"runs/{run}/iteration={iteration}/{stage}"):
+        place = location_of(f"runs/{run}/iteration={iteration}/{stage}/{name}")
+        if place is None or place.generation != 1:
+            continue
+        place, _ = newest_generation(store, place)
         try:
             manifest = read_manifest(store, place)
         except DamagedArtifact:
@@ -84,15 +76,25 @@ def problems(node: Node) -> list[str]:
     for each in nodes(node):
         if each.damage:
             lines.append(each.damage)
-        for source in each.sources:
-            what = f"{source.used.uri}, {source.name!r} of {each.location.path},"
-            if source.state == "gone":
-                lines.append(f"{what} is gone")
-            elif source.state == "other content":
-                lines.append(f"{what} had digest {source.used.digest}, now {source.digest_now}")
-            elif source.state == "damaged" and source.node is None:
-                lines.append(f"{what} has a manifest that cannot be read")
+        lines += [line for source in each.sources if (line := _problem(source, each.location))]
     return list(dict.fromkeys(lines))
+
+
+def problems_of_inputs(store: Store, location: Location, manifest: Manifest) -> list[str]:
+    """One line for each direct input of an artifact that is no longer as it was used."""
+    sources = [_source(store, name, used, {}, deep=False) for name, used in sorted(manifest.inputs.items())]
+    return [line for source in sources if (line := _problem(source, location))]
+
+
+def _problem(source: Source, of: Location) -> str | None:
+    what = f"{source.used.uri}, {source.name!r} of {of.path},"
+    if source.state == "gone":
+        return f"{what} is gone"
+    if source.state == "other content":
+        return f"{what} had digest {source.used.digest}, now {source.digest_now}"
+    if source.state == "damaged" and source.node is None:
+        return f"{what} has a manifest that cannot be read"
+    return None
 
 
 def nodes(node: Node) -> list[Node]:
@@ -110,7 +112,7 @@ def nodes(node: Node) -> list[Node]:
     return list(seen.values())
 
 
-def _node(store: Store, location: Location, known: dict[str, Node]) -> Node | None:
+def _node(store: Store, location: Location, known: dict[str, Node], deep: bool = True) -> Node | None:
     if location.path in known:
         return known[location.path]
     manifest = read_manifest(store, location)
@@ -118,15 +120,18 @@ def _node(store: Store, location: Location, known: dict[str, Node]) -> Node | No
         return None
     node = Node(location, store.uri_of(location.path), manifest, _damage(store, location, manifest))
     known[location.path] = node
-    for name, used in sorted(manifest.inputs.items()):
+    for name, used in sorted(manifest.inputs.items()) if deep else ():
         node.sources.append(_source(store, name, used, known))
     return node
 
 
-def _source(store: Store, name: str, used: ArtifactRef, known: dict[str, Node]) -> Source:
+def _source(store: Store, name: str, used: ArtifactRef, known: dict[str, Node], deep: bool = True) -> Source:
     location = location_of(used.uri)
+    if location is not None:
+        # Where it was set aside as damaged, what was made in its place counts.
+        location, _ = newest_generation(store, location)
     try:
-        node = _node(store, location, known) if location else None
+        node = _node(store, location, known, deep) if location else None
     except DamagedArtifact:
         return Source(name, used, "damaged", None)
     if node is None:
@@ -137,8 +142,10 @@ def _source(store: Store, name: str, used: ArtifactRef, known: dict[str, Node]) 
 
 
 def _damage(store: Store, location: Location, manifest: Manifest) -> str | None:
+    sizes = store.sizes(location.path)
     try:
-        check_files(store, location, manifest)
+        for file in manifest.files:
+            check_size(store, location.path, file, sizes.get(file.name))
     except DamagedArtifact as damage:
         return str(damage)
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, FileRecord, check_size, manifest_of
 from infra.artifacts.model_cache import ModelCache
+from infra.artifacts.verify import unlisted
 from infra.store.store import DigestMismatch, Progress, Store, StoreError, file_sha256, shifted
 
 _verified: set[tuple[str, int, int]] = set()
@@ -16,7 +17,8 @@ _verified: set[tuple[str, int, int]] = set()
 def model_folder(store: Store, ref: ArtifactRef, progress: Progress | None = None) -> Path:
     """A local Hugging Face directory with the model: the store's own if that is local, else a copy.
 
-    DamagedArtifact if a file does not have the sha256 of the manifest. Copies are kept by digest under
+    DamagedArtifact if a file does not have the sha256 of the manifest, StoreError if one lies there that the
+    manifest does not list: loaders would read it. Copies are kept by digest under
     `$RZERO_CACHE` (by default `~/.cache/rzero/models`), at most `$RZERO_CACHE_GIB` of them; the last few that
     this process asked for are never dropped.
     """
@@ -26,6 +28,10 @@ def model_folder(store: Store, ref: ArtifactRef, progress: Progress | None = Non
     if store.is_local:
         for file in files:
             _verify(store, path, file)
+        if foreign := unlisted(manifest, store.sizes(path)):
+            raise StoreError(
+                f"{ref.uri} holds {foreign[0]}, which its manifest does not list: remove that file"
+            )
         return Path(store.full(path))
     cache = ModelCache.from_environment()
     try:

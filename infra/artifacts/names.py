@@ -25,3 +25,17 @@ def plain_name(name: str) -> str:
     else:
         return name
     raise ValueError(f"{name!r:.80} is no name of a file: {problem}")
+
+
+def plain_path(path: str) -> str:
+    """`path`, if each of its parts is a plain name; ValueError otherwise."""
+    for name in path.split("/"):
+        plain_name(name)
+    return path
+
+
+def store_path(path: str) -> str:
+    """`path`, if it lies within a store, the store's own folders included; ValueError otherwise."""
+    for name in path.split("/"):
+        plain_name(name.removeprefix("_"))
+    return path

@@ -1,8 +1,12 @@
 """A lease says who is working on something, so that nobody else does the same work at the same time.
 
 A lease is a folder of numbered files. The highest number is current; its file says who holds the lease and
-until when. Taking over means creating the next number, which has exactly one winner on every store.
-Renewing means that the holder rewrites its own file, so no compare-and-set is needed.
+until when. Taking over means creating the next number, which has exactly one winner on every store. These
+files are never changed: a holder renews by writing a file of its own beside its number's. So nobody ever
+overwrites what another holder wrote, however late.
+
+    <path>/00000002.json                the holder, its process, when it expires
+    <path>/00000002-<nonce>.renewed     when it expires since it was renewed last
 
 What it guarantees, and what it does not:
 
@@ -13,10 +17,11 @@ What it guarantees, and what it does not:
   lease may be taken from a living holder (fast clock) or be waited for too long (slow clock). A waiter
   always takes over once the holder has not renewed for a time to live on the waiter's own clock.
 - A holder that is suspended for longer than its time to live (a paused machine, an unreachable store) may
-  wake up and carry on beside its successor. `Lease.is_lost` says so soon after; nothing can say so at once.
+  wake up and carry on beside its successor. `Lease.check` then raises, so it does not commit; a holder that
+  is suspended between that check and its commit may still do so.
 
-So the same work may, rarely, be done twice. That does no harm: the conditional create of the manifest
-alone decides which artifact exists. A lease saves time; it does not protect data.
+So the same work may, rarely, be done twice. A lease saves time; what keeps the data whole is that no two
+writers share a path, and that the claim decides between them (`infra.artifacts.claim`).
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -34,11 +40,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infra.store.store import Store, StoreError
+from infra.store.store import Store, StoreError, StoreUnavailable
 
 TTL_SECONDS = 60.0
 SKEW_SECONDS = 5.0
 POLL_SECONDS = 2.0
+
+_RENEWED = ".renewed"
+_NAME = re.compile(rf"(\d{{8,}})(?:\.json|-[0-9a-f]+{re.escape(_RENEWED)})")
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -63,6 +72,10 @@ class LeaseRecord:
     def to_json(self) -> bytes:
         """As the file holds it; its name holds the number."""
         return json.dumps({name: value for name, value in vars(self).items() if name != "number"}).encode()
+
+
+class LeaseLost(StoreUnavailable):
+    """Somebody else has taken the work over. Another try waits for what the other makes."""
 
 
 class Lease:
@@ -90,12 +103,10 @@ class Lease:
         if self.is_lost:
             return False
         now = self._clock()
-        renewed = replace(self._record, expires_at=now + self._record.ttl_seconds)
         try:
             newest = _newest(self._store, self._path)
-            if newest is not None and newest.number == self.number:
-                self._store.put(_file(self._path, self.number), renewed.to_json())
-                self._record = renewed
+            if newest is not None and newest.nonce == self._record.nonce:
+                self._write_expiry(now + self._record.ttl_seconds)
                 return True
             reason = "it is gone" if newest is None else f"{newest.holder} has it"
         except StoreError as error:
@@ -107,24 +118,36 @@ class Lease:
         log.warning("lease %s is lost: %s", self._path, reason)
         return False
 
+    def check(self) -> None:
+        """LeaseLost unless it is still held, asked of the store."""
+        if not self.renew():
+            raise LeaseLost(
+                f"{self._store.uri_of(self._path)}: somebody else has taken this work over meanwhile"
+            )
+
     def release(self) -> None:
         """Free it at once; if the store does not answer, it expires by itself."""
-        if self.is_lost:
-            return
-        with suppress(StoreError):
-            free = replace(self._record, expires_at=0.0)
-            self._store.put(_file(self._path, self.number), free.to_json())
-        self._lost.set()
+        if not self.is_lost:
+            with suppress(StoreError):
+                self._write_expiry(0.0)
+            self._lost.set()
 
     def discard(self) -> None:
         """Remove it without a trace: its work is done, and whoever comes next looks for the result first."""
-        if self.is_lost:
-            return
-        with suppress(StoreError):
-            self._store.remove(_file(self._path, self.number))
-            if not self._store.names(self._path):
-                self._store.remove(self._path)
-        self._lost.set()
+        if not self.is_lost:
+            with suppress(StoreError):
+                newest = _newest(self._store, self._path)
+                if newest is not None and newest.nonce == self._record.nonce:
+                    self._store.remove(_file(self._path, self.number))
+                self._store.remove(_renewal(self._path, self._record))
+                if not self._store.names(self._path):
+                    self._store.remove(self._path)
+            self._lost.set()
+
+    def _write_expiry(self, expires_at: float) -> None:
+        content = json.dumps({"expires_at": expires_at}).encode()
+        self._store.put(_renewal(self._path, self._record), content)
+        self._record = replace(self._record, expires_at=expires_at)
 
 
 def acquire(
@@ -245,15 +268,15 @@ def _take(
 
 
 def _newest(store: Store, path: str) -> LeaseRecord | None:
-    """The lease's current file; one that cannot be read counts as expired."""
-    numbers = [number for name in store.names(path) if (number := _number(name)) is not None]
+    """The lease's current record; one that cannot be read counts as expired."""
+    names = store.names(path)
+    numbers = [number for name in names if name.endswith(".json") and (number := _number(name)) is not None]
     if not numbers:
         return None
     number = max(numbers)
-    content = store.get(_file(path, number))
     try:
-        fields = json.loads(content or b"")
-        return LeaseRecord(
+        fields = json.loads(store.get(_file(path, number)) or b"")
+        record = LeaseRecord(
             number=number,
             holder=str(fields["holder"]),
             expires_at=float(fields["expires_at"]),
@@ -261,17 +284,28 @@ def _newest(store: Store, path: str) -> LeaseRecord | None:
             process=dict(fields["process"]),
             nonce=str(fields["nonce"]),
         )
+        renewal = _renewal(path, record)
+        if renewal.rpartition("/")[2] in names:
+            # It may be gone just now: then so is its holder.
+            renewed = json.loads(store.get(renewal) or b'{"expires_at": 0}')
+            record = replace(record, expires_at=float(renewed["expires_at"]))
     except (ValueError, KeyError, TypeError):
         return LeaseRecord(number, "an unknown holder", 0.0, 0.0, {}, "")
+    return record
 
 
 def _file(path: str, number: int) -> str:
     return f"{path}/{number:08d}.json"
 
 
+def _renewal(path: str, record: LeaseRecord) -> str:
+    return f"{path}/{record.number:08d}-{record.nonce}{_RENEWED}"
+
+
 def _number(name: str) -> int | None:
-    stem = name.removesuffix(".json")
-    return int(stem) if stem.isdecimal() and stem != name else None
+    """The number of the holder that a file belongs to."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def this_process() -> dict[str, Any]:
@@ -284,7 +318,20 @@ def _is_gone(process: dict[str, Any]) -> bool:
     """Whether it ran on this machine and no longer does; False if that cannot be told."""
     if not process or process.get("machine") != _machine():
         return False
-    return _start_time(process.get("pid")) != process.get("started")
+    started = _start_time(process.get("pid"))
+    # Another user's process may be hidden (hidepid): a signal still tells whether there is one.
+    return started != process.get("started") and (started is not None or not _exists(process.get("pid")))
+
+
+def _exists(pid: Any) -> bool:
+    """Whether there is a living process of this number that this user may not look at."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, TypeError, ValueError, OverflowError):
+        return False
+    return False
 
 
 def _machine() -> str:

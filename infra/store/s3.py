@@ -151,7 +151,19 @@ class S3Backend(Backend):
         if size is None:
             return False
         seconds = self._settings.timeout_seconds(size)
-        self._try(lambda _: self._fs.cp_file(source, target, timeout=seconds), target)
+
+        def request(_: int) -> bool:
+            try:
+                self._fs.cp_file(source, target, timeout=seconds)
+            except OSError as error:
+                # Somebody else has moved it meanwhile.
+                if is_absent(error):
+                    return False
+                raise
+            return True
+
+        if not self._try(request, target):
+            return False
         self._ask_object("delete_object", source)
         return True
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-from infra.artifacts.artifact import PARTS
+from infra.artifacts.parts import finished_parts
 from tasks.stage.work import Work
 
 _SECONDS_BETWEEN = 2.0
@@ -47,8 +47,7 @@ def report_progress(work: Work, done: int, total: int, of: str) -> None:
 
 def report_parts(work: Work, total: int) -> None:
     """Show how many of the stage's shards are finished in the store."""
-    done = sum(name.endswith(".json") for name in work.store.names(f"{work.location.path}/{PARTS}"))
-    report_progress(work, done, total, "shards")
+    report_progress(work, finished_parts(work.store, work.location), total, "shards")
 
 
 def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None:

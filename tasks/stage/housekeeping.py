@@ -8,38 +8,55 @@ be made again, and its successors may then be reached unchanged.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from data.config import RunConfig
-from infra.artifacts.artifact import MANIFEST, PARTS, DamagedArtifact, Location, read_manifest
+from infra.artifacts.artifact import (
+    DAMAGE,
+    MANIFEST,
+    WORK,
+    DamagedArtifact,
+    Location,
+    location_of,
+    read_manifest,
+    sha256,
+)
 from infra.artifacts.checkpoints import CHECKPOINTS, LISTING
 from infra.artifacts.results import results_path
-from infra.store.lease import acquire, holder_of
+from infra.artifacts.verify import verify
+from infra.artifacts.writer import WRITERS
+from infra.store.lease import TTL_SECONDS, acquire, heartbeat, holder_of
 from infra.store.store import Leftover, Store, StoreError, StoreUnavailable
 from tasks.stage.graph import STAGES
 from tasks.stage.walk import Step, needed_later, walk
+from tasks.stage.work import LEASES, lease_path
 
-LEASES = "_lease"
 LEFTOVER_SECONDS = 3600.0
 """A half-written file that nobody has touched for this long has no writer any more."""
 
-_KEY = re.compile(r"[0-9a-f]{64}")
-_DAMAGED = re.compile(r"[0-9a-f]{64}\.damaged-\d+")
-_STEP = re.compile(r"step-\d{6,}")
-_RESULT = re.compile(r"(?P<run>.+?)-(?P<key>[0-9a-f]{64})(?:-part-\d+)?-[0-9a-f]{16}")
+_NAME = re.compile(r"[0-9a-f]{64}(\.[1-9]\d*)?")
+_STEP = re.compile(r"step-(\d{6,})-[0-9a-f]+")
+_RESULT = re.compile(r"(?P<run>.+?)-(?P<name>[0-9a-f]{64}(\.\d+)?)(?:-part-\d+)?-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
 class Removable:
-    """Something that may go: its path within the store, what it is, why it may go, and its bytes."""
+    """Something that may go: its path within the store, what it is, why it may go, and its bytes.
+
+    Of an artifact: `manifest` is the sha256 of the manifest that it had when it was judged, and
+    `replaced_by` the artifact without which it may not go.
+    """
 
     path: str
     what: str
     why: str
     bytes: int
     leftover: Leftover | None = None
+    manifest: str | None = None
+    replaced_by: Location | None = None
 
 
 @dataclass
@@ -69,25 +86,22 @@ def plan(
 
 
 def remove(store: Store, item: Removable) -> bool:
-    """Remove one thing; False if somebody has begun to work on it meanwhile.
+    """Remove one thing; False if it is not as it was when it was judged, or somebody works on it now.
 
-    What makes a thing exist goes first: a manifest before its files, a shard's record before the shard, a
-    checkpoint's listing before the checkpoint. So a killed removal leaves nothing half visible, and the next
-    one finds the rest.
+    What makes a thing exist goes first: a manifest before its files, a checkpoint's listing before the
+    checkpoint. So a killed removal leaves nothing half visible, and the next one finds the rest.
     """
+    location = location_of(item.path)
     if item.leftover is not None:
         store.drop(item.leftover)
-    elif item.what == "artifact":
-        # Hold the lease of its maker: whoever wants to make it waits until it is gone.
-        if _live_leases(store, item.path) or not acquire(store, f"{item.path}/{LEASES}/stage", "rzero gc"):
-            return False
-        if _live_leases(store, item.path, besides="stage"):
-            store.remove(f"{item.path}/{LEASES}/stage")
-            return False
-        names = [name for name in store.names(item.path) if name not in (MANIFEST, PARTS, LEASES)]
-        for name in (MANIFEST, PARTS, *names):
-            store.remove(f"{item.path}/{name}")
-        store.remove(item.path)
+    elif item.what == "artifact" and location is not None:
+        return _remove_artifact(store, location, item)
+    elif item.what == "damaged artifact" and location is not None:
+        # What says that it is damaged stays: its folder must not be used again.
+        for name in store.names(location.path):
+            if name != DAMAGE or item.replaced_by is None:
+                store.remove(f"{location.path}/{name}")
+        store.remove(location.work)
     elif item.what == "lease":
         files = store.names(item.path)
         if holder_of(store, item.path) is not None:
@@ -102,6 +116,41 @@ def remove(store: Store, item: Removable) -> bool:
     return True
 
 
+def _remove_artifact(store: Store, location: Location, item: Removable) -> bool:
+    """Remove an artifact under the lease of its maker: whoever wants to make it waits until it is gone."""
+    with _exclusive(store, location) as is_ours:
+        if not is_ours or _manifest_sha256(store, location) != item.manifest:
+            return False
+        if item.replaced_by is not None and verify(store, item.replaced_by):
+            return False
+        names = [name for name in store.names(location.path) if name != MANIFEST]
+        for name in (MANIFEST, *names):
+            store.remove(f"{location.path}/{name}")
+        for name in store.names(location.work):
+            if name != LEASES:
+                store.remove(f"{location.work}/{name}")
+    store.remove(location.path)
+    store.remove(location.work)
+    return True
+
+
+@contextlib.contextmanager
+def _exclusive(store: Store, location: Location) -> Iterator[bool]:
+    """Hold the lease of an artifact's maker; False if somebody works on it or on parts of it."""
+    lease = None if _live_leases(store, location) else acquire(store, lease_path(location), "rzero gc")
+    if lease is None:
+        yield False
+        return
+    with heartbeat(lease, TTL_SECONDS / 3):
+        yield not _live_leases(store, location, besides="stage")
+    lease.discard()
+
+
+def _manifest_sha256(store: Store, location: Location) -> str | None:
+    content = store.get(f"{location.path}/{MANIFEST}")
+    return None if content is None else sha256(content)
+
+
 class _RunFiles:
     """The files of one run, and the steps that are kept."""
 
@@ -110,17 +159,22 @@ class _RunFiles:
     ) -> None:
         self.store, self.config, self.keep_checkpoints = store, config, keep_checkpoints
         self.root = f"runs/{config.run}"
-        # By artifact folder "iteration=K/stage/name": bytes by the path within it.
+        # By artifact folder "iteration=K/stage/name": bytes by the path within it, finished or under way.
         self.folders: dict[str, dict[str, int]] = {}
+        self.work: dict[str, dict[str, int]] = {}
         for name, size in store.sizes(self.root).items():
-            parts = name.split("/", 3)
+            inside, area = name.removeprefix(f"{WORK}/"), self.folders
+            if inside != name:
+                area = self.work
+            parts = inside.split("/", 3)
             if len(parts) == 4 and _iteration(parts[0]) is not None and parts[1] in STAGES:
-                self.folders.setdefault("/".join(parts[:3]), {})[parts[3]] = size
+                area.setdefault("/".join(parts[:3]), {})[parts[3]] = size
+                self.folders.setdefault("/".join(parts[:3]), {})
         self.live = {
             folder
-            for folder, files in self.folders.items()
+            for folder, files in self.work.items()
             if any(name.startswith(f"{LEASES}/") for name in files)
-            and _live_leases(store, f"{self.root}/{folder}")
+            and _live_leases(store, self._location(folder))
         }
         there = [_iteration(folder.split("/")[0]) or 0 for folder in self.folders]
         self.steps = walk(store, config, max([config.iterations, *there]))
@@ -137,22 +191,41 @@ class _RunFiles:
             return
         doomed: list[str] = []
         for folder in sorted(self.folders, key=_newest_first):
-            name = folder.rpartition("/")[2]
-            if not _KEY.fullmatch(name) and not _DAMAGED.fullmatch(name):
+            if not _NAME.fullmatch(folder.rpartition("/")[2]):
                 continue
-            is_artifact = "." not in name
-            what = "artifact" if is_artifact else "damaged artifact"
-            why, spared = self._judge(folder) if is_artifact else self._judge_damaged(folder)
+            is_damaged = DAMAGE in self.folders[folder]
+            why, spared = self._judge_damaged(folder) if is_damaged else self._judge(folder)
             if why:
                 doomed.append(folder)
-                planned.removable.append(self._removable(folder, "", what, why))
-            elif is_artifact:
+                planned.removable.append(self._artifact(folder, why, is_damaged))
+            elif is_damaged:
+                doomed.append(folder)
+            else:
                 planned.removable += [*self._checkpoints(folder), *self._leases(folder)]
+                planned.removable += self._unfinished(folder)
             if spared:
                 planned.spared.append(f"{self.root}/{folder}: {spared}")
-        keys = {folder.rpartition("/")[2] for folder in self.folders if folder not in doomed}
-        planned.removable += self._results(keys)
+        names = {folder.rpartition("/")[2] for folder in self.folders if folder not in doomed}
+        planned.removable += self._results(names)
         self._leftovers(planned)
+
+    def _location(self, folder: str) -> Location:
+        location = location_of(f"{self.root}/{folder}")
+        assert location is not None
+        return location
+
+    def _artifact(self, folder: str, why: str, is_damaged: bool) -> Removable:
+        """An artifact that may go, with all that lies beside it for its making."""
+        location, step = self._location(folder), self.kept.get(folder.rpartition("/")[0])
+        files = [*self.folders[folder].values(), *self.work.get(folder, {}).values()]
+        return Removable(
+            location.path,
+            "damaged artifact" if is_damaged else "artifact",
+            why,
+            sum(files),
+            manifest=_manifest_sha256(self.store, location),
+            replaced_by=step.location if step and step.ref else None,
+        )
 
     def _leftovers(self, planned: Plan) -> None:
         """Plan the removal of what killed writers left."""
@@ -183,17 +256,16 @@ class _RunFiles:
 
     def _is_reached(self, folder: str) -> bool:
         """Whether it is the artifact, made or yet to be made, of a step that is kept."""
-        step_name, _, key = folder.rpartition("/")
+        step_name, _, name = folder.rpartition("/")
         step = self.kept.get(step_name)
-        return step is not None and step.location is not None and step.location.key == key
+        return step is not None and step.location is not None and step.location.name == name
 
     def _judge(self, folder: str) -> tuple[str | None, str | None]:
         """Why an artifact may go, or why it stays although the walk does not reach it."""
-        step_name, _, key = folder.rpartition("/")
-        step = self.kept.get(step_name)
+        step = self.kept.get(folder.rpartition("/")[0])
         if self._is_reached(folder):
             return None, None
-        if self._is_newer(step_name, key):
+        if self._is_newer(folder):
             return None, "was made by a newer version of rzero"
         if step is None:
             return "no kept iteration needs it", None
@@ -212,59 +284,65 @@ class _RunFiles:
             return "no kept iteration needs it", None
         if step.ref is None:
             return None, "is not made again yet"
+        if set(self.folders[folder]) == {DAMAGE} and folder not in self.work:
+            return None, None
         return "was set aside and made again", None
 
-    def _is_newer(self, step_name: str, key: str) -> bool:
-        iteration, stage = step_name.split("/")
-        number = _iteration(iteration) or 0
+    def _is_newer(self, folder: str) -> bool:
+        location = self._location(folder)
         try:
-            manifest = read_manifest(
-                self.store, Location(run=self.config.run, iteration=number, stage=stage, key=key)
-            )
+            manifest = read_manifest(self.store, location)
         except DamagedArtifact:
             return False
         except StoreUnavailable:
             raise
         except StoreError:
             return True
-        return manifest is not None and manifest.stage_version > STAGES[stage].version
+        return manifest is not None and manifest.stage_version > STAGES[location.stage].version
 
     def _checkpoints(self, folder: str) -> Iterator[Removable]:
         """Checkpoints of a finished training beyond the last few."""
-        files = self.folders[folder]
-        if MANIFEST not in files or folder in self.live:
+        if MANIFEST not in self.folders[folder] or folder in self.live:
             return
-        inside = [name.split("/") for name in files if name.startswith(f"{CHECKPOINTS}/")]
+        inside = [name.split("/") for name in self._under_way(folder) if name.startswith(f"{CHECKPOINTS}/")]
         steps = sorted({parts[1] for parts in inside if len(parts) > 2 and _STEP.fullmatch(parts[1])})
         for step in steps[: max(0, len(steps) - self.keep_checkpoints)]:
-            path = f"/{CHECKPOINTS}/{step}"
-            yield self._removable(folder, path, "checkpoint", "its training is finished")
+            yield self._removable(folder, f"{CHECKPOINTS}/{step}", "checkpoint", "its training is finished")
 
     def _leases(self, folder: str) -> Iterator[Removable]:
         """Leases that nobody holds."""
-        names = {name.split("/")[1] for name in self.folders[folder] if name.startswith(f"{LEASES}/")}
+        names = {name.split("/")[1] for name in self._under_way(folder) if name.startswith(f"{LEASES}/")}
         for name in sorted(names):
-            if holder_of(self.store, f"{self.root}/{folder}/{LEASES}/{name}") is None:
-                yield self._removable(folder, f"/{LEASES}/{name}", "lease", "its holder is gone")
+            if holder_of(self.store, f"{self._location(folder).work}/{LEASES}/{name}") is None:
+                yield self._removable(folder, f"{LEASES}/{name}", "lease", "its holder is gone")
 
-    def _results(self, keys: Collection[str]) -> Iterator[Removable]:
+    def _unfinished(self, folder: str) -> Iterator[Removable]:
+        """What writers left that nobody waits for."""
+        left = any(name.startswith(f"{WRITERS}/") for name in self._under_way(folder))
+        if left and folder not in self.live:
+            yield self._removable(folder, WRITERS, "half-written file", "its writer did not finish it")
+
+    def _under_way(self, folder: str) -> dict[str, int]:
+        return self.work.get(folder, {})
+
+    def _results(self, names: Collection[str]) -> Iterator[Removable]:
         """Prefect's results that refer to missing artifacts."""
         for name, size in self.store.sizes(results_path()).items():
             match = _RESULT.fullmatch(name)
-            if match and match["run"] == self.config.run and match["key"] not in keys:
+            if match and match["run"] == self.config.run and match["name"] not in names:
                 yield Removable(f"{results_path()}/{name}", "Prefect result", "its artifact is gone", size)
 
     def _removable(self, folder: str, inside: str, what: str, why: str) -> Removable:
-        """All of an artifact's folder, or what lies in one place inside it."""
-        files = self.folders[folder].items()
-        size = sum(size for name, size in files if f"/{name}".startswith(f"{inside}/"))
-        return Removable(f"{self.root}/{folder}{inside}", what, why, size)
+        """What lies in one place of an artifact's working folder."""
+        size = sum(size for name, size in self._under_way(folder).items() if name.startswith(f"{inside}/"))
+        return Removable(f"{self._location(folder).work}/{inside}", what, why, size)
 
 
-def _live_leases(store: Store, path: str, besides: str | None = None) -> list[str]:
+def _live_leases(store: Store, location: Location, besides: str | None = None) -> list[str]:
     """Who is working on an artifact or on parts of it."""
-    names = [name for name in store.names(f"{path}/{LEASES}") if name != besides]
-    holders = [holder_of(store, f"{path}/{LEASES}/{name}") for name in names]
+    folder = f"{location.work}/{LEASES}"
+    names = [name for name in store.names(folder) if name != besides]
+    holders = [holder_of(store, f"{folder}/{name}") for name in names]
     return [holder for holder in holders if holder is not None]
 
 

@@ -24,7 +24,7 @@ from prefect.utilities.annotations import opaque
 from pydantic import BaseModel, ConfigDict
 
 from data.config import RunConfig
-from infra.artifacts.artifact import ArtifactRef, Location, sha256
+from infra.artifacts.artifact import ArtifactRef, Location, newest_generation, sha256
 from infra.artifacts.damage import find_or_set_aside
 from infra.artifacts.results import result_storage, results_path
 from infra.store.lease import holder_name, lease_or_result
@@ -34,7 +34,7 @@ from tasks.publish.progress import report_parts
 from tasks.stage.device_slot import device_slot
 from tasks.stage.graph import STAGES, locate
 from tasks.stage.retries import StageTimeout, is_transient, with_smaller_batches
-from tasks.stage.work import Work, find_part
+from tasks.stage.work import Work, find_part, lease_path
 
 RETRIES = 2
 _PARTS = "parts"
@@ -66,10 +66,13 @@ class _ArtifactCache(CachePolicy):
         run: Run = inputs["run"]
         store, location = run.store, _location(run, self.stage_name, inputs)
         part = inputs.get("part")
-        name = location.key if part is None else f"{location.key}-part-{part:05d}"
+        made = find_or_set_aside(store, location)
+        location, _ = newest_generation(store, location)
+        name = location.name if part is None else f"{location.name}-part-{part:05d}"
         # A reference names the place it lies in: a store that was moved or mirrored has results of its own.
         key = f"{run.config.run}-{name}-{sha256(store.uri.encode())[:16]}"
-        made = find_or_set_aside(store, location) if part is None else find_part(store, location, part)
+        if part is not None:
+            made = find_part(store, location, part)
         if made is None:
             store.remove(f"{results_path()}/{key}")
         return key
@@ -145,14 +148,19 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
 
         def make(run: Run, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
+            if (made := find_or_set_aside(store, location)) is not None:
+                return made
+            location, _ = newest_generation(store, location)
             find = functools.partial(find_or_set_aside, store, location)
-            with lease_or_result(store, f"{location.path}/_lease/stage", holder_name(name), find) as found:
+            with lease_or_result(store, lease_path(location), holder_name(name), find) as found:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
+                work.clear_writers()
                 if not work.adopt():
                     with device_slot(work.stage, gathers=_PARTS in inputs):
                         body(work, **inputs)
+                found.check()
                 ref = work.commit(_inputs(run, name, inputs))
             publish_stage(work, ref)
             return ref
@@ -170,15 +178,19 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
 
         def make(run: Run, part: int, of: int, **inputs: Any) -> ArtifactRef:
             store, location = run.store, _location(run, name, inputs)
+            # What cannot be finished is set aside now: its parts would not count.
+            find_or_set_aside(store, location)
+            location, _ = newest_generation(store, location)
             find = functools.partial(find_part, store, location, part)
-            lease = f"{location.path}/_lease/part-{part:05d}"
-            with lease_or_result(store, lease, holder_name(f"{name}, part {part}"), find) as found:
+            lease, holder = lease_path(location, part), holder_name(f"{name}, part {part}")
+            with lease_or_result(store, lease, holder, find) as found:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
                 if not work.adopt_part(part):
                     with device_slot(work.stage):
                         body(work, part, **inputs)
+                found.check()
                 ref = work.commit_part(part)
             report_parts(work, of)
             return ref

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.config import RunConfig
-from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, find
+from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, find_manifest, ref_of
 from infra.artifacts.lineage import newest_location
 from infra.store.store import Store
 from tasks.stage.graph import STAGES, locate, stage_names
@@ -52,10 +52,10 @@ def walk_iteration(store: Store, config: RunConfig, iteration: int, ended: Outco
         found = {name: (ended if each.before else made).get(each.made_as) for name, each in sources.items()}
         inputs = {name: ref for name, ref in found.items() if ref is not None}
         location = locate(config, iteration, stage, inputs) if len(inputs) == len(sources) else None
-        ref, damage = _look(store, location) if location else (None, None)
-        if ref is not None:
-            made |= _made(stage, ref)
-        steps.append(Step(iteration, stage, location, ref, damage))
+        step = Step(iteration, stage, None, None) if location is None else _look(store, location)
+        if step.ref is not None:
+            made |= _made(stage, step.ref)
+        steps.append(step)
     return steps
 
 
@@ -80,16 +80,20 @@ def _or_earlier(store: Store, run: str, step: Step) -> Step:
     if step.ref is not None or step.damage is not None:
         return step
     location = newest_location(store, run, step.iteration, step.stage)
-    ref, _ = _look(store, location) if location else (None, None)
-    return step if ref is None else Step(step.iteration, step.stage, location, ref, is_earlier=True)
+    earlier = _look(store, location) if location else step
+    return step if earlier.ref is None else replace(earlier, is_earlier=True)
 
 
-def _look(store: Store, location: Location) -> tuple[ArtifactRef | None, str | None]:
-    """The artifact at a location, or what is wrong with it."""
+def _look(store: Store, location: Location) -> Step:
+    """The step whose artifact is, or will be, at this location."""
     try:
-        return find(store, location), None
+        found = find_manifest(store, location)
     except DamagedArtifact as damage:
-        return None, str(damage)
+        return Step(location.iteration, location.stage, location, None, str(damage))
+    ref = None
+    if found is not None:
+        location, ref = found.location, ref_of(store, *found)
+    return Step(location.iteration, location.stage, location, ref)
 
 
 def needed_later() -> frozenset[str]:

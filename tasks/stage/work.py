@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +14,11 @@ import pyarrow as pa
 from data.config import RunConfig
 from data.schemas import SCHEMAS, NamedColumn, schema_of
 from data.seeds import derive_seed
-from infra.artifacts.adopt import copy_files, find_elsewhere, find_part_elsewhere
+from infra.artifacts import parts as finished
+from infra.artifacts.adopt import CopiedFile, find_elsewhere, find_part_elsewhere
 from infra.artifacts.artifact import (
     ArtifactRef,
     DamagedArtifact,
-    FileRecord,
     Location,
     manifest_of,
     read_table,
@@ -27,13 +26,16 @@ from infra.artifacts.artifact import (
     table_files,
 )
 from infra.artifacts.checkpoints import StoreCheckpoints
-from infra.artifacts.damage import find_part_record, part_record_path, set_aside
+from infra.artifacts.damage import set_aside
 from infra.artifacts.models import model_folder
-from infra.artifacts.writer import ArtifactWriter
+from infra.artifacts.parts import FoundPart, PartRecord
+from infra.artifacts.writer import ArtifactWriter, DamagedPart, clear_writers
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table, table_of
 from tasks.stage.graph import STAGES, stage_seed
 from tasks.stage.view import View
+
+LEASES = "leases"
 
 
 class Work:
@@ -54,12 +56,13 @@ class Work:
         self.log = _logger()
         self._recorded_config = config
         self._writer = ArtifactWriter(store, location)
-        self._part_record: FileRecord | None = None
+        self._part_record: PartRecord | None = None
 
     def begin_again(self, config: RunConfig, figures: Mapping[str, Any]) -> None:
         """Forget what was written so far, and go on with settings that the manifest does not record."""
         self._set_config(config)
         self.figures = dict(figures)
+        self._writer.clear()
         self._writer = ArtifactWriter(self.store, self.location)
         self._part_record = None
 
@@ -92,11 +95,12 @@ class Work:
         for part in range(len(table_files(manifest_of(self.store, ref)))):
             yield self.table(ref, columns=columns, part=part)
 
-    def part_table(self, part: ArtifactRef) -> pl.DataFrame:
-        """All rows of a finished part; StoreError where it is not what its record says."""
-        content = self.store.read(self.store.path_of(part.uri))
-        if sha256(content) != part.digest:
-            raise StoreError(f"{part.uri} does not have the sha256 of its record; remove it to make it again")
+    def part_table(self, part: int) -> pl.DataFrame:
+        """All rows of a finished part of this artifact; StoreError where it is missing or damaged."""
+        found = self._finished_part(part)
+        content = self.store.read(found.path)
+        if sha256(content) != found.record.sha256:
+            raise self._damaged_part(found, part)
         return pl.DataFrame(parquet_table(content))
 
     @contextlib.contextmanager
@@ -120,7 +124,7 @@ class Work:
 
     def add_part(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one part of the stage's main table."""
-        self._part_record = self._writer.add_table(table_of(rows, SCHEMAS[self.stage.kind]), part=part)
+        self._part_record = self._writer.write_part(table_of(rows, SCHEMAS[self.stage.kind]), part)
 
     def add_model(self, folder: Path) -> None:
         """Write a model directory."""
@@ -129,11 +133,23 @@ class Work:
     def gather(self, parts: int) -> None:
         """Take in all parts of the main table; StoreError where one is missing or damaged."""
         for part in range(parts):
-            record = find_part_record(self.store, self.location, part)
-            if record is None:
-                raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
-            self._writer.add_record(record.model_copy(update={"seconds": None}))
-            self._writer.part_seconds += record.seconds or 0.0
+            found = self._finished_part(part)
+            try:
+                self._writer.add_part(found)
+            except DamagedPart:
+                raise self._damaged_part(found, part) from None
+
+    def _finished_part(self, part: int) -> FoundPart:
+        found = finished.find_part(self.store, self.location, part)
+        if found is None:
+            raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is not finished")
+        return found
+
+    def _damaged_part(self, found: FoundPart, part: int) -> StoreError:
+        """Have it made again; the error that says so."""
+        finished.set_part_aside(self.store, found, self.location, part)
+        uri = self.store.uri_of(found.path)
+        return StoreError(f"{uri} does not have the sha256 of its record: start the same command again")
 
     def adopt(self) -> bool:
         """Take over the artifact of another run in this store that has the same key, where there is one."""
@@ -141,10 +157,11 @@ class Work:
         if found is None:
             return False
         source, manifest = found
-        if not copy_files(self.store, source, self.location, list(manifest.files)):
+        copies = [CopiedFile(f"{source.path}/{file.name}", file) for file in manifest.files]
+        if not self._writer.add_copies(copies):
+            self._writer.clear()
+            self._writer = ArtifactWriter(self.store, self.location)
             return False
-        for file in manifest.files:
-            self._writer.add_record(file)
         self.figures |= manifest.figures
         self._writer.adopted_from = manifest.adopted_from or source.run
         self.log.info(f"{self.stage.name}: run {source.run!r} has made the same already; copied from there")
@@ -152,14 +169,11 @@ class Work:
 
     def adopt_part(self, part: int) -> bool:
         """Take over a part from another run whose artifact has the same key, where there is one."""
-        found = find_part_elsewhere(self.store, self.location, part)
-        if found is None:
-            return False
-        source, record = found
-        if not copy_files(self.store, source, self.location, [record]):
-            return False
-        self._part_record = record
-        return True
+        for copy in find_part_elsewhere(self.store, self.location, part):
+            self._part_record = self._writer.copy_part(copy, part)
+            if self._part_record is not None:
+                return True
+        return False
 
     def checkpoints(self) -> StoreCheckpoints:
         """The checkpoints of this stage's training."""
@@ -169,14 +183,11 @@ class Work:
         """Make the part exist."""
         if self._part_record is None:
             raise ValueError("a part was not written")
-        seconds = round((datetime.now(UTC) - self._writer.started_at).total_seconds(), 3)
-        timed = self._part_record.model_copy(update={"seconds": seconds})
-        content = timed.model_dump_json(indent=1).encode()
-        self.store.create(part_record_path(self.location, part), content)
-        found = find_part(self.store, self.location, part)
-        if found is None:
-            raise StoreError(f"part {part} of {self.store.uri_of(self.location.path)} is gone")
-        return found
+        return _part_ref(self.store, self._writer.commit_part(self._part_record, part))
+
+    def clear_writers(self) -> None:
+        """Remove what writers left that lost the lease of this stage or died."""
+        clear_writers(self.store, self.location)
 
     def commit(self, inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
         """Make the artifact exist."""
@@ -190,18 +201,21 @@ class Work:
         )
 
 
+def lease_path(location: Location, part: int | None = None) -> str:
+    """Where the lease lies under which an artifact, or a part of it, is made."""
+    return f"{location.work}/{LEASES}/{'stage' if part is None else f'part-{part:05d}'}"
+
+
 def find_part(store: Store, location: Location, part: int) -> ArtifactRef | None:
     """A finished part of an artifact; None where it does not exist."""
-    record = find_part_record(store, location, part)
-    if record is None:
-        return None
-    return ArtifactRef(
-        uri=store.uri_of(f"{location.path}/{record.name}"),
-        digest=record.sha256,
-        kind="part",
-        rows=record.rows,
-        bytes=record.bytes,
-    )
+    found = finished.find_part(store, location, part)
+    return None if found is None else _part_ref(store, found)
+
+
+def _part_ref(store: Store, found: FoundPart) -> ArtifactRef:
+    record = found.record
+    uri = store.uri_of(found.path)
+    return ArtifactRef(uri=uri, digest=record.sha256, kind="part", rows=record.rows, bytes=record.bytes)
 
 
 def _logger() -> Any:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from infra.artifacts.artifact import PARTS, Manifest
+from infra.artifacts.artifact import WORK, Manifest
+from infra.artifacts.parts import PartRecord
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
 from tasks.stage.walk import walk
@@ -79,14 +80,20 @@ def manifests(store: Path, run: str) -> dict[str, Manifest]:
 
 
 def finished_files(store: Path, run: str) -> Unchanged:
-    """The files of every finished artifact and of every finished shard."""
-    found = []
+    """The files of every finished artifact and of every finished shard, by the path of the artifact's.
+
+    A shard's file is moved, not changed, when its artifact is finished.
+    """
+    found: dict[Path, Path] = {}
     for manifest in store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json"):
         files = Manifest.model_validate_json(manifest.read_bytes()).files
-        found += [manifest, *(manifest.parent / file.name for file in files)]
-    for record in store.glob(f"runs/{run}/iteration=*/*/*/{PARTS}/*.json"):
-        found += [record, record.parent.parent / f"{record.stem}.parquet"]
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+        found |= {path: path for path in (manifest, *(manifest.parent / file.name for file in files))}
+    work = store / "runs" / run / WORK
+    for record in work.glob("iteration=*/*/*/parts/*.json"):
+        part = PartRecord.model_validate_json(record.read_bytes())
+        final = store / "runs" / run / record.parent.parent.relative_to(work) / part.name
+        found |= {record: record, final: final if final.exists() else record.parent / part.source}
+    return {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in found.items()}
 
 
 def start(store: str, run: str, log: IO[str]) -> subprocess.Popen[str]:
@@ -177,7 +184,7 @@ def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: P
     assert attempts[-1].returncode == 0, attempts[-1].output
     wanted = {name: manifest.digest for name, manifest in manifests(undisturbed, "small").items()}
     assert {name: manifest.digest for name, manifest in manifests(store, run).items()} == wanted
-    assert not list(store.glob("runs/*/iteration=*/*/*.damaged-*")), "something was found damaged"
+    assert not list(store.glob("runs/*/iteration=*/*/*/_damage.json")), "something was found damaged"
     return attempts
 
 

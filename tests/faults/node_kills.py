@@ -80,7 +80,7 @@ class Nodes:
         seen = finished_files(store, run)
         touched = [path for path, stat in unchanged.items() if seen.get(path) != stat]
         assert not touched, f"made twice: {touched}"
-        assert not list(store.glob("runs/*/iteration=*/*/*.damaged-*")), "something was found damaged"
+        assert not list(store.glob("runs/*/iteration=*/*/*/_damage.json")), "something was found damaged"
         return seen
 
 

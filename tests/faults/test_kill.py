@@ -10,9 +10,9 @@ from tests.faults.kills import Moment, run_through
 SEED = 5
 MOMENTS = {
     "run.json": (0.5, 5.0),
-    "iteration=0/sample_evaluation/*/_parts/*.json": (0.0, 0.3),
-    "iteration=1/train_challenger/*/_checkpoints/*/_checkpoint.json": (0.0, 0.3),
-    "iteration=1/generate_questions/*/_parts/*.json": (0.0, 0.3),
+    "_work/iteration=0/sample_evaluation/*/parts/*.json": (0.0, 0.3),
+    "_work/iteration=1/train_challenger/*/checkpoints/*/_checkpoint.json": (0.0, 0.3),
+    "_work/iteration=1/generate_questions/*/parts/*.json": (0.0, 0.3),
     "iteration=1/score_and_filter/*/_manifest.json": (0.0, 0.3),
 }
 """Kill after such a file is there, so many seconds later."""

@@ -16,8 +16,8 @@ import pytest
 
 from flows.commands.summary import read_steps
 from flows.evolve import evolve
-from infra.artifacts.artifact import verify
 from infra.artifacts.runs import load_run
+from infra.artifacts.verify import verify
 from infra.store.store import Store, StoreError
 from tests.faults.kills import manifests
 from tests.support.s3_server import S3Server, fault_proxy, use_server
@@ -78,7 +78,7 @@ def test_a_run_whose_store_fails_all_the_time_ends_as_if_it_never_had(
 ) -> None:
     store = Store(bucket_run)
     assert _digests(store) == _undisturbed(small_store)
-    assert [name for name in store.sizes("") if ".damaged-" in name] == []
+    assert [name for name in store.sizes("") if name.endswith("/_damage.json")] == []
 
 
 def test_with_a_fresh_prefect_and_only_the_bucket_everything_finished_is_cached(
@@ -102,7 +102,11 @@ def test_with_a_fresh_prefect_and_only_the_bucket_everything_finished_is_cached(
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     tasks = [line for line in output.splitlines() if "Task run" in line and "Finished in state" in line]
-    made = [name for name in before if name.endswith("/_manifest.json") or "/_parts/" in name]
+    made = [
+        name
+        for name in before
+        if name.endswith("/_manifest.json") or ("/parts/" in name and name.endswith(".json"))
+    ]
     assert len(tasks) == len(made) > 20, output
     assert all("Finished in state Cached" in line for line in tasks), output
     assert Store(bucket_run).sizes("runs") == before

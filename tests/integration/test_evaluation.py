@@ -121,7 +121,7 @@ def test_an_interrupted_evaluation_goes_on_at_the_shard_and_ends_the_same(
         Draws(patch, limit=4)
         with pytest.raises(RuntimeError, match="the machine went away"):
             measure(config)
-    finished = {path: path.read_bytes() for path in store.glob("runs/again/**/_parts/*.json")}
+    finished = {path: path.read_bytes() for path in store.glob("runs/again/**/parts/*.json")}
     assert len(finished) == 4
     with monkeypatch.context() as patch:
         again = Draws(patch)

@@ -82,7 +82,9 @@ def test_a_stage_that_hangs_each_time_is_an_error_that_names_the_setting(run: Ru
         _called(_base_model(tmp_path, seen, lambda attempt: _never_ends()), _limited(run, 1))
     assert len(seen) == RETRIES + 1
     location = locate(run.config, 0, "prepare_base_model", {})
-    assert set(run.store.sizes(location.path)) == {"_lease/stage/00000003.json"}
+    assert run.store.sizes(location.path) == {}
+    names = run.store.names(f"{location.work}/leases/stage")
+    assert [name.partition("-")[0] for name in names] == ["00000003", "00000003.json"]
 
 
 def test_a_store_that_is_away_for_a_while_costs_attempts_only(run: Run, tmp_path: Path) -> None:
@@ -141,7 +143,8 @@ def test_the_error_of_a_shard_is_the_error_of_the_flow_and_the_other_shards_are_
     with pytest.raises(StageError, match="shard 1 cannot be made"):
         _shards(run, fails)()
     location = locate(run.config, 0, "generate_questions", {"challenger": MODEL})
-    assert run.store.names(f"{location.path}/_parts") == ["part-00000.json", "part-00002.json"]
+    names = run.store.names(f"{location.work}/parts")
+    assert [name for name in names if name.endswith(".json")] == ["part-00000.json", "part-00002.json"]
 
 
 def test_a_shard_that_hangs_is_stopped_too(run: Run) -> None:

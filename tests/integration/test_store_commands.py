@@ -71,12 +71,63 @@ def test_gc_shows_first_and_what_it_removes_is_not_missed(small_store: Path, tmp
     gone = [path for path in files if path not in left]
     assert sum(item["bytes"] for item in told["removable"]) > 0
     assert gone
-    assert all("f" * 64 in path.parts or "_checkpoints" in path.parts for path in gone)
+    assert all("f" * 64 in path.parts or "checkpoints" in path.parts for path in gone)
     assert not any("other" in path.parts for path in gone)
     again = _rzero(store, "gc", "small", "--keep-checkpoints", "0")
     assert again.stdout.startswith("nothing to remove")
     status = json.loads(_rzero(store, "status", "small", "--json").stdout)
     assert [row["state"] for row in status] == ["finished"] * 10
+
+
+def test_verify_reads_every_byte_and_lets_what_is_damaged_be_made_again(
+    small_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(small_store, store)
+    whole = _rzero(store, "verify", "small")
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.splitlines()[-1].startswith("10 artifacts, ")
+    assert whole.stdout.endswith("all as their manifests say\n")
+
+    (table,) = store.glob("runs/small/iteration=1/evaluate/*/part-00000.parquet")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    foreign = next(store.glob("runs/small/iteration=1/train_solver/*")) / "model-00002.safetensors"
+    foreign.write_bytes(b"foreign")
+    broken = _rzero(store, "verify", "--all", "--set-aside")
+    assert broken.returncode == 1
+    assert broken.stderr.splitlines() == [
+        f"rzero: {table} does not have the sha256 of its manifest",
+        f"rzero: {foreign} is in no manifest",
+        "rzero: 1 damaged artifacts; start the run again to make them anew",
+    ]
+    states = {
+        row["stage"]: row["state"] for row in json.loads(_rzero(store, "status", "small", "--json").stdout)
+    }
+    assert [stage for stage, state in states.items() if state != "finished"] == ["evaluate"]
+
+
+def test_an_export_holds_what_the_manifest_lists_and_nothing_that_lay_about(
+    small_store: Path, tmp_path: Path
+) -> None:
+    store, target = tmp_path / "store", tmp_path / "solver"
+    shutil.copytree(small_store, store)
+    left_over = target.with_name("solver.partial")
+    left_over.mkdir()
+    (left_over / "modeling_evil.py").write_text("left by somebody")
+    arguments = ("export", "small", "--iteration", "1", "--to", str(target))
+    assert _rzero(store, *arguments).returncode == 0
+    listed = next(store.glob("runs/small/iteration=1/train_solver/*/_manifest.json"))
+    names = [file["name"] for file in json.loads(listed.read_bytes())["files"]]
+    assert sorted(path.name for path in target.iterdir()) == sorted(n for n in names if "/" not in n)
+    shutil.rmtree(target)
+    weights = listed.with_name("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    refused = _rzero(store, *arguments)
+    assert refused.returncode == 2
+    assert "does not have the sha256 of its manifest: start the run again" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["solver.partial", "store"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from infra.store.store import Store
 
 
 class InterruptedStore(Store):
-    """Before the next operation of a name ("put", "create", "names"), what is in `before` happens, once."""
+    """Before the next operation of a name ("put", "create", "names", "move") `before` happens, once."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -28,3 +28,7 @@ class InterruptedStore(Store):
     def names(self, path: str) -> list[str]:
         self._interrupt("names")
         return super().names(path)
+
+    def move(self, source: str, target: str) -> bool:
+        self._interrupt("move")
+        return super().move(source, target)

@@ -20,6 +20,7 @@ from infra.store.store import Store
 from tasks.stage import graph, housekeeping
 from tasks.stage.housekeeping import LEFTOVER_SECONDS, Plan, plan, remove
 from tasks.stage.walk import walk
+from tasks.stage.work import lease_path
 
 Finish = Callable[..., list[Location]]
 OTHER = "f" * 64
@@ -37,8 +38,9 @@ def _paths(found: Plan, what: str | None = None) -> set[str]:
 def _other_key(store: Store, like: Location) -> Location:
     """The same artifact under a key that the run does not reach."""
     other = like.model_copy(update={"key": OTHER})
-    for name in store.sizes(like.path):
-        store.put(f"{other.path}/{name}", store.read(f"{like.path}/{name}"))
+    for source, target in ((like.path, other.path), (like.work, other.work)):
+        for name in store.sizes(source):
+            store.put(f"{target}/{name}", store.read(f"{source}/{name}"))
     return other
 
 
@@ -69,11 +71,12 @@ def test_an_artifact_under_a_key_that_is_reached_no_more_may_go(
     store.put(f"{half.path}/part-00000.parquet", b"half")
     found = plan(store, [config])
     assert _paths(found) == {old.path, half.path}
-    assert found.bytes == sum(store.sizes(old.path).values()) + 4
+    there = [*store.sizes(old.path).values(), *store.sizes(old.work).values()]
+    assert found.bytes == sum(there) + 4
     before = _everything(store)
     assert all(remove(store, item) for item in found.removable)
     gone = set(before) - set(_everything(store))
-    assert gone == {name for name in before if name.startswith((old.path, half.path))}
+    assert gone == {name for name in before if name.startswith((old.path, old.work, half.path))}
 
 
 def test_an_old_key_stays_while_the_run_has_nothing_in_its_place(
@@ -116,8 +119,9 @@ def test_while_an_artifact_is_damaged_nothing_that_may_follow_from_it_goes(
     assert len(found.spared) == 6, "what was set aside and is not made again, and the five stages after it"
     finish(config, 1, 1)
     found = plan(store, [config])
-    assert _paths(found) == _paths(found, "damaged artifact") == {f"{made[4].path}.damaged-1"}
+    assert _paths(found) == _paths(found, "damaged artifact") == {made[4].path}
     assert all(remove(store, item) for item in found.removable)
+    assert sorted(store.sizes(made[4].path)) == ["_damage.json"], "so that it is never used again"
     assert all(step.ref for step in walk(store, config, 1))
     assert plan(store, [config]).removable == []
 
@@ -130,8 +134,8 @@ def test_of_a_finished_training_only_the_last_checkpoints_stay(
     _checkpoints(store, made[3], tmp_path, range(2, 5, 2))
     for item in plan(store, [config], keep_checkpoints=keep).removable:
         assert remove(store, item)
-    files = store.sizes(f"{made[3].path}/_checkpoints")
-    assert sorted({name.split("/")[0] for name in files}) == [f"step-{step:06d}" for step in left]
+    files = store.sizes(f"{made[3].work}/checkpoints")
+    assert sorted({name.rpartition("-")[0] for name in files}) == [f"step-{step:06d}" for step in left]
 
 
 def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
@@ -141,7 +145,7 @@ def test_an_unfinished_training_keeps_its_checkpoints_and_its_shards(
     training = walk(store, config, 1)[3].location
     assert training is not None
     _checkpoints(store, training, tmp_path, range(2, 4))
-    store.put(f"{training.path}/_parts/part-00000.json", b"{}")
+    store.put(f"{training.work}/parts/part-00000.json", b"{}")
     assert plan(store, [config], keep_checkpoints=0).removable == []
 
 
@@ -172,7 +176,7 @@ def test_what_is_worked_on_is_protected_with_all_it_is_made_from(
     made = finish(config, 2, 12)
     training = walk(store, config, 2)[12].location
     assert training is not None
-    assert acquire(store, f"{training.path}/_lease/part-00003", "another run") is not None
+    assert acquire(store, lease_path(training, 3), "another run") is not None
     found = plan(store, [config], {0})
     assert _paths(found) == {made[8].path, made[9].path}, "only the evaluation of iteration 1"
 
@@ -182,20 +186,20 @@ def test_a_run_that_is_worked_on_under_other_keys_is_left_alone(
 ) -> None:
     made = finish(config, 1, 10)
     old = _other_key(store, made[4])
-    assert acquire(store, f"{old.path}/_lease/stage", "another version") is not None
+    assert acquire(store, lease_path(old), "another version") is not None
     found = plan(store, [config])
     assert found.removable == []
     assert [old.path in line for line in found.spared] == [True]
 
 
-@pytest.mark.parametrize("lease", ["stage", "part-00001"])
+@pytest.mark.parametrize("lease", [None, 1])
 def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed(
-    store: Store, config: RunConfig, finish: Finish, lease: str
+    store: Store, config: RunConfig, finish: Finish, lease: int | None
 ) -> None:
     made = finish(config, 1, 10)
     old = _other_key(store, made[4])
     (item,) = plan(store, [config]).removable
-    held = acquire(store, f"{old.path}/_lease/{lease}", "quick")
+    held = acquire(store, lease_path(old, lease), "quick")
     assert held is not None
     before = _everything(store)
     assert not remove(store, item)
@@ -203,15 +207,55 @@ def test_who_begins_to_work_between_the_listing_and_the_removal_is_not_disturbed
     assert held.renew()
 
 
+def test_what_was_finished_between_the_listing_and_the_removal_stays(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[4])
+    manifest = store.read(f"{old.path}/{MANIFEST}")
+    store.remove(f"{old.path}/{MANIFEST}")
+    (item,) = plan(store, [config]).removable
+    store.put(f"{old.path}/{MANIFEST}", manifest)
+    before = _everything(store)
+    assert not remove(store, item)
+    assert _everything(store) == before
+
+
+def test_an_artifact_stays_while_the_one_in_its_place_is_not_whole(
+    store: Store, config: RunConfig, finish: Finish
+) -> None:
+    """The same size, another byte: only its sha256 tells."""
+    made = finish(config, 1, 10)
+    old = _other_key(store, made[4])
+    (item,) = plan(store, [config]).removable
+    name = next(name for name in store.sizes(made[4].path) if not name.startswith("_"))
+    content = store.read(f"{made[4].path}/{name}")
+    store.put(f"{made[4].path}/{name}", bytes([content[0] ^ 1]) + content[1:])
+    assert not remove(store, item)
+    assert find(store, old) is not None
+
+
+def test_what_a_writer_left_that_died_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
+    (base,) = finish(config, 1, 1)
+    store.put(f"{base.work}/writers/0123/model.safetensors.new", b"half of it")
+    assert acquire(store, lease_path(base), "at work") is not None
+    assert plan(store, [config]).removable == []
+    store.remove(f"{base.work}/leases")
+    (item,) = plan(store, [config]).removable
+    assert (item.path, item.bytes) == (f"{base.work}/writers", 10)
+    assert remove(store, item)
+    assert find(store, base) is not None
+
+
 def test_a_lease_whose_holder_is_gone_may_go(store: Store, config: RunConfig, finish: Finish) -> None:
     (base,) = finish(config, 1, 1)
-    assert acquire(store, f"{base.path}/_lease/stage", "living") is not None
+    assert acquire(store, lease_path(base), "living") is not None
     gone = {**this_process(), "pid": 2**22 + 1}
-    assert acquire(store, f"{base.path}/_lease/part-00000", "killed", process=gone) is not None
+    assert acquire(store, lease_path(base, 0), "killed", process=gone) is not None
     found = plan(store, [config])
-    assert _paths(found) == _paths(found, "lease") == {f"{base.path}/_lease/part-00000"}
+    assert _paths(found) == _paths(found, "lease") == {lease_path(base, 0)}
     assert remove(store, found.removable[0])
-    assert store.names(f"{base.path}/_lease/stage") == ["00000001.json"]
+    assert store.names(lease_path(base)) == ["00000001.json"]
     assert plan(store, [config]).removable == []
 
 
@@ -257,7 +301,8 @@ def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
     store.put(f"{old.path}/rollouts/part-00000.parquet", b"rollouts")
     before = _everything(store)
     wanted = {name for name in before if name.startswith(old.path)}
-    wanted |= {name for name in before if "_checkpoints/step-000002" in name}
+    wanted |= {name for name in before if name.startswith(old.work)}
+    wanted |= {name for name in before if "checkpoints/step-000002" in name}
 
     class Killed(BaseException):
         pass
@@ -288,7 +333,7 @@ def test_a_removal_that_is_killed_at_any_moment_leaves_nothing_half_visible(
             assert checkpoint is not None
             assert checkpoint[0] == 3
         # What the killed one held is free: its process is gone.
-        store.remove(f"{old.path}/_lease")
+        store.remove(f"{old.work}/leases")
     assert moments > 3
     assert set(before) - set(_everything(store)) == wanted
     assert plan(store, [config]).removable == []

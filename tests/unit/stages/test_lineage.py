@@ -12,7 +12,8 @@ import pytest
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
 from flows.commands.lineage import show_lineage
-from infra.artifacts.artifact import MANIFEST, DamagedArtifact, FileRecord, Location
+from infra.artifacts.artifact import MANIFEST, DamagedArtifact, Location
+from infra.artifacts.damage import set_aside
 from infra.artifacts.lineage import Node, lineage, nodes, problems
 from infra.artifacts.runs import freeze_run
 from infra.artifacts.writer import ArtifactWriter
@@ -61,23 +62,19 @@ def test_an_input_that_is_gone_is_named(store: Store, config: RunConfig, finish:
 
 
 def test_an_input_with_another_digest_is_named_with_both(
-    store: Store, config: RunConfig, finish: Finish
+    store: Store, config: RunConfig, finish: Finish, tmp_path: Path
 ) -> None:
     made = finish(config, 1, 10)
     manifest = json.loads(store.read(f"{made[3].path}/{MANIFEST}"))
     was = manifest["digest"]
-    store.remove(made[3].path)
-    store.put(f"{made[3].path}/config.json", b"another")
+    set_aside(store, made[3])
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "config.json").write_bytes(b"another")
     writer = ArtifactWriter(store, made[3])
-    writer.add_record(_record(store, made[3]))
+    writer.add_folder(tmp_path / "another")
     now = writer.commit(kind="model", stage_version=1, seed=0, inputs={}, figures={}, config={}).digest
     (problem,) = problems(_root(store, made[4]))
     assert problem.endswith(f"had digest {was}, now {now}")
-
-
-def _record(store: Store, location: Location) -> FileRecord:
-    path = f"{location.path}/config.json"
-    return FileRecord(name="config.json", sha256=store.sha256(path) or "", bytes=store.size(path) or 0)
 
 
 def test_a_file_that_was_cut_and_a_manifest_that_cannot_be_read_are_named(

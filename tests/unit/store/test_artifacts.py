@@ -1,5 +1,6 @@
 """Keys, manifests, and what makes an artifact exist."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -10,14 +11,15 @@ from hypothesis import strategies as st
 from data.schemas import SCHEMAS, description
 from infra.artifacts.artifact import (
     ArtifactRef,
+    FileRecord,
     Location,
     artifact_key,
     canonical_json,
     find,
     read_manifest,
     read_table,
-    verify,
 )
+from infra.artifacts.verify import verify
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_bytes, table_of
@@ -63,16 +65,28 @@ def test_of_two_that_commit_the_same_both_get_the_one_artifact(store: Store) -> 
     assert refs[0] == refs[1]
 
 
-def test_another_content_under_the_same_key_is_refused(store: Store) -> None:
-    for rows, refused in ((ROWS, False), (ROWS[:2], True)):
+def test_of_two_that_commit_different_content_both_get_what_the_first_made(store: Store) -> None:
+    refs = []
+    for rows in (ROWS, ROWS[:2]):
         writer = ArtifactWriter(store, _location())
         writer.add_table(table_of(rows, SCHEMAS["curriculum"]))
-        if refused:
-            with pytest.raises(StoreError):
-                _commit(writer)
-        else:
-            _commit(writer)
+        refs.append(_commit(writer))
+    assert refs[0] == refs[1]
+    assert read_table(store, refs[1]).to_pylist() == ROWS
     assert verify(store, _location()) == []
+
+
+def test_what_a_documented_path_reads_is_the_winners_alone(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    writers = [ArtifactWriter(store, _location()) for _ in range(3)]
+    for rows, writer in enumerate(writers, 1):
+        writer.add_table(table_of(ROWS[:rows], SCHEMAS["curriculum"]))
+        writer.add_table(table_of(ROWS[:rows], SCHEMAS["curriculum"]), "side")
+    assert not list(tmp_path.rglob("*.parquet"))
+    _commit(writers[1])
+    assert pl.scan_parquet(f"{tmp_path}/runs/**/part-*.parquet").collect().height == 4
+    _commit(writers[0])
+    assert pl.scan_parquet(f"{tmp_path}/runs/**/part-*.parquet").collect().height == 4
 
 
 def test_a_truncated_file_is_named(store: Store) -> None:
@@ -84,7 +98,8 @@ def test_a_truncated_file_is_named(store: Store) -> None:
         find(store, _location())
     with pytest.raises(StoreError, match="4 bytes"):
         read_table(store, ref)
-    assert verify(store, _location()) == ["part-00000.parquet"]
+    (line,) = verify(store, _location())
+    assert line.startswith(f"{ref.uri}/part-00000.parquet is 4 bytes long, its manifest says")
 
 
 def test_a_manifest_that_is_no_manifest_is_named(store: Store) -> None:
@@ -147,3 +162,31 @@ def test_everything_that_a_stage_is_made_of_changes_its_key(
     other: tuple[str, int, object, int, dict[str, str]],
 ) -> None:
     assert artifact_key("s", 1, {"a": 1}, 0, {}) != artifact_key(*other)
+
+
+def test_a_file_that_no_manifest_lists_is_named(store: Store) -> None:
+    writer = ArtifactWriter(store, _location())
+    writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+    ref = _commit(writer)
+    store.put(f"{_location().path}/part-00001.parquet", b"foreign")
+    assert verify(store, _location()) == [f"{ref.uri}/part-00001.parquet is in no manifest"]
+
+
+@pytest.mark.parametrize("written", [0, 2, -1, True])
+def test_a_manifest_of_another_format_is_refused(store: Store, written: int) -> None:
+    writer = ArtifactWriter(store, _location())
+    writer.add_table(table_of(ROWS, SCHEMAS["curriculum"]))
+    _commit(writer)
+    path = f"{_location().path}/_manifest.json"
+    store.put(path, json.dumps(json.loads(store.read(path)) | {"format_version": written}).encode())
+    with pytest.raises(StoreError, match="format"):
+        find(store, _location())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../part-00000.parquet", "/etc/passwd", "a/../../b", "a//b", "..", "", "a\\b", "a\nb", " a", "a\x00"],
+)
+def test_a_file_name_that_leads_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a file"):
+        FileRecord(name=name, sha256="", bytes=0)

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from infra.store.lease import SKEW_SECONDS, Lease, acquire, heartbeat, holder_name, lease_or_result
+from infra.store.lease import (
+    SKEW_SECONDS,
+    Lease,
+    LeaseLost,
+    acquire,
+    heartbeat,
+    holder_name,
+    lease_or_result,
+)
 from infra.store.store import Store, StoreUnavailable
 from tests.support.stores import InterruptedStore
 
-PATH = "runs/a/iteration=1/train_solver/k/_lease"
+PATH = "runs/a/_work/iteration=1/train_solver/k/leases/stage"
 TTL = 60.0
 
 
@@ -54,6 +62,34 @@ def test_a_released_one_is_free_at_once(store: Store, clock: Clock) -> None:
     second = _held(store, clock, "b")
     assert second.number == first.number + 1
     assert store.names(PATH) == ["00000002.json"]
+
+
+def test_a_holder_that_wakes_up_touches_nothing_of_a_stranger_with_the_same_number(
+    store: Store, clock: Clock
+) -> None:
+    """Numbers begin again once a lease was discarded."""
+    first = _held(store, clock, "a")
+    clock.now += TTL + SKEW_SECONDS + 1
+    _held(store, clock, "b").discard()
+    stranger = _held(store, clock, "c")
+    assert stranger.number == first.number
+    before = {name: store.read(f"{PATH}/{name}") for name in store.names(PATH)}
+    assert not first.renew()
+    with pytest.raises(LeaseLost, match="taken this work over"):
+        first.check()
+    first.release()
+    first.discard()
+    assert {name: store.read(f"{PATH}/{name}") for name in store.names(PATH)} == before
+    stranger.check()
+
+
+def test_a_discard_that_comes_late_leaves_a_strangers_lease_alone(store: Store, clock: Clock) -> None:
+    first = _held(store, clock, "a")
+    clock.now += TTL + SKEW_SECONDS + 1
+    _held(store, clock, "b").discard()
+    stranger = _held(store, clock, "c")
+    first.discard()
+    stranger.check()
 
 
 def test_who_does_not_renew_loses_it_and_learns_of_it(store: Store, clock: Clock) -> None:

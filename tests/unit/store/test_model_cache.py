@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.artifacts import model_cache
-from infra.artifacts.artifact import MANIFEST, ArtifactRef, DamagedArtifact, Location
+from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location
 from infra.artifacts.model_cache import ModelCache
 from infra.artifacts.models import model_folder
 from infra.store.store import Store, StoreError
@@ -68,7 +68,8 @@ def test_a_model_that_is_damaged_in_the_store_is_not_kept(store: Store, tmp_path
 
 def test_another_content_at_the_place_of_a_reference_is_named(store: Store, tmp_path: Path) -> None:
     location, ref = _model(store, tmp_path / "model")
-    store.remove(f"{location.path}/{MANIFEST}")
+    store.remove(location.path)
+    store.remove(location.work)
     make_model(store, model_files(tmp_path / "model", 1000, seed=9), location)
     with pytest.raises(DamagedArtifact, match="is not what it was"):
         model_folder(store, ref)

@@ -82,7 +82,7 @@ def _one_line_errors() -> Iterator[None]:
         raise
     except Exception as error:
         from data.resolve import ConfigError
-        from infra.artifacts.model_check import ModelDirectoryError
+        from infra.models.check import ModelDirectoryError
         from infra.store.store import StoreError
 
         if not isinstance(error, (ConfigError, KeyRefused, ModelDirectoryError, StoreError)):

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from data.resolve import ConfigError
 from flows.server import prefect_server
 from flows.text import say
-from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.errors import DeviceError, DeviceSetupError
 from infra.judge_endpoint import EndpointUnavailable
 from infra.keys import KeyRefused, without_secrets
 from infra.machine.memory import OutOfMemory
+from infra.models.check import ModelDirectoryError
 from infra.store.store import StoreError
 from infra.trainers.errors import TrainingError
 from tasks.stage.errors import StageError

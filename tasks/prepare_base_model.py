@@ -10,8 +10,8 @@ from pathlib import Path
 
 from data.config import BaseModelConfig, TinyModelConfig
 from data.foreign import one_line
-from infra.artifacts.model_check import ModelDirectoryError, check_model_directory
-from infra.artifacts.packaged_model import PackagedModelError, gguf_of, unpack_model
+from infra.models.check import ModelDirectoryError, check_model_directory
+from infra.models.packaged import PackagedModelError, gguf_of, unpack_model
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.training import step_reporter

@@ -16,10 +16,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import FD_VARIABLE
+from infra.models.check import ModelDirectoryError
 
 
 def main(job_file: str) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.artifacts.model_check import check_model_directory, longest_context
 from infra.machine.gpus import chosen_gpus, replica_gpus
+from infra.models.check import check_model_directory, longest_context
 
 if TYPE_CHECKING:
     from data.backends import EngineSamplerConfig

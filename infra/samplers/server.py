@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from data.foreign import read_json
-from infra.artifacts.model_check import check_model_directory
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.keys import SERVER_KEY, Key, failure_of, key_in, said_by
+from infra.models.check import check_model_directory
 from infra.retries import Retries
 from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
 from infra.samplers.servers import OwnServers

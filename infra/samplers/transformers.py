@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.foreign import one_line
-from infra.artifacts.model_check import ModelDirectoryError, check_model_directory
 from infra.machine.memory import is_out_of_memory
+from infra.models.check import ModelDirectoryError, check_model_directory
 from infra.samplers.protocol import Completion, Sampler, SamplingParams
 from infra.samplers.texts import eos_token_ids
 

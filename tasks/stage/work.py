@@ -27,9 +27,9 @@ from infra.artifacts.artifact import (
 )
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import set_aside
-from infra.artifacts.models import model_folder
 from infra.artifacts.parts import FoundPart, PartRecord
 from infra.artifacts.writer import ArtifactWriter, DamagedPart, clear_writers
+from infra.models.folder import model_folder
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table, table_of
 from tasks.stage.graph import STAGES, stage_seed

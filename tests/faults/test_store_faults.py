@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from infra.artifacts.artifact import find, read_table
-from infra.artifacts.models import model_folder
+from infra.models.folder import model_folder
 from infra.retries import Retries
 from infra.store.s3_settings import S3Settings
 from infra.store.store import DigestMismatch, Store, StoreError, StoreUnavailable, file_sha256

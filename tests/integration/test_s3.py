@@ -13,9 +13,9 @@ from data.schemas import SCHEMAS
 from infra.artifacts.artifact import MANIFEST, DamagedArtifact, Location, find, read_table
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.damage import find_or_set_aside
-from infra.artifacts.models import model_folder
 from infra.artifacts.verify import verify
 from infra.artifacts.writer import ArtifactWriter
+from infra.models.folder import model_folder
 from infra.store import s3_errors
 from infra.store.lease import SKEW_SECONDS, acquire
 from infra.store.s3_settings import S3Settings

@@ -27,7 +27,7 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train as `spec` says and leave a Hugging Face directory in its `output`."""
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
-    from infra.artifacts.model_check import check_model_directory, longest_context
+    from infra.models.check import check_model_directory, longest_context
 
     config, trainer = GrpoConfig(**spec["config"]), VerlTrainerConfig(**spec["trainer"])
     cluster = Cluster(**spec["cluster"])

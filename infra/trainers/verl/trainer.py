@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from data.schemas import METRICS
-from infra.artifacts.model_check import check_model_directory
 from infra.jobs.errors import DeviceCrash
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
+from infra.models.check import check_model_directory
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed

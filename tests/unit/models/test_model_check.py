@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.artifacts.model_check import ModelDirectoryError, check_model_directory, safetensors_shapes
+from infra.models.check import ModelDirectoryError, check_model_directory, safetensors_shapes
 from tests.support.broken_models import BROKEN, broken_model, whole_model
 
 
@@ -54,7 +54,7 @@ def test_a_broken_model_is_one_line(how: str, whole: Path, tmp_path: Path) -> No
 def test_the_check_imports_no_torch(whole: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from infra.artifacts.model_check import check_model_directory\n"
+        "from infra.models.check import check_model_directory\n"
         f"check_model_directory(Path({str(whole)!r}))\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )

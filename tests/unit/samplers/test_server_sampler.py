@@ -17,8 +17,8 @@ import pytest
 from data.backends import ServerSamplerConfig, VllmSamplerConfig
 from data.tiny.pretrain import new_model
 from data.tiny.tokenizer import SOLVER, build_tokenizer
-from infra.artifacts.model_check import ModelDirectoryError
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
+from infra.models.check import ModelDirectoryError
 from infra.samplers import SamplingParams, open_sampler
 
 PROMPT = f"{SOLVER}37+5\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.artifacts.packaged_model import PackagedModelError, unpack_model
+from infra.models.packaged import PackagedModelError, unpack_model
 
 
 @pytest.mark.parametrize(

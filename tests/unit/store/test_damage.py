@@ -11,10 +11,10 @@ from data.schemas import SCHEMAS
 from infra.artifacts.artifact import MANIFEST, DamagedArtifact, Location, find, find_manifest, read_table
 from infra.artifacts.claim import complete
 from infra.artifacts.damage import find_or_set_aside, set_aside
-from infra.artifacts.models import model_folder
 from infra.artifacts.parts import FoundPart, find_part
 from infra.artifacts.verify import verify
 from infra.artifacts.writer import ArtifactWriter
+from infra.models.folder import model_folder
 from infra.store.store import Store, StoreError
 from infra.store.tables import table_of
 from tests.support.artifact_samples import (

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.artifacts import model_cache
 from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location
-from infra.artifacts.model_cache import ModelCache
-from infra.artifacts.models import model_folder
+from infra.models import cache as model_cache
+from infra.models.cache import ModelCache
+from infra.models.folder import model_folder
 from infra.store.store import Store, StoreError
 from tests.support.artifact_samples import make_model, model_files
 

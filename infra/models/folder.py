@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, FileRecord, check_size, manifest_of
-from infra.artifacts.model_cache import ModelCache
 from infra.artifacts.verify import unlisted
+from infra.models.cache import ModelCache
 from infra.store.store import DigestMismatch, Progress, Store, StoreError, file_sha256, shifted
 
 _verified: set[tuple[str, int, int]] = set()

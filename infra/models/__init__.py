@@ -1,0 +1,1 @@
+"""Model directories: checked, unpacked, verified and cached."""

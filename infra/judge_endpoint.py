@@ -10,7 +10,7 @@ import httpx
 
 from data.config import JudgeConfig
 from data.foreign import read_json
-from infra.keys import JUDGE_KEY, Key, failure_of, key_in, said_by
+from infra.keys import JUDGE_KEY, Key, failure_of, key_for, said_by
 from infra.retries import Retries
 
 RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
@@ -43,7 +43,7 @@ class JudgeEndpoint:
     """
 
     def __init__(self, config: JudgeConfig, retries: Retries = RETRIES) -> None:
-        self._key = key_in(JUDGE_KEY)
+        self._key = key_for(JUDGE_KEY, config.url)
         self._config = config
         self._retries = retries
         self._client = httpx.Client(

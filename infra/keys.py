@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from data.foreign import one_line
 
@@ -65,6 +65,22 @@ def key_in(variable: str) -> Key:
             f"${variable} holds a line break, a control character or one that is not ASCII: set it again"
         )
     return Key(value)
+
+
+def key_for(variable: str, *urls: str) -> Key:
+    """The key in a variable, for requests to these endpoints.
+
+    A run's settings name the endpoint, the worker's environment holds the key. Where `$<variable>_HOSTS` lists
+    hosts ("api.example.org, localhost:8000"), the key goes to no other. KeyRefused for one that is not listed,
+    and as in `key_in`.
+    """
+    key, allowed = key_in(variable), os.environ.get(f"{variable}_HOSTS", "").replace(",", " ").split()
+    for url in urls if key and allowed else ():
+        place = urlsplit(url)
+        # What stands before an "@" is read as a host by some, as a user by others.
+        if "@" in place.netloc or not {place.netloc, place.hostname} & set(allowed):
+            raise KeyRefused(f"${variable}_HOSTS does not list the host of {url}: its key does not go there")
+    return key
 
 
 def clean_environment() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from data.foreign import read_json
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
-from infra.keys import SERVER_KEY, Key, failure_of, key_in, said_by
+from infra.keys import SERVER_KEY, Key, failure_of, key_for, said_by
 from infra.models.check import check_model_directory
 from infra.retries import Retries
 from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
@@ -60,7 +60,7 @@ class ServerSampler(Sampler):
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._end_tokens = end_tokens(Path(model_dir), self._tokenizer)
         self._servers = OwnServers()
-        self._key = key_in(SERVER_KEY) if config.urls else Key(secrets.token_urlsafe(24))
+        self._key = key_for(SERVER_KEY, *config.urls) if config.urls else Key(secrets.token_urlsafe(24))
         urls: Sequence[str] = config.urls or self._servers.start(config, Path(model_dir), self._key.value)
         # The key goes to these hosts alone.
         self._http: dict[str, Any] = {"follow_redirects": False, "trust_env": bool(config.urls)}

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
-from infra.keys import JUDGE_KEY, SECRETS, Key, KeyRefused, clean_environment, key_in, said_by
+from infra.keys import JUDGE_KEY, SECRETS, Key, KeyRefused, clean_environment, key_for, key_in, said_by
 
 PLANTED = "sk-Planted/7+3=Zyx"
 
@@ -69,3 +69,35 @@ def test_what_a_server_sends_back_of_a_key_is_not_quoted(echo: str) -> None:
 def test_what_a_server_says_of_other_things_is_quoted() -> None:
     said = said_by("max_tokens is\x1b[2J too\nlarge", Key(PLANTED))
     assert said == "max_tokens is\\u001b[2J too large"
+
+
+@pytest.mark.parametrize(
+    ("url", "goes"),
+    [
+        ("https://api.example.org/v1", True),
+        ("https://API.example.org:443/v1", True),
+        ("http://localhost:8000/v1", True),
+        ("http://localhost:8001/v1", False),
+        ("https://evil.example.com/v1", False),
+        ("https://api.example.org.evil.example.com/v1", False),
+        ("https://api.example.org@evil.example.com/v1", False),
+        ("https://evil.example.com/api.example.org", False),
+        ("https://evil.example.com#api.example.org", False),
+        ("https://evil.example.com\\@api.example.org/v1", False),
+    ],
+)
+def test_a_key_goes_to_no_host_that_the_worker_does_not_list(
+    monkeypatch: pytest.MonkeyPatch, url: str, goes: bool
+) -> None:
+    """The endpoint is a setting of the run; whoever may start a run would otherwise be sent the key."""
+    monkeypatch.setenv(JUDGE_KEY, PLANTED)
+    assert key_for(JUDGE_KEY, url).value == PLANTED, "without a list the key goes where the run says"
+    monkeypatch.setenv(f"{JUDGE_KEY}_HOSTS", "api.example.org, localhost:8000")
+    if goes:
+        assert key_for(JUDGE_KEY, url).value == PLANTED
+    else:
+        with pytest.raises(KeyRefused, match="does not list the host") as refused:
+            key_for(JUDGE_KEY, url)
+        assert PLANTED not in str(refused.value)
+    monkeypatch.delenv(JUDGE_KEY)
+    assert not key_for(JUDGE_KEY, url), "where there is no key, nothing is refused"

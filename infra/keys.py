@@ -70,9 +70,9 @@ def key_in(variable: str) -> Key:
 def key_for(variable: str, *urls: str) -> Key:
     """The key in a variable, for requests to these endpoints.
 
-    A run's settings name the endpoint, the worker's environment holds the key. Where `$<variable>_HOSTS` lists
-    hosts ("api.example.org, localhost:8000"), the key goes to no other. KeyRefused for one that is not listed,
-    and as in `key_in`.
+    A run's settings name the endpoint, the worker's environment holds the key. Where `$<variable>_HOSTS`
+    lists hosts ("api.example.org, localhost:8000"), the key goes to no other. KeyRefused for one that is not
+    listed, and as in `key_in`.
     """
     key, allowed = key_in(variable), os.environ.get(f"{variable}_HOSTS", "").replace(",", " ").split()
     for url in urls if key and allowed else ():

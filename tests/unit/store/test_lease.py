@@ -16,6 +16,7 @@ from infra.store.lease import (
     heartbeat,
     holder_name,
     lease_or_result,
+    this_process,
 )
 from infra.store.store import Store, StoreUnavailable
 from tests.support.stores import InterruptedStore
@@ -165,6 +166,22 @@ def test_a_process_of_another_machine_is_waited_for(store: Store, clock: Clock) 
     assert _acquire(store, clock, "b") is None
     clock.now += TTL + SKEW_SECONDS + 1
     assert _acquire(store, clock, "b") is not None
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_process_of_another_user_that_proc_hides_is_asked_by_a_signal(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, is_alive: bool
+) -> None:
+    """Under hidepid=2 /proc shows the processes of others as if there were none."""
+    hidden = {**this_process(), "pid": 2**22 + 1}
+    assert acquire(store, PATH, "another user", TTL, clock, hidden) is not None
+
+    def kill(pid: int, signal: int) -> None:
+        assert (pid, signal) == (2**22 + 1, 0)
+        raise PermissionError if is_alive else ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert (_acquire(store, clock, "b") is None) == is_alive
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"holder": "a"}'])

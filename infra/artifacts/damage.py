@@ -37,7 +37,10 @@ def find_or_set_aside(store: Store, location: Location) -> ArtifactRef | None:
     One that was claimed by a writer that did not live to finish it is finished.
     """
     try:
-        return find(store, location) or complete(store, newest_generation(store, location)[0])
+        newest, _ = newest_generation(store, location)
+        for generation in range(1, newest.generation):
+            _finish_setting_aside(store, location.model_copy(update={"generation": generation}))
+        return find(store, newest) or complete(store, newest)
     except DamagedArtifact as damage:
         log.warning("%s; set aside at %s, to be made again", damage, set_aside(store, damage.path))
         return None
@@ -61,6 +64,12 @@ def set_aside(store: Store, artifact: Location | str) -> str:
     for name in names:
         store.move(f"{location.path}/{name}", f"{location.path}/{name}{SUFFIX}")
     return store.uri_of(location.path)
+
+
+def _finish_setting_aside(store: Store, location: Location) -> None:
+    """Hide what a process that was killed in the middle of it, or a request that came late, has left."""
+    if any(name[0] not in "._" and not name.endswith(SUFFIX) for name in store.sizes(location.path)):
+        set_aside(store, location)
 
 
 def _listed(store: Store, location: Location) -> list[str]:

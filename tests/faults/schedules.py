@@ -261,6 +261,8 @@ class Schedule:
         self._finish_undisturbed()
         for request in self.late:
             self._arrive(request)
+        # What a late request has left is hidden by whoever comes next.
+        find_or_set_aside(self.plain, self.location)
         self.check()
         for actor in begun:
             assert actor.error is None, f"{actor.name}: {actor.error!r}"

@@ -35,11 +35,16 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+def log_mendable_in_one_line() -> None:
+    """From now on Prefect logs a mendable error of a flow or a task in one line, without its traceback."""
+    for name in ("task_runs", "flow_runs", "task_engine", "flow_engine", "engine"):
+        logging.getLogger(f"prefect.{name}").addFilter(_without_traceback)
+
+
 @contextmanager
 def resumable_work() -> Iterator[None]:
     """Run flows in this block: a mendable error ends the command, with exit code 2 for bad input, else 1."""
-    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.task_engine", "prefect.flow_engine"):
-        logging.getLogger(name).addFilter(_without_traceback)
+    log_mendable_in_one_line()
     try:
         with prefect_server():
             yield

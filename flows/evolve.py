@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow, tags
 from prefect.runtime import flow_run
 
 from flows.iteration import iteration
+from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, name_flow_run
 
 
 @flow(name="rzero-evolve", flow_run_name="{run}", persist_result=False)
 def evolve(
-    run: str,
-    preset: str | None = None,
-    iterations: int | None = None,
-    store: str | None = None,
-    overrides: dict[str, Any] | None = None,
+    run: RunName,
+    preset: Preset | None = None,
+    iterations: Number | None = None,
+    store: StoreUri | None = None,
+    overrides: Overrides | None = None,
 ) -> None:
     """Run, or resume, iterations 1 to `iterations` of a run.
 
     Args:
-        run: Name of the run; a new name begins a new run.
-        preset: Name of the preset that a new run begins with; 'tiny' where none is named.
+        run: Name of the run: letters, digits, '.', '_' and '-'; a new name begins a new run.
+        preset: What a new run begins with; 'tiny' where none is chosen.
         iterations: How many iterations; the preset's number where none is named.
-        store: Folder or URI of the store; the worker's $RZERO_STORE, else ./rzero-store, where none is named.
+        store: A folder or s3://bucket/prefix; else the worker's $RZERO_STORE, else ./rzero-store.
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
     """
     config = begin(run, preset, store, overrides or {}, iterations)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
+from prefect.states import Completed
 
+from flows.meanwhile import finished_meanwhile
+from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
@@ -19,22 +22,26 @@ from tasks.train_solver import train_solver
 
 @flow(name="rzero", flow_run_name="{run}", persist_result=False)
 def iteration(
-    run: str,
-    preset: str | None = None,
-    iteration: int | None = None,
-    store: str | None = None,
-    overrides: dict[str, Any] | None = None,
-) -> None:
+    run: RunName,
+    preset: Preset | None = None,
+    iteration: Number | None = None,
+    store: StoreUri | None = None,
+    overrides: Overrides | None = None,
+) -> Any:
     """Run, or resume, one iteration of a run.
 
     Args:
-        run: Name of the run; a new name begins a new run.
-        preset: Name of the preset that a new run begins with; 'tiny' where none is named.
+        run: Name of the run: letters, digits, '.', '_' and '-'; a new name begins a new run.
+        preset: What a new run begins with; 'tiny' where none is chosen.
         iteration: Number of the iteration, from 1; the first unfinished one where none is named.
-        store: Folder or URI of the store; the worker's $RZERO_STORE, else ./rzero-store, where none is named.
+        store: A folder or s3://bucket/prefix; else the worker's $RZERO_STORE, else ./rzero-store.
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
+
+    Returns a state, Completed, where another flow run did meanwhile what this one was started for; else None.
     """
-    config = begin(run, preset, store, overrides or {})
+    config = begin(run, preset, store, overrides or {}, iteration=iteration)
+    if iteration is None and (why := finished_meanwhile(config)):
+        return Completed(message=why)
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
 

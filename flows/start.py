@@ -9,6 +9,7 @@ from typing import Any
 from data.benchmark import BenchmarkError
 from data.config import DEFAULT_STORE, RunConfig
 from data.resolve import ConfigError, resolve, validate
+from flows.errors import log_mendable_in_one_line
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import freeze, pinned_data
 from infra.artifacts.runs import freeze_run, load_run
@@ -20,7 +21,7 @@ from tasks.rewards.challenger import settled
 from tasks.sample_evaluation import sample_evaluation
 from tasks.stage.graph import STAGES
 from tasks.stage.task import Run
-from tasks.stage.walk import Step, outcome_of, walk
+from tasks.stage.walk import Outcome, Step, outcome_of, walk, walk_iteration
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -31,13 +32,17 @@ def begin(
     store: str | None = None,
     overrides: Overrides = (),
     iterations: int | None = None,
+    iteration: int | None = None,
 ) -> RunConfig:
     """The configuration of a new run, resolved once and frozen in the store, or that of the run that goes on.
 
-    The name is enough for an existing run; anything else given must agree with it. Raises ConfigError or
-    StoreError, and then writes nothing.
+    The name is enough for an existing run; anything else given must agree with it. `iteration` is the one
+    that is about to run. Raises ConfigError or StoreError, and then writes nothing.
     """
+    log_mendable_in_one_line()
     clean_environment()
+    if iteration is not None and iteration < 1:
+        raise ConfigError(f"iteration: must be 1 or greater, not {iteration}")
     store = store or os.environ.get("RZERO_STORE")
     place = Store(store or DEFAULT_STORE)
     existing = load_run(place, run)
@@ -45,7 +50,9 @@ def begin(
         changes = {"store": store or DEFAULT_STORE} | (
             {} if iterations is None else {"iterations": iterations}
         )
-        return validate(existing.model_dump(mode="json") | changes)
+        config = validate(existing.model_dump(mode="json") | changes)
+        ended_before(config, iteration or 1)
+        return config
     config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))
     place = Store(config.store)
     existing = load_run(place, run)
@@ -62,6 +69,7 @@ def begin(
     if existing is None:
         check_base_model(config.base_model)
         place.check_writable()
+    ended_before(config, iteration or 1)
     digests = {name: known[name] for name in config.evaluation.benchmarks if name in known}
     digests |= {name: freeze(place, name, problems) for name, problems in fresh.items()}
     evaluation = config.evaluation.model_copy(update={"data": dict(sorted(digests.items()))})
@@ -104,15 +112,20 @@ def starting_point(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | No
         completions = sample_evaluation(base_run, solver=base)
         evaluate(base_run, completions=completions)
         return base, base, None
-    steps = [
-        step for step in walk(run.store, run.config, run.iteration - 1) if step.iteration == run.iteration - 1
-    ]
-    ended = outcome_of(steps)
-    challenger, solver = ended.get("challenger"), ended.get("solver")
-    if challenger is None or solver is None:
-        missing = next(step.stage for step in steps if step.ref is None)
-        raise ConfigError(
-            f"iteration {run.iteration} of {run.config.run!r} begins with the models of iteration "
-            f"{run.iteration - 1}, whose {missing} is not finished; run that iteration first"
-        )
-    return challenger, solver, ended.get("score_and_filter")
+    ended = ended_before(run.config, run.iteration)
+    return ended["challenger"], ended["solver"], ended.get("score_and_filter")
+
+
+def ended_before(config: RunConfig, iteration: int) -> Outcome:
+    """What the iteration before this one ended with, with its models; ConfigError where it has none."""
+    store, ended = Store(config.store), Outcome()
+    for number in range(iteration if iteration > 1 else 0):
+        steps = walk_iteration(store, config, number, ended)
+        ended = outcome_of(steps)
+        if number and not {"challenger", "solver"} <= ended.keys():
+            missing = next(step.stage for step in steps if step.ref is None)
+            raise ConfigError(
+                f"iteration {iteration} of {config.run!r} begins with the models of iteration "
+                f"{iteration - 1}, but {missing} of iteration {number} is not finished; run that one first"
+            )
+    return ended

@@ -1,0 +1,60 @@
+"""Flow runs of a deployment that waited for their turn, and flow runs that are refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
+
+from flows.iteration import iteration
+from infra.store.store import Store
+from tests.unit.report.conftest import make_run
+
+
+def _ended(started: datetime, **parameters: Any) -> Any:
+    """The state in which a flow run ends that was started at this time and has waited since."""
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(
+            iteration, parameters=parameters, state=Scheduled(scheduled_time=started)
+        )
+        run_flow(iteration, flow_run=flow_run, return_type="state")
+        return client.read_flow_run(flow_run.id).state
+
+
+@pytest.fixture
+def store(tmp_path: Path, prefect_server: None) -> Path:
+    """A store in which the first of the two iterations of the run 'made' is finished."""
+    config = make_run(Store(str(tmp_path / "store")), "made", 2, stop_before=(2, "train_challenger"))
+    assert config.iterations == 2
+    return tmp_path / "store"
+
+
+def test_a_second_click_does_not_begin_the_next_iteration(store: Path) -> None:
+    clicked = datetime.now(UTC) - timedelta(hours=1)
+    state = _ended(clicked, run="made", store=str(store))
+    assert (state.type.value, state.message) == (
+        "COMPLETED",
+        "iteration 1 was finished by another flow run while this one waited; submit again for iteration 2",
+    )
+    assert not (store / "runs/made/iteration=2").exists()
+
+
+def test_a_refused_flow_run_fails_with_one_line_without_a_traceback_and_leaves_nothing(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = _ended(datetime.now(UTC), run="new", store=str(store), iteration=2)
+    assert state.type.value == "FAILED"
+    (line,) = state.message.splitlines()
+    assert line.endswith(
+        "iteration 2 of 'new' begins with the models of iteration 1, but train_challenger of iteration 1 is "
+        "not finished; run that one first"
+    )
+    (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "run that one first" in logged.getMessage()
+    assert not logged.exc_info
+    assert not (store / "runs/new").exists()

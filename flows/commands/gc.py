@@ -104,4 +104,5 @@ def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) 
         say(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
         for item in planned.removable:
             if item not in gone:
-                say(f"rzero: {item.path} is being worked on now; skipped", err=True)
+                why = "it is worked on, is not as it was listed, or what replaces it is not whole"
+                say(f"rzero: {item.path} stays: {why}", err=True)

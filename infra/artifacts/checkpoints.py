@@ -64,10 +64,6 @@ class StoreCheckpoints:
             self._store.remove(f"{self._path}/{old}/{LISTING}")
             self._store.remove(f"{self._path}/{old}")
 
-    def remove(self) -> None:
-        """Drop all of them, once the artifact is finished."""
-        self._store.remove(self._path)
-
     def _saved(self) -> list[tuple[int, str]]:
         """The steps that have a listing, in order, and the names of their folders."""
         names = (_LISTED.fullmatch(name) for name in self._store.sizes(self._path))

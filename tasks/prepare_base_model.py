@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from data.config import BaseModelConfig, TinyModelConfig
 from data.foreign import one_line
 from infra.models.check import ModelDirectoryError, check_model_directory
 from infra.models.packaged import PackagedModelError, gguf_of, unpack_model
+from infra.scratch import ScratchFolder
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.training import step_reporter
@@ -25,9 +25,9 @@ _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 def prepare_base_model(work: Work) -> None:
     """Bring the base model into the store, from the source that its name says."""
     scheme, colon, _ = work.config.base_model.name.partition(":")
-    with tempfile.TemporaryDirectory(prefix="rzero-base-") as folder:
-        _SOURCES.get(scheme + colon, _copy_model)(work, Path(folder))
-        work.add_model(Path(folder))
+    with ScratchFolder("base") as folder:
+        _SOURCES.get(scheme + colon, _copy_model)(work, folder)
+        work.add_model(folder)
 
 
 def _pretrain(work: Work, folder: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from data import domains
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpus import side_by_side
 from infra.samplers import Sampler, SamplingParams, open_sampler
+from infra.scratch import ScratchFolder
 from infra.trainers import open_trainer
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from tasks.curriculum.memory import remembered
@@ -41,7 +40,7 @@ def train_challenger(
     with (
         open_sampler(sampler_config, work.model(solver)) as sampler,
         grader_of(work.config.domain) as grader,
-        tempfile.TemporaryDirectory(prefix="rzero-challenger-") as folder,
+        ScratchFolder("challenger") as folder,
     ):
 
         def score(completions: Sequence[str], label: str) -> list[ScoredQuestion]:
@@ -62,7 +61,7 @@ def train_challenger(
                 prompts=[prompts.challenger()],
                 config=config,
                 seed=work.seed,
-                output_dir=Path(folder),
+                output_dir=folder,
                 reward_columns=formula.columns,
             ),
             reward,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from data.config import DEFAULT_REWARD
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
+from infra.scratch import ScratchFolder
 from infra.trainers import open_trainer
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from tasks.rewards.challenger import ChallengerReward
@@ -34,7 +33,7 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
     read = answer_reader(work.config.domain)
     with (
         grader_of(work.config.domain) as grader,
-        tempfile.TemporaryDirectory(prefix="rzero-solver-") as folder,
+        ScratchFolder("solver") as folder,
     ):
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
@@ -53,7 +52,7 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
                 prompts=[prompts.solver(question) for question in kept["question"]],
                 config=work.config.solver,
                 seed=work.seed,
-                output_dir=Path(folder),
+                output_dir=folder,
                 # The Challenger's built-in columns too: a glob over `train_*` reads both roles as one table.
                 reward_columns=ChallengerReward(DEFAULT_REWARD).columns,
             ),

@@ -7,9 +7,7 @@ experiment share the base model and every stage until they diverge.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from infra.artifacts.artifact import (
@@ -22,6 +20,7 @@ from infra.artifacts.artifact import (
 )
 from infra.artifacts.damage import SUFFIX
 from infra.artifacts.parts import find_part
+from infra.scratch import ScratchFolder
 from infra.store.store import DigestMismatch, Store, StoreError
 
 
@@ -62,8 +61,8 @@ def _part_of(store: Store, location: Location, part: int, suffix: str = "") -> I
 
 def copy_file(store: Store, file: CopiedFile, target: str) -> bool:
     """Copy a file within the store; False if it is not what its record says, or is gone."""
-    with tempfile.TemporaryDirectory(prefix="rzero-adopt-") as folder:
-        copy = Path(folder) / "copy"
+    with ScratchFolder("adopt") as folder:
+        copy = folder / "copy"
         try:
             store.download(file.path, copy, file.record.sha256)
         except DigestMismatch:

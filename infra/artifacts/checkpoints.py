@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
-import tempfile
 import uuid
-import weakref
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from infra.artifacts.artifact import FileRecord, Location
+from infra.scratch import ScratchFolder
 from infra.store.store import DigestMismatch, Progress, Store
 
 _KEEP = 2
@@ -39,16 +37,15 @@ class StoreCheckpoints:
     def newest(self) -> tuple[int, Path] | None:
         """The newest complete checkpoint as a local folder, skipping damaged ones.
 
-        The folder lives as long as this object. A store that does not answer raises StoreUnavailable; no
-        checkpoint is skipped because of that.
+        The folder lives until the next call, at most as long as this object. A store that does not answer
+        raises StoreUnavailable; no checkpoint is skipped because of that.
         """
         for step, name in reversed(self._saved()):
-            folder = Path(tempfile.mkdtemp(prefix="rzero-checkpoint-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            if (damage := self._fetch(name, folder)) is None:
-                return step, folder
+            self._fetched = ScratchFolder("checkpoint")
+            if (damage := self._fetch(name, self._fetched.path)) is None:
+                return step, self._fetched.path
             log.warning("%s is passed over: %s", self._store.uri_of(f"{self._path}/{name}"), damage)
-            shutil.rmtree(folder)
+            self._fetched.remove()
         return None
 
     def save(self, step: int, folder: Path) -> None:

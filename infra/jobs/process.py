@@ -11,11 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
-import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ from infra.jobs.errors import (
     is_memory,
 )
 from infra.jobs.reap import FD_VARIABLE, JOB_VARIABLE, end_processes
+from infra.scratch import ScratchFolder
 
 PYTHON_VARIABLE = WHERE_IT_WORKS["python"]
 PACKAGES = [Path(__file__).resolve().parents[2] / name for name in ("data", "infra")]
@@ -100,9 +99,9 @@ class DeviceJob:
         self.id = uuid.uuid4().hex
         """In the environment of each of its processes."""
         self._log = stage_log()
-        self.folder = Path(tempfile.mkdtemp(prefix="rzero-job-"))
+        self._scratch = ScratchFolder("job")
+        self.folder = self._scratch.path
         """Removed when the job is closed or killed."""
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         job_file = self.folder / "job.json"
         job_file.write_text(json.dumps({"entry": entry, "spec": spec}, indent=1))
         packages = self.folder / "packages"
@@ -212,7 +211,7 @@ class DeviceJob:
             self._requests.close()
         for thread in self._threads:
             thread.join(timeout=5.0)
-        self._cleanup()
+        self._scratch.remove()
 
     def __enter__(self) -> Self:
         return self

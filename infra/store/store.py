@@ -16,6 +16,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from infra.scratch import ScratchFolder
 from infra.store.backend import (
     PROBE,
     TEMPORARY,
@@ -121,8 +122,8 @@ class Store:
         if self.is_local:
             full = Path(self.full(path))
             return file_sha256(full) if full.is_file() else None
-        with tempfile.TemporaryDirectory(prefix="rzero-") as folder:
-            copy = Path(folder) / "copy"
+        with ScratchFolder("copy") as folder:
+            copy = folder / "copy"
             return file_sha256(copy) if self._backend.download(self.full(path), copy, None) else None
 
     def put(self, path: str, content: bytes) -> None:

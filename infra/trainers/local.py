@@ -8,9 +8,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +21,7 @@ from infra.machine.memory import OutOfMemory, is_out_of_memory
 from infra.samplers.decoding.loop import complete
 from infra.samplers.protocol import SamplingParams
 from infra.samplers.texts import eos_token_ids, pad_token_id
+from infra.scratch import ScratchFolder
 from infra.store.tables import table_of
 from infra.trainers.batches import Sequences
 from infra.trainers.checkpoint import read_state, readable, write_state
@@ -125,8 +124,7 @@ class _Training:
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
         """Publish the state after a step."""
-        with tempfile.TemporaryDirectory(prefix="rzero-state-") as name:
-            folder = Path(name)
+        with ScratchFolder("state") as folder:
             self._learner.save(folder)
             write_state(folder, self._job, step, self._rows(), updates=self._learner.updates)
             checkpoints.save(step, folder)

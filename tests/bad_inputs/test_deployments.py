@@ -169,7 +169,7 @@ def test_a_flow_refuses_at_its_start_what_no_schema_knows_in_one_line_and_leaves
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = _files(store)
-    with pytest.raises(BAD_INPUT + (StoreError,)) as refused:
+    with pytest.raises((*BAD_INPUT, StoreError)) as refused:
         begin(**{"run": "new", "store": str(store), **given})
     (line,) = str(refused.value).splitlines()
     assert line.isprintable()

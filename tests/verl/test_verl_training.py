@@ -196,7 +196,7 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
     # The other machines of a cluster see the shared folder alone, which is empty again at the end.
     ((_, told),) = started
     assert all(Path(told[name]).is_relative_to(tmp_path) for name in ("model", "work"))
-    assert not list(tmp_path.glob("rzero-verl-*"))
+    assert not list(tmp_path.glob("rzero.verl-*"))
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_line(

@@ -7,7 +7,6 @@ import os
 import queue
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from infra.jobs.errors import DeviceCrash
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.models.check import check_model_directory
+from infra.scratch import ScratchFolder
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
@@ -224,5 +224,5 @@ def _work_folder(configured: str | None) -> Iterator[Path]:
     parent = None if configured is None else Path(configured).expanduser().resolve()
     if parent is not None:
         parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rzero-verl-", dir=parent, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with ScratchFolder("verl", parent) as folder:
+        yield folder

@@ -6,6 +6,7 @@ from prefect import flow, tags
 from prefect.runtime import flow_run
 
 from flows.iteration import iteration
+from flows.overview import Overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, name_flow_run
 
@@ -29,7 +30,10 @@ def evolve(
     """
     config = begin(run, preset, store, overrides or {}, iterations)
     name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
+    shown = Overview(config)
+    shown.update()
     # The sub-flows carry the deployment's tags, so limits by tag hold for them too.
     with tags(*flow_run.tags):
         for number in range(1, config.iterations + 1):
             iteration(run=run, iteration=number, store=config.store)
+            shown.update()

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.meanwhile import finished_meanwhile
+from flows.overview import overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
 from tasks.evaluate import evaluate
@@ -44,12 +45,12 @@ def iteration(
         return Completed(message=why)
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
-
-    challenger, solver, earlier = starting_point(this)
-    challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
-    questions = generate_questions(this, challenger=challenger)
-    answers = sample_answers(this, questions=questions, solver=solver)
-    curriculum = score_and_filter(this, questions=questions, answers=answers, earlier=earlier)
-    solver = train_solver(this, solver=solver, curriculum=curriculum)
-    completions = sample_evaluation(this, solver=solver)
-    evaluate(this, completions=completions)
+    with overview(config, this.iteration):
+        challenger, solver, earlier = starting_point(this)
+        challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
+        questions = generate_questions(this, challenger=challenger)
+        answers = sample_answers(this, questions=questions, solver=solver)
+        curriculum = score_and_filter(this, questions=questions, answers=answers, earlier=earlier)
+        solver = train_solver(this, solver=solver, curriculum=curriculum)
+        completions = sample_evaluation(this, solver=solver)
+        evaluate(this, completions=completions)

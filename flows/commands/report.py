@@ -1,4 +1,4 @@
-"""`rzero report`."""
+"""`rzero report`, and where the report of a run lies."""
 
 from __future__ import annotations
 
@@ -28,10 +28,25 @@ HINT = "a report needs plotly and jinja2: pip install 'rzero[report]'"
     type=TargetPath(path_type=Path),
     help="The HTML file.  [default: report.html with the run]",
 )
+@click.option("--watch", is_flag=True, help="Serve it on this machine, always up to date, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --watch.  [default: a free one]")
 @store_option
-def report(run_names: tuple[str, ...], target: Path | None, store: str | None) -> None:
+def report(
+    run_names: tuple[str, ...], target: Path | None, watch: bool, port: int, store: str | None
+) -> None:
     """Write a self-contained HTML report of one or several runs."""
-    say(str(write_report(open_store(store), run_names, target)))
+    place = open_store(store)
+    if not watch:
+        say(str(write_report(place, run_names, target) if target else store_report(place, run_names)))
+        return
+    from data.resolve import ConfigError
+
+    if target is not None:
+        raise ConfigError("--to and --watch do not go together: a served report is written to no file")
+    _check_installed()
+    from flows.report.watch import serve
+
+    serve(place, run_names, port)
 
 
 def can_report() -> bool:
@@ -39,25 +54,38 @@ def can_report() -> bool:
     return all(importlib.util.find_spec(name) for name in ("plotly", "jinja2"))
 
 
-def write_report(store: Store, run_names: Sequence[str], target: Path | None = None) -> Path:
-    """Write the report of the runs as one HTML file; the path of the file.
+def report_path(run_name: str) -> str:
+    """Where in the store the report of a run lies."""
+    return f"runs/{run_name}/report.html"
 
-    Without a `target` it lies beside the first run in a local store, else in the working folder. Raises
-    ConfigError for an unknown run, a target that cannot be written, and what is not installed.
+
+def store_report(store: Store, run_names: Sequence[str]) -> str:
+    """Write the report of the runs beside the first of them in the store; its path or URI.
+
+    Raises ConfigError for an unknown run and what is not installed, StoreError where it cannot be written.
     """
-    from data.resolve import ConfigError
-
-    if not can_report():
-        raise ConfigError(HINT)
+    _check_installed()
     from flows.report.read import read_runs
     from flows.report.story import report_html
 
     runs = read_runs(store, run_names)
-    if target is None:
-        first = runs[0].name
-        in_store = Path(store.root) / "runs" / first / "report.html"
-        target = in_store if store.is_local else Path(f"rzero-report-{first}.html")
-    content = report_html(store, runs, target)
+    path = report_path(runs[0].name)
+    store.put(path, report_html(store, runs, Path(store.full(path))).encode())
+    return store.uri_of(path)
+
+
+def write_report(store: Store, run_names: Sequence[str], target: Path) -> Path:
+    """Write the report of the runs as one HTML file; the path of the file.
+
+    Raises ConfigError for an unknown run, a target that cannot be written, and what is not installed.
+    """
+    from data.resolve import ConfigError
+
+    _check_installed()
+    from flows.report.read import read_runs
+    from flows.report.story import report_html
+
+    content = report_html(store, read_runs(store, run_names), target)
     # The file is written whole, or not at all.
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,3 +100,10 @@ def write_report(store: Store, run_names: Sequence[str], target: Path | None = N
     except OSError as error:
         raise ConfigError(f"--to: {target} cannot be written: {os.strerror(error.errno or 0)}") from None
     return target
+
+
+def _check_installed() -> None:
+    from data.resolve import ConfigError
+
+    if not can_report():
+        raise ConfigError(HINT)

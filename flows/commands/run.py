@@ -57,7 +57,7 @@ def run(
 
 def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
     """The table of results, the gain, the report's path, and what to type next."""
-    from flows.commands.report import HINT, can_report, write_report
+    from flows.commands.report import HINT, can_report, store_report
     from flows.commands.show import show_json, show_table, width
     from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
     from infra.store.store import Store
@@ -70,7 +70,7 @@ def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
     show_table(shown_rows(rows))
     if gain := gain_line(rows):
         say(click.wrap_text(gain, width()))
-    say(f"Report: {write_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+    say(f"Report: {store_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
     ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
     last = f"--iteration {config.iterations}"
     say(f"Next: rzero status {config.run}{ending}")

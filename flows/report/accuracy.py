@@ -93,3 +93,9 @@ def sample_count(evaluation: pl.DataFrame) -> list[int]:
     sampled = evaluation.filter(pl.col("mode") == "sampled")
     counts = sampled.group_by("run").agg(pl.col("sample").n_unique())["sample"]
     return sorted(set(counts.to_list()))
+
+
+def measure_names(evaluation: pl.DataFrame) -> dict[str, str]:
+    """Each measure as a person reads it: `maj@10` where every run draws ten samples."""
+    counts = sample_count(evaluation)
+    return {name: name for name in MEASURES} | {"maj@k": f"maj@{counts[0]}" if len(counts) == 1 else "maj@k"}

@@ -29,14 +29,6 @@ _MOST_MARKERS = 80
 _BOOTSTRAP = "95\u00a0% interval if the problems were drawn anew (bootstrap)"
 
 
-def measure_names(evaluation: pl.DataFrame) -> dict[str, str]:
-    """Each measure as a person reads it: `maj@10` where every run draws ten samples."""
-    counts = acc.sample_count(evaluation)
-    return {name: name for name in acc.MEASURES} | {
-        "maj@k": f"maj@{counts[0]}" if len(counts) == 1 else "maj@k"
-    }
-
-
 _MEANINGS = {
     "pass@1": "Mean accuracy of one sampled answer.",
     "maj@k": "Accuracy of the majority of the samples.",
@@ -49,7 +41,7 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     if evaluation.is_empty():
         return []
     table = acc.accuracy_by_iteration(evaluation)
-    names = measure_names(evaluation)
+    names = acc.measure_names(evaluation)
     x = whole_axis("iteration (0: the base model)", table["iteration"].to_list())
     spread = spread_words(lines, _BOOTSTRAP)
     single = len(lines) == 1 and len(lines[0].runs) == 1
@@ -78,7 +70,7 @@ def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]
     if evaluation.is_empty():
         return []
     table = acc.accuracy_by_group(evaluation)
-    names = measure_names(evaluation)
+    names = acc.measure_names(evaluation)
     charts: list[Chart] = []
     installed = benchmarks.names()
     for benchmark in table["benchmark"].unique().sort():

@@ -9,7 +9,6 @@ import polars as pl
 
 from flows.report import accuracy as acc
 from flows.report import questions as q
-from flows.report.charts_results import measure_names
 from flows.report.read import Line, of_line
 from flows.text import duration, percent, points
 
@@ -45,7 +44,7 @@ def _accuracy_cards(line: Line, evaluation: pl.DataFrame) -> list[Card]:
     if evaluation.is_empty():
         return []
     cards = []
-    for measure, name in measure_names(evaluation).items():
+    for measure, name in acc.measure_names(evaluation).items():
         ends = _ends(line, evaluation, measure)
         if not ends:
             continue

@@ -53,6 +53,17 @@ class Run:
         """The last finished iteration; 0 for the base model alone, -1 if not even that is finished."""
         return min([step.iteration - 1 for step in self.unfinished] or [self.steps[-1].step.iteration])
 
+    @property
+    def progress(self) -> str:
+        """How far the run has come, in words."""
+        if not self.unfinished:
+            return f"all {self.steps[-1].step.iteration} iterations are finished"
+        first = self.unfinished[0]
+        there = [item for item in self.steps if item.step.iteration == first.iteration]
+        done = sum(item.manifest is not None for item in there)
+        name = f"iteration {first.iteration}" if first.iteration else "the base model"
+        return f"{name}: {done} of {len(there)} stages are finished, goes on at {first.stage}"
+
     def artifact(self, iteration: int, stage: str) -> tuple[ArtifactRef, Manifest] | None:
         """A finished artifact with its manifest; None if it is unfinished."""
         for item in self.steps:

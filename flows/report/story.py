@@ -48,6 +48,9 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
         runs=runs,
         lines=lines,
         states=[_state(run) for run in runs],
+        unfinished=[
+            f"{run.name} is not finished{_as_of(run)}: {run.progress}." for run in runs if run.unfinished
+        ],
         tiles=findings.tiles(lines, evaluation, scored),
         cautions=findings.cautions(lines, evaluation, probe, scored),
         charts={
@@ -90,6 +93,12 @@ def _state(run: Run) -> str:
             )
     base = config.base_model.name
     return f"{run.name}: preset {config.preset}, base model {base}, seed {config.seed}; {state}."
+
+
+def _as_of(run: Run) -> str:
+    """When the newest of what a report shows was finished."""
+    ended = max((item.manifest.finished_at for item in run.steps if item.manifest), default=None)
+    return f" as of {ended[:16].replace('T', ' ')} UTC" if ended else ""
 
 
 def _summary(run: Run) -> tuple[list[str], list[list[object]]]:

@@ -1,4 +1,4 @@
-"""What a finished stage shows in Prefect's UI: key figures, a sample, a plot, and where its files are."""
+"""The card of a finished stage in Prefect's UI: key figures, a plot, a sample, and where its files are."""
 
 from __future__ import annotations
 
@@ -7,88 +7,79 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
-from prefect.context import FlowRunContext
-
-from infra.artifacts.artifact import ArtifactRef, Manifest, manifest_of, table_files, table_folders
-from tasks.publish.markdown import escaped, sample_of_questions
-from tasks.publish.plots import draw_stage, image_uri
-from tasks.publish.progress import artifact_key
+from infra.artifacts.artifact import ArtifactRef, manifest_of, table_files, table_folders
+from tasks.publish.markdown import escaped, fenced, sample_of_questions
+from tasks.publish.plots import draw_stage, image
+from tasks.publish.progress import end_progress, stage_key
+from tasks.publish.shown import in_flow_run, show
 from tasks.stage.work import Work
 
 
 def publish_stage(work: Work, ref: ArtifactRef) -> None:
-    """Show a finished stage; does nothing outside a flow run.
+    """Show a finished stage in place of its progress; does nothing outside a flow run.
 
     The artifact already exists, so a failure to show something is logged and never fails the stage.
     """
-    if FlowRunContext.get() is None:
+    if not in_flow_run():
         return
-    for publish in (_figures, _questions, _plot, _files):
+    try:
+        title = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}"
+        text = "\n\n".join([f"### {escaped(title)}", *_sections(work, ref)])
+        show("markdown", stage_key(work), text, title)
+        end_progress(work)
+    except Exception as error:
+        work.log.warning(f"{work.stage.name} could not be shown in Prefect: {error}")
+
+
+def _sections(work: Work, ref: ArtifactRef) -> Iterator[str]:
+    """Each section that can be made; one that cannot is a warning."""
+    for section in (_figures, _plot, _questions, _files):
         try:
-            publish(work, ref)
+            yield from section(work, ref)
         except Exception as error:
-            work.log.warning(
-                f"{work.stage.name}: its {publish.__name__[1:]} could not be shown in Prefect: {error}"
-            )
+            work.log.warning(f"{work.stage.name}: its {section.__name__[1:]} could not be shown: {error}")
 
 
-def _figures(work: Work, ref: ArtifactRef) -> None:
-    rows = [
-        {"figure": name, "value": _shown(value)}
-        for name, value in work.figures.items()
-        if not isinstance(value, list)
-    ]
+def _figures(work: Work, ref: ArtifactRef) -> Iterator[str]:
+    figures = {name: value for name, value in work.figures.items() if not isinstance(value, list)}
     if ref.rows is not None:
-        rows.append({"figure": "rows", "value": _shown(ref.rows)})
-    rows.append({"figure": "megabytes", "value": _shown(ref.bytes / 1e6)})
-    create_table_artifact(rows, artifact_key(work, "figures"), f"Key figures of {_title(work)}")
+        figures["rows"] = ref.rows
+    figures["megabytes"] = ref.bytes / 1e6
+    rows = [f"| {escaped(name)} | {escaped(_shown(value))} |" for name, value in figures.items()]
+    yield "\n".join(["| figure | value |", "|---|---:|", *rows])
 
 
-def _questions(work: Work, ref: ArtifactRef) -> None:
-    if work.stage.name == "score_and_filter":
-        text = (
-            f"### Questions of {escaped(work.location.run)}, iteration {work.iteration}\n\n"
-            + sample_of_questions(work.table(ref))
-        )
-        create_markdown_artifact(
-            text, artifact_key(work, "questions"), "A sample of the questions with their votes"
-        )
-
-
-def _plot(work: Work, ref: ArtifactRef) -> None:
+def _plot(work: Work, ref: ArtifactRef) -> Iterator[str]:
     drawn = draw_stage(work.stage.name, lambda side_table: work.table(ref, side_table))
     if drawn is not None:
-        figure, caption = drawn
-        create_image_artifact(image_uri(figure), artifact_key(work, "plot"), f"{_title(work)}: {caption}")
+        yield image(*drawn)
 
 
-def _files(work: Work, ref: ArtifactRef) -> None:
-    text = "\n".join(_file_lines(work, ref, manifest_of(work.store, ref)))
-    create_markdown_artifact(text, artifact_key(work, "files"), f"Where {_title(work)} lies")
+def _questions(work: Work, ref: ArtifactRef) -> Iterator[str]:
+    if work.stage.name == "score_and_filter":
+        yield sample_of_questions(work.table(ref))
 
 
-def _file_lines(work: Work, ref: ArtifactRef, manifest: Manifest) -> Iterator[str]:
-    place = f"file://{ref.uri}" if work.store.is_local else ref.uri
-    yield f"### Files of {work.stage.name}, iteration {work.iteration} of {escaped(work.location.run)}"
-    size = f"{ref.bytes / 1e6:,.3f} MB"
-    yield f"\n[The folder](<{place}>) has {size}; the sha256 of its content is {ref.digest}."
-    lines = [f"folder = {json.dumps(ref.uri)}"]
+def _files(work: Work, ref: ArtifactRef) -> Iterator[str]:
+    yield f"{ref.bytes / 1e6:,.3f} MB; the sha256 of the content is {ref.digest}."
+    manifest, run = manifest_of(work.store, ref), work.location.run
     folders = table_folders(manifest)
+    lines = ["import polars as pl", "", f"folder = {json.dumps(ref.uri)}"] if folders else []
     for folder in folders:
         rows = sum(file.rows or 0 for file in table_files(manifest, folder.strip("/") or None))
         name = folder.strip("/") or manifest.kind
-        lines.append(f'pl.scan_parquet(f"{{folder}}{folder}/part-*.parquet")  # {name}, {rows:,} rows')
+        lines.append(f'{name} = pl.read_parquet(f"{{folder}}{folder}/part-*.parquet")  # {rows:,} rows')
+    if manifest.kind == "model" and work.store.is_local:
+        lines = ["from transformers import AutoModelForCausalLM", *lines, ""]
+        lines.append(f"model = AutoModelForCausalLM.from_pretrained({json.dumps(ref.uri)})")
+    if lines:
+        yield fenced("\n".join(lines), "python")
+    where = f"{run} --iteration {work.iteration} --store {shlex.quote(work.store.uri)}"
+    commands = [f"rzero inspect {where} --stage {work.stage.name}"] if folders else []
     if manifest.kind == "model":
-        lines.append("AutoModelForCausalLM.from_pretrained(folder)")
-    yield "\n".join(["\n```python", *lines, "```"])
-    if folders:
-        show = f"rzero inspect {work.location.run} --iteration {work.iteration} --stage {work.stage.name}"
-        yield f"\n```\n{show} --store {shlex.quote(work.store.uri)}\n```"
-
-
-def _title(work: Work) -> str:
-    return f"{work.stage.name}, iteration {work.iteration} of {work.location.run}"
+        model = " --model challenger" if work.stage.name == "train_challenger" else ""
+        commands.append(f"rzero export {where}{model} --to {run}-model")
+    yield fenced("\n".join(commands))
 
 
 def _shown(value: Any) -> str:

@@ -33,13 +33,20 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def sample_of_questions(scored: pl.DataFrame) -> str:
+def fenced(text: str, language: str = "") -> str:
+    """Text as a block of code, whatever it holds; nothing for no text."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}" if text else ""
+
+
+def sample_of_questions(scored: pl.DataFrame, most_kept: int = _KEPT, most_dropped: int = _DROPPED) -> str:
     """An even sample of the kept questions of a table `scored`, and some dropped ones of each reason."""
     kept = scored.filter("kept")
     dropped = scored.filter(~pl.col("kept"))
     taken = dropped.with_columns(pl.int_range(pl.len()).over("drop_reason").alias("turn"))
-    taken = taken.sort("turn", "question_id").head(_DROPPED).sort("drop_reason", "question_id")
-    every = max(1, kept.height // _KEPT)
+    taken = taken.sort("turn", "question_id").head(most_dropped).sort("drop_reason", "question_id")
+    every = max(1, kept.height // max(1, most_kept))
     lines = [
         f"{kept.height} of {scored.height} were kept. p̂ is the share of the answers that agree with the "
         "most frequent one; the true answer is known where the domain can compute it.",
@@ -47,7 +54,10 @@ def sample_of_questions(scored: pl.DataFrame) -> str:
         "| | question | votes | p̂ | majority | truth | reward |",
         "|---|---|---:|---:|---|---|---:|",
     ]
-    for row in (*kept.gather_every(every).head(_KEPT).iter_rows(named=True), *taken.iter_rows(named=True)):
+    for row in (
+        *kept.gather_every(every).head(most_kept).iter_rows(named=True),
+        *taken.iter_rows(named=True),
+    ):
         fate = "kept" if row["kept"] else escaped(row["drop_reason"])
         answered = row["samples"] - row["abstentions"]
         votes = f"{row['votes']} of {answered}" if row["samples"] else "–"

@@ -8,17 +8,26 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 Read = Callable[[str | None], pl.DataFrame]
 """Reads the stage's main table (None) or a side table."""
 
-_BLUE, _ORANGE, _GREY, _INK, _GRID = "#0072b2", "#d55e00", "#9aa1a9", "#1c2024", "#dfe3e7"
+# To be read on a white page as well as on a dark one.
+_BLUE, _ORANGE, _GREEN, _GREY, _INK, _GRID = (
+    "#2e86c1",
+    "#d9681d",
+    "#1f9d78",
+    "#9aa1a9",
+    "#7d858e",
+    "#88888855",
+)
 
-_COUNTED = ("training step", "candidates", "questions")
+_COUNTED = ("training step", "candidates", "questions", "iteration (0: the base model)")
 
 
 def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
@@ -30,11 +39,32 @@ def draw_stage(stage: str, read: Read) -> tuple[Any, str] | None:
     return None if frame.is_empty() else draw(frame)
 
 
-def image_uri(figure: Any) -> str:
-    """The figure as a PNG in a data URI."""
+def image(figure: Any, caption: str) -> str:
+    """The figure as an image within markdown: a PNG without a ground of its own."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    figure.savefig(buffer, format="png", dpi=110, transparent=True)
+    return f"![{caption}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})\n\n{caption}"
+
+
+def draw_accuracy(lines: Mapping[str, Sequence[tuple[int, float, float, float]]]) -> tuple[Any, str] | None:
+    """Accuracy by iteration with its intervals; a line is rows of iteration, value, low and high.
+
+    None if there is nothing to draw or matplotlib is missing.
+    """
+    if not any(lines.values()) or importlib.util.find_spec("matplotlib") is None:
+        return None
+    figure, axes = _axes("iteration (0: the base model)", "correct")
+    looks = zip((_BLUE, _ORANGE, _GREEN), "osD", (-0.03, 0.0, 0.03), strict=True)
+    for (label, rows), (colour, marker, shift) in zip(lines.items(), looks, strict=False):
+        at, value, low, high = (np.array(column) for column in zip(*rows, strict=True))
+        bars = np.stack([value - low, high - value])
+        axes.errorbar(
+            at + shift, value, bars, color=colour, marker=marker, markersize=5, capsize=3, label=label
+        )
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, labelcolor=_INK)
+    return figure, "Accuracy on held-out problems, with 95 % intervals"
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
@@ -42,7 +72,7 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7.0, 3.4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(7.0, 3.4), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x, color=_INK)
     axes.set_ylabel(y, color=_INK)
@@ -85,7 +115,7 @@ def _completions(frame: pl.DataFrame) -> tuple[Any, str]:
     axes.hist(
         [ended, cut], bins=30, stacked=True, color=[_BLUE, _ORANGE], label=["ended", "cut at the limit"]
     )
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="upper right", labelcolor=_INK)
     return figure, "how long the completions are"
 
 
@@ -95,7 +125,7 @@ def _scored(frame: pl.DataFrame) -> tuple[Any, str]:
     edges = [-0.025 + 0.05 * index for index in range(22)]
     kept, dropped = (voted.filter(pl.col("kept") == value)["p_hat"].to_list() for value in (True, False))
     axes.hist([kept, dropped], bins=edges, stacked=True, color=[_BLUE, _GREY], label=["kept", "dropped"])
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="upper right", labelcolor=_INK)
     return figure, "how much the Solver's answers agree, and which questions are kept"
 
 
@@ -118,7 +148,7 @@ def _evaluation(frame: pl.DataFrame) -> tuple[Any, str]:
     axes.set_xlim(0, 1.08)
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.grid(axis="y", visible=False)
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2, labelcolor=_INK)
     return figure, "accuracy on held-out problems"
 
 

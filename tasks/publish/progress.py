@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from infra.artifacts.parts import finished_parts
+from tasks.publish.shown import key_of, show, take_away
 from tasks.stage.work import Work
 
 _SECONDS_BETWEEN = 2.0
@@ -51,20 +52,26 @@ def report_parts(work: Work, total: int) -> None:
 
 
 def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None:
-    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+    from prefect.artifacts import update_progress_artifact
 
     description = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}: {shown}"
     bar, now = _bars.get(name), time.monotonic()
     if bar is None:
-        created = create_progress_artifact(percent, artifact_key(work, "progress"), description)
-        assert isinstance(created, UUID)
-        _bars[name] = _Bar(created, now, percent)
+        _bars[name] = _Bar(show("progress", _key(work), percent, description), now, percent)
     elif percent > bar.percent and (percent == 100.0 or now - bar.told_at >= _SECONDS_BETWEEN):
         update_progress_artifact(bar.artifact_id, percent, description)
         bar.told_at, bar.percent = now, percent
 
 
-def artifact_key(work: Work, what: str) -> str:
+def end_progress(work: Work) -> None:
+    """Take the bar of a finished stage away."""
+    take_away(_key(work))
+
+
+def stage_key(work: Work) -> str:
     """Prefect's key for what a stage shows, the same in every run of the same work."""
-    plain = f"{work.location.run} iteration {work.iteration} {work.stage.name} {what}".lower()
-    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in plain).split())
+    return key_of(work.location.run, "iteration", work.iteration, work.stage.name)
+
+
+def _key(work: Work) -> str:
+    return f"{stage_key(work)}-progress"

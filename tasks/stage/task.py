@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ from tasks.stage.retries import StageTimeout, is_transient, with_smaller_batches
 from tasks.stage.work import Work, find_part, lease_path
 
 RETRIES = 2
+after_stage: ContextVar[Callable[[], None] | None] = ContextVar("after_stage", default=None)
+"""What a flow does whenever a stage that it called has finished."""
 _PARTS = "parts"
 """The argument in which the shards of an artifact are handed to the task that gathers them."""
 
@@ -111,6 +114,8 @@ class StageTask:
                 f"{RETRIES + 1} times; its checkpoints and shards are kept. If it needs longer, raise "
                 f"timeout_seconds.{self.stage_name}; else see in the log what it waited for"
             ) from None
+        if (then := after_stage.get()) is not None:
+            then()
         return made
 
     def map_parts(self, run: Run, parts: int, **inputs: ArtifactRef) -> PrefectFutureList[ArtifactRef]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +34,13 @@ ARROWS = {
     "evaluate_part 1": {"sample_evaluation 1"},
     "evaluate 1": {"sample_evaluation 1", "evaluate_part 1"},
 }
-TABLE_AND_FILES = {"figures", "files"}
-SHOWN = {
-    "iteration-0-prepare-base-model": {*TABLE_AND_FILES, "progress"},
-    "iteration-0-sample-evaluation": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-0-evaluate": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-train-challenger": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-generate-questions": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-sample-answers": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-score-and-filter": {*TABLE_AND_FILES, "plot", "questions"},
-    "iteration-1-train-solver": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-sample-evaluation": {*TABLE_AND_FILES, "plot", "progress"},
-    "iteration-1-evaluate": {*TABLE_AND_FILES, "plot", "progress"},
-}
+SHOWN = [
+    *(f"iteration-0-{stage}" for stage in ("prepare-base-model", "sample-evaluation", "evaluate")),
+    *("iteration-1-train-challenger", "iteration-1-generate-questions", "iteration-1-sample-answers"),
+    *("iteration-1-score-and-filter", "iteration-1-train-solver", "iteration-1-sample-evaluation"),
+    "iteration-1-evaluate",
+]
+PLOT = "](data:image/png;base64,"
 
 
 def _manifests(store: Path) -> dict[Path, int]:
@@ -81,14 +80,29 @@ def _stage_and_iteration(label: str) -> str:
     return f"{stage} {rest.split('iteration ')[1].split()[0]}"
 
 
-def test_every_stage_shows_what_it_did(deployed: Deployed, deployed_run: dict[str, Any]) -> None:
+def test_the_overview_is_on_top_and_every_finished_stage_has_one_card(
+    deployed: Deployed, deployed_run: dict[str, Any]
+) -> None:
     found = _artifacts(deployed, deployed_run)
-    keys = {key.removeprefix("deployed-") for key in found}
-    assert keys == {f"{stage}-{what}" for stage, shown in SHOWN.items() for what in shown}
-    assert {a["data"] for key, a in found.items() if key.endswith("progress")} == {100.0}
-    for key, artifact in found.items():
-        if key.endswith("plot"):
-            assert artifact["data"].startswith("data:image/png;base64,")
+    keys = [key.removeprefix("deployed-") for key in found]
+    assert keys[0] == "iteration-1-overview"
+    assert sorted(keys[1:]) == sorted(SHOWN)
+    assert {artifact["type"] for artifact in found.values()} == {"markdown"}
+    without = {key for key, artifact in found.items() if PLOT not in artifact["data"]}
+    assert without == {"deployed-iteration-0-prepare-base-model"}
+    assert not [key for key, artifact in found.items() if "file://" in artifact["data"]]
+
+
+def test_the_overview_belongs_to_the_run_and_shows_how_it_ended(
+    deployed: Deployed, deployed_run: dict[str, Any], deployed_store: Path
+) -> None:
+    shown = _artifacts(deployed, deployed_run)["deployed-iteration-1-overview"]
+    assert shown["task_run_id"] is None
+    assert "iteration 1: " not in shown["data"]
+    assert "Questions of iteration 1" in shown["data"]
+    report = deployed_store / "runs/Deployed/report.html"
+    assert str(report) in shown["data"]
+    assert "iterations finished" in report.read_text(encoding="utf-8")
 
 
 def test_the_shown_figures_and_files_are_those_of_the_store(
@@ -97,18 +111,30 @@ def test_the_shown_figures_and_files_are_those_of_the_store(
     found = _artifacts(deployed, deployed_run)
     (manifest,) = deployed_store.glob("runs/Deployed/iteration=1/score_and_filter/*/_manifest.json")
     figures = json.loads(manifest.read_text())["figures"]
-    shown = {
-        row["figure"]: row["value"]
-        for row in json.loads(found["deployed-iteration-1-score-and-filter-figures"]["data"])
-    }
-    assert shown["kept"] == str(figures["kept"])
-    files = found["deployed-iteration-1-score-and-filter-files"]["data"]
-    assert str(manifest.parent) in files
-    assert "curriculum/part-*.parquet" in files
+    card = found["deployed-iteration-1-score-and-filter"]["data"]
+    assert f"| kept | {figures['kept']} |" in card
+    assert str(manifest.parent) in card
+
+
+def test_what_a_card_shows_to_type_works_as_pasted(
+    deployed: Deployed, deployed_run: dict[str, Any], tmp_path: Path
+) -> None:
+    found = _artifacts(deployed, deployed_run)
+    for stage in ("iteration-1-train-solver", "iteration-1-score-and-filter"):
+        card = found[f"deployed-{stage}"]["data"]
+        (code,) = re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+        (commands,) = re.findall(r"^```\n(rzero .*?)^```$", card, re.MULTILINE | re.DOTALL)
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+        for command in commands.splitlines():
+            rzero = [sys.executable, "-m", "flows.cli", *shlex.split(command)[1:]]
+            subprocess.run(rzero, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert (tmp_path / "Deployed-model" / "config.json").is_file()
 
 
 def _artifacts(deployed: Deployed, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    found = deployed.ask("artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
+    """What the UI lists of a flow run, by key, in its order."""
+    of_run = {"flow_run_id": {"any_": [flow_run["id"]]}, "type": {"not_any_": ["result"]}}
+    found = deployed.ask("artifacts/filter", {"artifacts": of_run, "sort": "ID_DESC"})
     return {artifact["key"]: artifact for artifact in found}
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from data.schemas import SCHEMAS
-from tasks.publish.plots import draw_stage, image_uri
+from tasks.publish.plots import draw_stage, image
 from tasks.stage.graph import STAGES
 
 TABLES: dict[str, dict[str, list[Any]]] = {
@@ -36,11 +36,10 @@ def _table(stage: str) -> pl.DataFrame:
 def test_a_stage_is_drawn_as_a_png(stage: str) -> None:
     drawn = draw_stage(stage, lambda side_table: _table(stage))
     assert drawn is not None
-    uri = image_uri(drawn[0])
-    head, _, content = uri.partition(",")
-    assert head == "data:image/png;base64"
-    assert base64.b64decode(content).startswith(b"\x89PNG")
-    assert drawn[1]
+    head, _, content = image(*drawn).partition(";base64,")
+    assert head == f"![{drawn[1]}](data:image/png"
+    png = base64.b64decode(content.partition(")")[0], validate=True)
+    assert png.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("stage", TABLES)

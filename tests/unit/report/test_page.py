@@ -18,7 +18,7 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError
-from flows.commands.report import write_report
+from flows.commands.report import store_report, write_report
 from flows.report import theme
 from flows.report.read import lines_of, read_runs
 from infra.store.store import Store
@@ -69,7 +69,7 @@ def finished(fabricate: Fabricate, tmp_path_factory: pytest.TempPathFactory) -> 
     """The report of a finished run, in its default place. Read only."""
     store = Store(str(tmp_path_factory.mktemp("finished") / "store"))
     fabricate(store)
-    return write_report(store, ["made"])
+    return Path(store_report(store, ["made"]))
 
 
 def store_of(report: Path) -> Store:
@@ -218,14 +218,15 @@ def test_every_light_colour_of_a_chart_has_a_dark_twin(finished: Path) -> None:
     assert not set(theme.DARK_TWINS) & set(theme.DARK_TWINS.values())
 
 
-def test_a_report_of_a_store_that_is_not_local_lies_in_the_working_folder(
+def test_a_report_of_a_store_that_is_not_local_lies_beside_the_run_all_the_same(
     store: Store, fabricate: Fabricate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fabricate(store, iterations=1)
-    path = write_report(store, ["made"])
-    assert path == Path("rzero-report-made.html")
-    assert "memory://" in page_of(path).text
+    uri = store_report(store, ["made"])
+    assert uri == store.uri_of("runs/made/report.html")
+    assert "memory://" in Page(store.read(store.path_of(uri)).decode()).text
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_run_and_a_target_in_the_way_are_one_clear_line(
@@ -233,7 +234,7 @@ def test_an_unknown_run_and_a_target_in_the_way_are_one_clear_line(
 ) -> None:
     fabricate(store, stop_before=(0, "evaluate"))
     with pytest.raises(ConfigError, match=r"there is no run 'nobody' in .*; runs there: made"):
-        write_report(store, ["made", "nobody"])
+        store_report(store, ["made", "nobody"])
     with pytest.raises(ConfigError, match=r"--to: .* cannot be written: Is a directory"):
         write_report(store, ["made"], tmp_path)
     assert not list(tmp_path.parent.glob(".tmp-*"))

@@ -28,24 +28,34 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def hand_over(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """Have batches scored by a worker of a Ray job that this starts, then lose the actor between."""
+    """Have batches scored by a worker of a Ray job that this starts, then lose the actor of a second job."""
     import asyncio
+    import threading
 
     import ray
 
     from infra.trainers.verl.scoring import Handover, score_in_stage
 
-    ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
-    Handover(channel)
+    def start_ray() -> None:
+        ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
+
+    start_ray()
+    handover = Handover(channel)
 
     @ray.remote
     def reward_worker(batch: list[Any]) -> list[float]:
         return asyncio.run(score_in_stage(batch))
 
     scores = [ray.get(reward_worker.remote(batch)) for batch in spec["batches"]]
+    handover.end()
+    names = [thread.name for thread in threading.enumerate()]
+    ray.shutdown()
+    channel.say("scored", scores=scores, threads=names)
+    start_ray()
+    again = Handover(channel)
     ray.kill(ray.get_actor("rzero-scoring"))
-    channel.say("scored", scores=scores)
     for _ in channel.requests():
         pass
+    again.end()
     ray.shutdown()
     return {}

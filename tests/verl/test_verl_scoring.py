@@ -1,4 +1,4 @@
-"""Batches come from a Ray job to the stage, scores go back; a lost actor ends the training in one line."""
+"""Batches come from a Ray job to the stage, scores go back; a lost actor is one line, an end is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def test_batches_reach_the_stage_and_scores_the_worker_to_the_last_bit_until_the
         for batch, scores in zip(BATCHES, SCORES, strict=True):
             assert job.wait_for("score", TIMEOUT_SECONDS, "a batch")["samples"] == batch
             job.ask(scores=scores)
-        assert job.wait_for("scored", TIMEOUT_SECONDS, "the scores")["scores"] == SCORES
+        scored = job.wait_for("scored", TIMEOUT_SECONDS, "the scores")
+        assert scored["scores"] == SCORES
+        # One that still asked Ray would end the process when Ray is left.
+        assert "rzero-scoring" not in scored["threads"]
         said = job.wait_for("rollouts_failed", TIMEOUT_SECONDS, "the failure")["message"]
     assert said.startswith("batches cannot be handed over: ")
     assert "\n" not in said

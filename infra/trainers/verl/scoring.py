@@ -8,6 +8,7 @@ run programs on it anyway: no port and no key is added.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from infra.jobs.channel import Channel
 
 _NAME = "rzero-scoring"
 """Unique within a Ray job's namespace, which is the job's own."""
+_ENDING_SECONDS = 120.0
 
 
 class Exchange:
@@ -41,6 +43,10 @@ class Exchange:
         """What the stage is to hear next; waits until there is something."""
         return await self._messages.get()
 
+    async def close(self) -> None:
+        """Nothing more is to be heard."""
+        self._messages.put_nowait({"kind": "closed"})
+
     async def answer(self, scores: Sequence[float]) -> None:
         """The scores of the oldest batch that has none."""
         self._waiting.get_nowait().set_result(list(scores))
@@ -53,23 +59,31 @@ class Handover:
         import ray
 
         self._ended = threading.Event()
-        exchange = ray.remote(Exchange).options(name=_NAME, num_cpus=0).remote()
-        threading.Thread(target=self._carry, args=(exchange, channel), daemon=True).start()
+        self._exchange = ray.remote(Exchange).options(name=_NAME, num_cpus=0).remote()
+        self._thread = threading.Thread(target=self._carry, args=(channel,), name=_NAME, daemon=True)
+        self._thread.start()
 
     def end(self) -> None:
-        """Ray is about to be left: that the exchange goes is no failure any more."""
-        self._ended.set()
+        """Carry nothing more, before Ray is left: whoever asks Ray after that ends the process."""
+        import ray
 
-    def _carry(self, exchange: Any, channel: Channel) -> None:
+        self._ended.set()
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(self._exchange.close.remote())
+        self._thread.join(_ENDING_SECONDS)
+
+    def _carry(self, channel: Channel) -> None:
         import ray
 
         try:
             answers = channel.requests()
             while True:
-                message = ray.get(exchange.next.remote())
+                message = ray.get(self._exchange.next.remote())
+                if message["kind"] == "closed":
+                    return
                 channel.say(**message)
                 if message["kind"] == "score":
-                    ray.get(exchange.answer.remote(next(answers)["scores"]))
+                    ray.get(self._exchange.answer.remote(next(answers)["scores"]))
         except Exception as error:
             if not self._ended.is_set():
                 channel.say("rollouts_failed", message=f"batches cannot be handed over: {one_line(error)}")

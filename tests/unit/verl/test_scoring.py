@@ -22,6 +22,8 @@ def test_a_batch_waits_for_its_scores_and_a_failure_is_heard() -> None:
         assert await second == [1.0]
         await exchange.fail("an engine died")
         assert await exchange.next() == {"kind": "rollouts_failed", "message": "an engine died"}
+        await exchange.close()
+        assert await exchange.next() == {"kind": "closed"}
 
     asyncio.run(run())
 

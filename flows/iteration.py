@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.meanwhile import finished_meanwhile
+from flows.meanwhile import crash_what_the_dead_left, finished_meanwhile
 from flows.overview import overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
@@ -43,6 +43,7 @@ def iteration(
     config = begin(run, preset, store, overrides or {}, iteration=iteration)
     if iteration is None and (why := finished_meanwhile(config)):
         return Completed(message=why)
+    crash_what_the_dead_left()
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
     with overview(config, this.iteration):

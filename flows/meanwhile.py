@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.context import FlowRunContext
@@ -11,8 +13,15 @@ from prefect.context import FlowRunContext
 from data.config import RunConfig
 from flows.start import unfinished_steps
 from infra.artifacts.artifact import read_manifest
+from infra.deploy import endings
 from infra.store.store import Store
 from tasks.stage.walk import walk
+
+
+def crash_what_the_dead_left() -> None:
+    """Mark what Crashed and Cancelled flow runs left Running, if the server answers."""
+    with get_client(sync_client=True) as client, contextlib.suppress(httpx.HTTPError):
+        endings.crash_what_the_dead_left(client)
 
 
 def finished_meanwhile(config: RunConfig) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ _NEXT = """
 Next, in another terminal or this one:
   export PREFECT_API_URL={url}/api PREFECT_API_AUTH_STRING="$(cat {key})"
   {prefect} deployment run rzero/iteration --param run=first --param preset=tiny --watch
-The same command again does the next iteration, or resumes one that failed.
+The same command again, once that is finished, does the next iteration; it resumes one that failed.
 In the browser: {url}, which asks for a password: the line in {key}
 Whoever has that line can run any program as you. `make down` ends the server and the worker."""
 
@@ -61,6 +62,25 @@ def setup(pool_type: str, device_slots: int) -> None:
     from infra.deploy.setup import set_up_server
 
     for line in set_up_server(pool_type, device_slots):
+        click.echo(line)
+
+
+@main.command()
+@click.option(
+    "--url",
+    envvar="RZERO_WEBHOOK_URL",
+    prompt="URL of the webhook",
+    hide_input=True,
+    help="Asked for where it is not in $RZERO_WEBHOOK_URL.",
+)
+def notify(url: str) -> None:
+    """Have the server at $PREFECT_API_URL call a webhook when a run fails, crashes or waits for a person."""
+    from infra.deploy.setup import set_up_notifications
+
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        click.echo("notify: the URL of a webhook begins with https:// or http://", err=True)
+        sys.exit(2)
+    for line in set_up_notifications(url):
         click.echo(line)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from infra.deploy import POOL
+from infra.deploy.endings import cancel_runs_of_the_pool
 from infra.deploy.key import make_private, server_key
 from infra.deploy.processes import Processes
 
@@ -91,8 +92,26 @@ class LocalServer:
     def down(self) -> Iterator[str]:
         """End the worker, with the runs it works on, and the server; the store and the database stay."""
         with self._alone():
-            for name in ("worker", "server"):
-                yield f"{name:<12} {'ended' if self.processes.stop(name) else 'was not up'}"
+            worked = self.processes.stop("worker")
+            cancelled = self._cancel_runs() if worked else 0
+            yield f"worker       {'ended' if worked else 'was not up'}"
+            if cancelled:
+                yield f"flow runs    {cancelled} cancelled; started again, they resume"
+            yield f"server       {'ended' if self.processes.stop('server') else 'was not up'}"
+
+    def _cancel_runs(self) -> int:
+        """Cancel what the ended worker was at, so that nobody waits for its heartbeats; how many runs."""
+        if not self.processes.is_running("server"):
+            return 0
+        api = f"http://{_HOST}:{self.processes.detail('server', 'port')}/api"
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            httpx.Client(base_url=api, headers=self.authorization, timeout=30.0) as client,
+        ):
+            return cancel_runs_of_the_pool(
+                client, "`make down` has ended its worker; started again, it resumes"
+            )
+        return 0
 
     def _server(self) -> str:
         if self.processes.is_running("server"):

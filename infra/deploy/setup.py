@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from prefect.client.schemas.actions import (
 )
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from pydantic import SecretStr
 
 from infra.deploy import POOL
 
 DEVICE_LIMIT = "gpu"
+WEBHOOK = "rzero"
 HERE = Path(__file__).parent
 ENVIRONMENT = "rzero_environment"
 RUN_ENVIRONMENT = {
@@ -58,7 +60,25 @@ def set_up_server(pool_type: str, device_slots: int) -> Iterator[str]:
         yield f"work pool    {_pool(client, pool_type)}"
         yield f"variable     {_variable(client)}"
         yield f"limit        {_limit(client, device_slots)}"
-        for line in _automations(client):
+        for line in _automations(client, automation_definitions()):
+            yield f"automation   {line}"
+
+
+def set_up_notifications(url: str) -> Iterator[str]:
+    """Have the server call this URL when a run needs a person; yields lines as `set_up_server` does.
+
+    The URL, which is often a secret, is kept in a block of the server's, encrypted.
+    """
+    from prefect.blocks.webhook import Webhook
+
+    block = Webhook(url=SecretStr(url)).save(WEBHOOK, overwrite=True)
+    yield f"block        webhook/{WEBHOOK}, saved"
+    definitions = automation_definitions("notifications.yaml")
+    for definition in definitions:
+        for action in definition["actions"]:
+            action["block_document_id"] = str(block)
+    with get_client(sync_client=True) as client:
+        for line in _automations(client, definitions):
             yield f"automation   {line}"
 
 
@@ -105,14 +125,14 @@ def _limit(client: Any, slots: int) -> str:
         return f"{DEVICE_LIMIT}, {slots} at once, created"
 
 
-def automation_definitions() -> list[dict[str, Any]]:
-    """What `automations.yaml` says."""
-    found: list[dict[str, Any]] = yaml.safe_load((HERE / "automations.yaml").read_text())["automations"]
+def automation_definitions(file: str = "automations.yaml") -> list[dict[str, Any]]:
+    """What a file of automations says."""
+    found: list[dict[str, Any]] = yaml.safe_load((HERE / file).read_text())["automations"]
     return found
 
 
-def _automations(client: Any) -> Iterator[str]:
-    for definition in automation_definitions():
+def _automations(client: Any, definitions: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for definition in definitions:
         wanted = AutomationCore.model_validate(definition)
         existing = client.read_automations_by_name(wanted.name)
         if not existing:

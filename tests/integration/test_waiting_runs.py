@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
-from prefect.states import Scheduled
+from prefect.states import Crashed, Running, Scheduled
 
+from flows.evolve import evolve
 from flows.iteration import iteration
+from flows.meanwhile import crash_what_the_dead_left
 from infra.store.store import Store
+from tasks.prepare_base_model import prepare_base_model
 from tests.unit.report.conftest import make_run
 
 
@@ -59,3 +63,30 @@ def test_a_refused_flow_run_fails_with_one_line_without_a_traceback_and_leaves_n
     assert "run that one first" in logged.getMessage()
     assert not logged.exc_info
     assert not (store / "runs/new").exists()
+
+
+def test_what_a_dead_flow_run_left_running_is_crashed_with_its_sub_flows(prefect_server: None) -> None:
+    with get_client(sync_client=True) as client:
+
+        def begun(tags: list[str], within: Any = None) -> tuple[Any, Any]:
+            flow_run = client.create_flow_run(
+                evolve, state=Running(), tags=tags, parent_task_run_id=within and within.id
+            )
+            return flow_run, client.create_task_run(
+                prepare_base_model.prefect_task, flow_run.id, "0", state=Running()
+            )
+
+        parent, task = begun(["rzero"])
+        child, below = begun(["rzero"], within=task)
+        others = [*begun(["rzero"]), *begun([])]
+        dead = others[2]
+        for each in (parent, dead):
+            client.set_flow_run_state(each.id, Crashed(), force=True)
+        crash_what_the_dead_left()
+
+        def state(run: Any) -> str:
+            read = client.read_flow_run if isinstance(run, FlowRun) else client.read_task_run
+            return read(run.id).state.name
+
+        assert [state(run) for run in (parent, task, child, below)] == ["Crashed"] * 4
+        assert [state(run) for run in others] == ["Running", "Running", "Crashed", "Running"]

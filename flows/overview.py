@@ -68,9 +68,9 @@ class Overview:
             if finished == self._told:
                 return
             what = () if self._iteration is None else ("iteration", self._iteration)
-            title = " ".join(map(str, (run.name, *what)))
             key = key_of(run.name, *what, "overview")
-            show("markdown", key, overview_text(run), f"Overview of {title}", on_top=True)
+            head = " ".join((f"Now: {run.progress}.", gain_line(summary_rows(run.steps)) or ""))
+            show("markdown", key, overview_text(run), escaped(head), on_top=True)
             self._told = finished
         except Exception as error:
             _log().warning(f"the overview could not be shown in Prefect: {error}")

@@ -1,4 +1,4 @@
-"""The card of a finished stage in Prefect's UI: key figures, a plot, a sample, and where its files are."""
+"""The card of a finished stage in Prefect's UI: a plot, a sample, key figures, and where its files are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def publish_stage(work: Work, ref: ArtifactRef) -> None:
 
 def _sections(work: Work, ref: ArtifactRef) -> Iterator[str]:
     """Each section that can be made; one that cannot is a warning."""
-    for section in (_figures, _plot, _questions, _files):
+    for section in (_plot, _questions, _figures, _files):
         try:
             yield from section(work, ref)
         except Exception as error:

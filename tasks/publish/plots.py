@@ -23,7 +23,7 @@ _BLUE, _ORANGE, _GREEN, _GREY, _INK, _GRID = (
     "#d9681d",
     "#1f9d78",
     "#9aa1a9",
-    "#7d858e",
+    "#737b84",
     "#88888855",
 )
 
@@ -43,7 +43,8 @@ def image(figure: Any, caption: str) -> str:
     """The figure as an image within markdown: a PNG without a ground of its own."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, transparent=True)
-    return f"![{caption}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})\n\n{caption}"
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f"![{caption}](data:image/png;base64,{content})\n\n{caption[0].upper()}{caption[1:]}."
 
 
 def draw_accuracy(lines: Mapping[str, Sequence[tuple[int, float, float, float]]]) -> tuple[Any, str] | None:

@@ -8,7 +8,8 @@ from prefect.runtime import flow_run
 from flows.iteration import iteration
 from flows.overview import Overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
-from flows.start import begin, name_flow_run
+from flows.start import begin, name_flow_run, unfinished_steps
+from flows.told import tell_run
 
 
 @flow(name="rzero-evolve", flow_run_name="{run}", persist_result=False)
@@ -32,8 +33,10 @@ def evolve(
     name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
     shown = Overview(config)
     shown.update()
+    unfinished = unfinished_steps(config)
+    tell_run(config, unfinished)
     # The sub-flows carry the deployment's tags, so limits by tag hold for them too.
     with tags(*flow_run.tags):
-        for number in range(1, config.iterations + 1):
+        for number in range(max(unfinished[0].iteration, 1), config.iterations + 1) if unfinished else ():
             iteration(run=run, iteration=number, store=config.store)
             shown.update()

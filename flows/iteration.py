@@ -11,6 +11,7 @@ from flows.meanwhile import crash_what_the_dead_left, finished_meanwhile
 from flows.overview import overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
+from flows.told import tell_end, tell_start
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers
@@ -46,6 +47,7 @@ def iteration(
     crash_what_the_dead_left()
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
+    tell_start(this)
     with overview(config, this.iteration):
         challenger, solver, earlier = starting_point(this)
         challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
@@ -55,3 +57,4 @@ def iteration(
         solver = train_solver(this, solver=solver, curriculum=curriculum)
         completions = sample_evaluation(this, solver=solver)
         evaluate(this, completions=completions)
+    tell_end(this)

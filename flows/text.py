@@ -6,7 +6,7 @@ import click
 
 from data.foreign import visible
 
-_SPACE = "\u00a0"
+SPACE = "\u00a0"
 """Between a number and its unit, so that they stay on one line."""
 
 
@@ -15,9 +15,27 @@ def say(text: str, err: bool = False) -> None:
     click.echo(visible(text, len(text)), err=err)
 
 
+_NAMES = {
+    "probe_reward_mean": "reward before",
+    "reward_mean": "reward after",
+    "reward_first_step": "reward at first step",
+    "reward_last_step": "reward at last step",
+}
+
+
+def shown_name(figure: str) -> str:
+    """The one name under which people see a figure: `reward before`, `kept share`, `pass@1`."""
+    return _NAMES.get(figure, figure.replace("_", " "))
+
+
+def plural(count: int, what: str) -> str:
+    """A count with its noun: `1 iteration`, `3 iterations`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def percent(value: float | None, digits: int = 1) -> str | None:
     """A share in percent; None stays None."""
-    return None if value is None else f"{100 * value:.{digits}f}{_SPACE}%"
+    return None if value is None else f"{100 * value:.{digits}f}{SPACE}%"
 
 
 def points(value: float | None) -> str | None:

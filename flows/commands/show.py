@@ -23,6 +23,13 @@ def width() -> int:
     return shutil.get_terminal_size((_WIDTH, 24)).columns
 
 
+def tell(text: str, err: bool = False) -> None:
+    """Print a sentence in lines that fit the width; a path stays whole, longer or not."""
+    lines = textwrap.wrap(text, width(), break_long_words=False, break_on_hyphens=False)
+    for line in lines or [""]:
+        say(line, err)
+
+
 def show_json(value: Any) -> None:
     """Print a value as JSON; `say` spells control characters as JSON does."""
     say(json.dumps(value, indent=1, ensure_ascii=False))
@@ -64,7 +71,7 @@ class _Column:
         self.name = name
         self.cells = [_text(value) for value in values]
         self.is_numeric = all(isinstance(value, int | float | None) for value in values)
-        self.least = max(cell_len(word) for text in (name, *self.cells) for word in text.split() or [""])
+        self.least = max(cell_len(word) for text in (name, *self.cells) for word in text.split(" "))
         self.natural = max(self.least, *(cell_len(cell) for cell in self.cells))
 
     def lines(self, text: str, width: int) -> list[str]:

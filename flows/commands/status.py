@@ -2,24 +2,118 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from flows.commands.options import json_option, name_argument, open_run, store_option
+from flows.commands.options import json_option, open_run, open_store, store_option
+from flows.text import SPACE, duration, say, shown_name
+
+if TYPE_CHECKING:
+    from flows.commands.summary import FinishedStep, Working
+    from infra.store.store import Store
+
+_SHOWN = ("iteration", "stage", "state", "seconds", "figures")
 
 
 @click.command()
-@name_argument
+@click.argument("run_name", metavar="[NAME]", required=False)
 @store_option
 @json_option
-def status(run_name: str, store: str | None, as_json: bool) -> None:
-    """Show what is finished of a run, with times and key figures."""
-    from flows.commands.show import show_json, show_table
+def status(run_name: str | None, store: str | None, as_json: bool) -> None:
+    """Show what is finished of a run and what runs now; without NAME, the runs of the store.
+
+    From the store alone: also of a run on another machine, at most 20 seconds old.
+    """
+    from flows.commands.show import show_json, show_table, tell
     from flows.commands.summary import read_steps, status_rows
 
+    if run_name is None:
+        _list_runs(open_store(store), as_json)
+        return
     place, config = open_run(store, run_name)
-    rows = status_rows(read_steps(place, config))
+    steps = read_steps(place, config)
+    working = _working(place, steps)
+    rows = status_rows(steps, working)
     if as_json:
         show_json(rows)
         return
-    shown = [{key: row[key] for key in ("iteration", "stage", "state", "seconds", "figures")} for row in rows]
-    show_table(shown, f"{run_name} ({config.preset}) in {place.uri}")
+    tell(f"{run_name} ({config.preset}) in {place.uri}")
+    say("")
+    show_table([{name: row[name] for name in _SHOWN} | {"figures": _named(row["figures"])} for row in rows])
+    for line in _lines(run_name, steps, working, store):
+        tell(line)
+
+
+def _working(place: Store, steps: list[FinishedStep]) -> Working:
+    """What is begun of the unfinished steps."""
+    from flows.commands.now import look
+
+    unfinished = [item.step for item in steps if item.manifest is None]
+    found = {(step.iteration, step.stage): look(place, step) for step in unfinished}
+    return {key: now for key, now in found.items() if now is not None}
+
+
+def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {shown_name(name).replace(" ", SPACE): value for name, value in figures.items()}
+
+
+def _lines(run_name: str, steps: list[FinishedStep], working: Working, store: str | None) -> list[str]:
+    """What runs now, or where the run goes on."""
+    lines = []
+    for each in working.values():
+        for holder in each.holders:
+            since = f"for {duration(each.seconds)}" if each.seconds is not None else ""
+            lines.append(f"running: {holder}: {', '.join(part for part in (str(each), since) if part)}")
+    left = [item.step for item in steps if item.manifest is None or item.step.is_earlier]
+    if lines or not left:
+        return lines or ["All stages are finished."]
+    now = working.get((left[0].iteration, left[0].stage))
+    kept = f" ({now} kept)" if now else ""
+    where = f" --store {shlex.quote(store)}" if store else ""
+    return [
+        f"Nobody works on it now. It goes on at {left[0].stage} of iteration {left[0].iteration}{kept}:",
+        f"rzero run --run {run_name}{where}",
+    ]
+
+
+def _list_runs(place: Store, as_json: bool) -> None:
+    from data.resolve import ConfigError
+    from flows.commands.show import show_json, show_table, tell
+    from flows.commands.summary import read_steps, run_row
+    from infra.artifacts.runs import known_run, run_names
+    from infra.store.store import StoreError
+
+    rows, unreadable = [], []
+    for name in run_names(place):
+        try:
+            config = known_run(place, name)
+            steps = read_steps(place, config)
+            rows.append(run_row(config, steps, _working(place, steps)))
+        except (ConfigError, StoreError) as error:
+            unreadable.append(str(error))
+    if as_json:
+        show_json(rows)
+    elif rows:
+        tell(f"Runs in {place.uri}")
+        say("")
+        show_table([_run_cells(row) for row in rows])
+        say("More of one: rzero status NAME")
+    else:
+        tell(f"there is no run in {place.uri} yet; begin one: rzero run --run NAME")
+    for line in unreadable:
+        tell(f"rzero: {line}", err=True)
+
+
+def _run_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    at = "" if row["stage"] is None else f": {row['stage']} of iteration {row['iteration']}"
+    return {
+        "run": row["run"],
+        "preset": row["preset"],
+        "iterations": f"{row['finished']} of {row['iterations']}",
+        "state": row["state"] + at,
+        "pass@1": row["pass@1"],
+        "last finished": row["finished_at"],
+    }

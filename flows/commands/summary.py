@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from data.config import RunConfig
 from data.resolve import ConfigError
+from flows.commands.now import Now
+from flows.text import shown_name
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_manifest
 from infra.store.store import Store
 from tasks.stage.graph import STAGES, stage_names
@@ -20,6 +22,10 @@ class FinishedStep:
 
     step: Step
     manifest: Manifest | None
+
+
+Working = Mapping[tuple[int, str], Now]
+"""How far the unfinished steps are that somebody has begun, by iteration and stage."""
 
 
 def read_steps(store: Store, config: RunConfig, iterations: int | None = None) -> list[FinishedStep]:
@@ -51,14 +57,43 @@ def finished_artifact(
     return item.step.ref, item.manifest
 
 
-def status_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
-    """One row per stage: iteration, stage, state, seconds, finished_at, uri, and the key figures."""
-    return [_status_row(item.step, item.manifest) for item in steps]
+def status_rows(steps: Sequence[FinishedStep], working: Working) -> list[dict[str, Any]]:
+    """One row per stage: iteration, stage, state, seconds, finished_at, uri, the key figures.
+
+    And of a stage that is in `working`, how far it is: holders, done, total, unit, seconds_left.
+    """
+    return [
+        _status_row(item.step, item.manifest, working.get((item.step.iteration, item.step.stage)))
+        for item in steps
+    ]
 
 
-def _status_row(step: Step, manifest: Manifest | None) -> dict[str, Any]:
+def run_row(config: RunConfig, steps: Sequence[FinishedStep], working: Working) -> dict[str, Any]:
+    """A run in one row: run, preset, iterations finished and wanted, its state, pass@1, finished_at."""
+    left = [item.step for item in steps if item.manifest is None or item.step.is_earlier]
+    busy = [key for key, now in working.items() if now.holders]
+    iteration, stage = (*busy, *((step.iteration, step.stage) for step in left), (None, None))[0]
+    state = "running" if busy else "finished" if not left else "stopped" if len(left) < len(steps) else "new"
+    unfinished = {step.iteration for step in left}
+    measured = [row["pass@1"] for row in summary_rows(steps) if row["pass@1"] is not None]
+    return {
+        "run": config.run,
+        "preset": config.preset,
+        "finished": sum(number not in unfinished for number in range(1, config.iterations + 1)),
+        "iterations": config.iterations,
+        "state": state,
+        "iteration": iteration,
+        "stage": stage,
+        "pass@1": measured[-1] if measured else None,
+        "finished_at": max((item.manifest.finished_at for item in steps if item.manifest), default=None),
+    }
+
+
+def _status_row(step: Step, manifest: Manifest | None, now: Now | None) -> dict[str, Any]:
     if manifest:
         state = "outdated" if step.is_earlier else "finished"
+    elif now and now.holders:
+        state = "running"
     else:
         state = "damaged" if step.damage else "unfinished"
     figures = manifest.figures if manifest else {}
@@ -69,8 +104,12 @@ def _status_row(step: Step, manifest: Manifest | None) -> dict[str, Any]:
         "seconds": manifest.seconds if manifest else None,
         "finished_at": manifest.finished_at if manifest else None,
         "uri": step.ref.uri if step.ref else None,
-        "figures": {name: figures[name] for name in STAGES[step.stage].figures if name in figures},
-    }
+        "figures": {
+            name: value
+            for name, value in figures.items()
+            if name in STAGES[step.stage].figures or name.startswith("maj@")
+        },
+    } | ({} if now is None else asdict(now))
 
 
 def summary_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
@@ -104,7 +143,12 @@ def _summary_row(iteration: int, manifests: Mapping[str, Manifest]) -> dict[str,
 
 def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of `summary_rows` for a person: short headers."""
-    return [{name.removeprefix("challenger_").replace("_", " "): row[name] for name in row} for row in rows]
+    return [{shown_name(name.removeprefix("challenger_")): row[name] for name in row} for row in rows]
+
+
+def accuracies(row: Mapping[str, Any]) -> list[str]:
+    """The names of the accuracies in a row of `summary_rows`."""
+    return [name for name in row if name == "pass@1" or name.startswith("maj@") or name == "greedy"]
 
 
 def gain_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -115,8 +159,7 @@ def gain_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
     first, last = measured[0], measured[-1]
     gains = [
         f"{name} {first[name]:.3f} → {last[name]:.3f} ({100 * (last[name] - first[name]):+.1f} points)"
-        for name in first
-        if name == "pass@1" or name.startswith("maj@") or name == "greedy"
+        for name in accuracies(first)
         if first[name] is not None and last.get(name) is not None
     ]
     return f"From the base to iteration {last['iteration']}: {', '.join(gains)}"

@@ -43,10 +43,15 @@ class StoreCheckpoints:
         for step, name in reversed(self._saved()):
             self._fetched = ScratchFolder("checkpoint")
             if (damage := self._fetch(name, self._fetched.path)) is None:
+                log.info("resumed from the checkpoint of step %d", step)
                 return step, self._fetched.path
             log.warning("%s is passed over: %s", self._store.uri_of(f"{self._path}/{name}"), damage)
             self._fetched.remove()
         return None
+
+    def newest_step(self) -> int | None:
+        """The step of the newest checkpoint, damaged or not; None where there is none."""
+        return max((step for step, _ in self._saved()), default=None)
 
     def save(self, step: int, folder: Path) -> None:
         """Publish a folder as the checkpoint of a step and drop all but the newest two."""

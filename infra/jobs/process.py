@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import queue
 import re
@@ -30,6 +29,7 @@ from infra.jobs.errors import (
     is_memory,
 )
 from infra.jobs.reap import FD_VARIABLE, JOB_VARIABLE, end_processes
+from infra.run_log import run_log
 from infra.scratch import ScratchFolder
 
 PYTHON_VARIABLE = WHERE_IT_WORKS["python"]
@@ -98,7 +98,7 @@ class DeviceJob:
         self.heard()
         self.id = uuid.uuid4().hex
         """In the environment of each of its processes."""
-        self._log = stage_log()
+        self._log = run_log("rzero.device")
         self._scratch = ScratchFolder("job")
         self.folder = self._scratch.path
         """Removed when the job is closed or killed."""
@@ -275,14 +275,3 @@ class JobGroup(list[DeviceJob]):
         """End them now."""
         while self:
             self.pop().kill()
-
-
-def stage_log() -> Any:
-    """The log of the Prefect task that this thread works for, else rzero's own."""
-    from prefect.exceptions import MissingContextError
-    from prefect.logging import get_run_logger
-
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger("rzero.device")

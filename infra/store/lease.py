@@ -36,7 +36,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ log = logging.getLogger("rzero.store")
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """The content of a lease's file."""
+    """The content of a lease's file, and what its holder noted at its last renewal."""
 
     number: int
     holder: str
@@ -64,14 +64,17 @@ class LeaseRecord:
     ttl_seconds: float
     process: dict[str, Any]
     nonce: str
+    taken_at: float = 0.0
+    note: dict[str, Any] = field(default_factory=dict)
 
     def is_over(self, now: float) -> bool:
         """Whether the lease may be taken over."""
         return now > self.expires_at + SKEW_SECONDS or _is_gone(self.process)
 
     def to_json(self) -> bytes:
-        """As the file holds it; its name holds the number."""
-        return json.dumps({name: value for name, value in vars(self).items() if name != "number"}).encode()
+        """As the file holds it; its name holds the number, a renewal the note."""
+        kept = ("holder", "expires_at", "ttl_seconds", "process", "nonce")
+        return json.dumps({name: getattr(self, name) for name in kept}).encode()
 
 
 class LeaseLost(StoreUnavailable):
@@ -87,6 +90,8 @@ class Lease:
         self._record = record
         self._clock = clock
         self._lost = threading.Event()
+        self.note: dict[str, Any] = {}
+        """What others may read of the work's progress; it is written with the next renewal."""
 
     @property
     def number(self) -> int:
@@ -145,7 +150,7 @@ class Lease:
             self._lost.set()
 
     def _write_expiry(self, expires_at: float) -> None:
-        content = json.dumps({"expires_at": expires_at}).encode()
+        content = json.dumps({"expires_at": expires_at, "note": self.note}).encode()
         self._store.put(_renewal(self._path, self._record), content)
         self._record = replace(self._record, expires_at=expires_at)
 
@@ -184,20 +189,21 @@ def lease_or_result(
     looks once more, so work that was finished at that moment is not done again.
     """
     seen: LeaseRecord | None = None
-    since = clock()
+    since, told = clock(), ""
     while True:
         if (made := result()) is not None:
             yield made
             return
         newest, now = _newest(store, path), clock()
-        if is_new := newest != seen:
+        if newest != seen:
             seen, since = newest, now
         if newest is None or newest.is_over(now) or now - since > newest.ttl_seconds + SKEW_SECONDS:
             lease = _take(store, path, newest, holder, ttl_seconds, clock)
             if lease is not None:
                 break
-        elif is_new:
-            log.info("waiting for %s, which works on %s", newest.holder, path)
+        elif told != newest.nonce:
+            told = newest.nonce
+            log.info("waits for %s, which does the same work", newest.holder)
         wait(POLL_SECONDS)
     try:
         if (made := result()) is not None:
@@ -235,10 +241,16 @@ def holder_name(what: str) -> str:
     return f"{what} on {socket.gethostname()}, process {os.getpid()}"
 
 
+def held(store: Store, path: str, clock: Clock = time.time) -> LeaseRecord | None:
+    """The record of who holds the lease at `path` now; None if nobody does."""
+    newest = _newest(store, path)
+    return None if newest is None or newest.is_over(clock()) else newest
+
+
 def holder_of(store: Store, path: str, clock: Clock = time.time) -> str | None:
     """Who holds the lease at `path` now; None if nobody does."""
-    newest = _newest(store, path)
-    return None if newest is None or newest.is_over(clock()) else newest.holder
+    record = held(store, path, clock)
+    return None if record is None else record.holder
 
 
 def _take(
@@ -283,12 +295,15 @@ def _newest(store: Store, path: str) -> LeaseRecord | None:
             ttl_seconds=float(fields["ttl_seconds"]),
             process=dict(fields["process"]),
             nonce=str(fields["nonce"]),
+            taken_at=float(fields["expires_at"]) - float(fields["ttl_seconds"]),
         )
         renewal = _renewal(path, record)
         if renewal.rpartition("/")[2] in names:
             # It may be gone just now: then so is its holder.
             renewed = json.loads(store.get(renewal) or b'{"expires_at": 0}')
-            record = replace(record, expires_at=float(renewed["expires_at"]))
+            record = replace(
+                record, expires_at=float(renewed["expires_at"]), note=dict(renewed.get("note", {}))
+            )
     except (ValueError, KeyError, TypeError):
         return LeaseRecord(number, "an unknown holder", 0.0, 0.0, {}, "")
     return record

@@ -1,10 +1,11 @@
-"""Live progress in Prefect's UI: one bar per stage, moved by training steps and shards."""
+"""Live progress: a bar per stage in Prefect's UI, a note in the stage's lease, and whoever listens here."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from infra.artifacts.parts import finished_parts
@@ -15,6 +16,29 @@ _SECONDS_BETWEEN = 2.0
 """The server is updated no more often than this, except at the end."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on a stage is; `total` 0 before it is known, `seconds_left` None likewise."""
+
+    done: int
+    total: int
+    unit: str
+    seconds_left: float | None = None
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "begun"
+        return f"{self.done} of {self.total} {self.unit}"
+
+
+@dataclass(frozen=True)
+class _Count:
+    """The first count of a work in this process, from which its speed follows."""
+
+    done: int
+    at: float
+
+
 @dataclass
 class _Bar:
     artifact_id: UUID
@@ -22,28 +46,33 @@ class _Bar:
     percent: float
 
 
+listeners: list[Callable[[str, int, Progress], None]] = []
+"""Called with the stage, the iteration and the progress, in the thread of the work."""
+
 _lock = threading.Lock()
 _bars: dict[tuple[str, str], _Bar] = {}
+_counts: dict[str, _Count] = {}
 
 
-def report_progress(work: Work, done: int, total: int, of: str) -> None:
-    """Show that `done` of `total` steps or shards are done; does nothing outside a flow run.
+def report_begun(work: Work) -> None:
+    """Show that the work on a stage has begun, before there is anything to count."""
+    _report(work, Progress(0, 0, ""))
+
+
+def report_progress(
+    work: Work, done: int, total: int, of: str, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Show that `done` of `total` steps or shards are done, with the seconds left at the pace so far.
 
     A failure to show it is logged and never fails the work.
     """
-    from prefect.context import FlowRunContext
-
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or total <= 0:
-        return
-    percent = 100.0 * min(done, total) / total
+    now, seconds_left = clock(), None
     with _lock:
-        try:
-            _tell(
-                work, (str(context.flow_run.id), work.location.path), percent, f"{done} of {total} {of} done"
-            )
-        except Exception as error:
-            work.log.warning(f"{work.stage.name}: its progress could not be shown in Prefect: {error}")
+        # What a checkpoint or an earlier process had done says nothing of the pace.
+        first = _counts.setdefault(work.location.path, _Count(done, now))
+    if done > first.done:
+        seconds_left = (now - first.at) / (done - first.done) * (total - done)
+    _report(work, Progress(done, total, of, seconds_left))
 
 
 def report_parts(work: Work, total: int) -> None:
@@ -51,21 +80,44 @@ def report_parts(work: Work, total: int) -> None:
     report_progress(work, finished_parts(work.store, work.location), total, "shards")
 
 
-def _tell(work: Work, name: tuple[str, str], percent: float, shown: str) -> None:
+def end_progress(work: Work) -> None:
+    """Say that a stage is finished, whatever was counted, and take its bar away."""
+    _note(work, Progress(1, 1, "stages"))
+    take_away(_key(work))
+
+
+def _note(work: Work, progress: Progress) -> None:
+    if work.lease is not None:
+        work.lease.note = asdict(progress)
+    for listener in listeners:
+        listener(work.stage.name, work.iteration, progress)
+
+
+def _report(work: Work, progress: Progress) -> None:
+    from prefect.context import FlowRunContext
+
+    _note(work, progress)
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    with _lock:
+        try:
+            _tell(work, (str(context.flow_run.id), work.location.path), progress)
+        except Exception as error:
+            work.log.warning(f"{work.stage.name}: its progress could not be shown in Prefect: {error}")
+
+
+def _tell(work: Work, name: tuple[str, str], progress: Progress) -> None:
     from prefect.artifacts import update_progress_artifact
 
-    description = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}: {shown}"
+    percent = 100.0 * min(progress.done, progress.total) / progress.total if progress.total else 0.0
+    description = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}: {progress}"
     bar, now = _bars.get(name), time.monotonic()
     if bar is None:
         _bars[name] = _Bar(show("progress", _key(work), percent, description), now, percent)
     elif percent > bar.percent and (percent == 100.0 or now - bar.told_at >= _SECONDS_BETWEEN):
         update_progress_artifact(bar.artifact_id, percent, description)
         bar.told_at, bar.percent = now, percent
-
-
-def end_progress(work: Work) -> None:
-    """Take the bar of a finished stage away."""
-    take_away(_key(work))
 
 
 def stage_key(work: Work) -> str:

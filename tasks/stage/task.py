@@ -28,16 +28,18 @@ from data.config import RunConfig
 from infra.artifacts.artifact import ArtifactRef, Location, newest_generation, sha256
 from infra.artifacts.damage import find_or_set_aside
 from infra.artifacts.results import result_storage, results_path
+from infra.run_log import follow_runs
 from infra.store.lease import holder_name, lease_or_result
 from infra.store.store import Store
 from tasks.publish.cards import publish_stage
-from tasks.publish.progress import report_parts
+from tasks.publish.progress import report_begun, report_parts
 from tasks.stage.device_slot import device_slot
 from tasks.stage.graph import STAGES, locate
 from tasks.stage.retries import StageTimeout, is_transient, with_smaller_batches
 from tasks.stage.work import Work, find_part, lease_path
 
 RETRIES = 2
+follow_runs()
 after_stage: ContextVar[Callable[[], None] | None] = ContextVar("after_stage", default=None)
 """What a flow does whenever a stage that it called has finished."""
 _PARTS = "parts"
@@ -157,10 +159,13 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                 return made
             location, _ = newest_generation(store, location)
             find = functools.partial(find_or_set_aside, store, location)
-            with lease_or_result(store, lease_path(location), holder_name(name), find) as found:
+            with lease_or_result(store, lease_path(location), _holder(run, name), find) as found:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
+                work.lease = found
+                if _PARTS not in inputs:
+                    report_begun(work)
                 work.clear_writers()
                 if not work.adopt():
                     with device_slot(work.stage, gathers=_PARTS in inputs):
@@ -187,11 +192,13 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
             find_or_set_aside(store, location)
             location, _ = newest_generation(store, location)
             find = functools.partial(find_part, store, location, part)
-            lease, holder = lease_path(location, part), holder_name(f"{name}, part {part}")
+            lease, holder = lease_path(location, part), _holder(run, f"{name}, part {part},")
             with lease_or_result(store, lease, holder, find) as found:
                 if isinstance(found, ArtifactRef):
                     return found
                 work = Work(run.config, run.iteration, store, location)
+                work.lease = found
+                report_parts(work, of)
                 if not work.adopt_part(part):
                     with device_slot(work.stage):
                         body(work, part, **inputs)
@@ -241,6 +248,11 @@ def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:
     """Whether what failed the task can pass by itself."""
     error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
     return is_transient(error)
+
+
+def _holder(run: Run, what: str) -> str:
+    """Who makes something, as others who want the same are told."""
+    return holder_name(f"{what} of iteration {run.iteration} of {run.config.run}")
 
 
 def _location(run: Run, name: str, inputs: Mapping[str, Any]) -> Location:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +29,8 @@ from infra.artifacts.damage import set_aside
 from infra.artifacts.parts import FoundPart, PartRecord
 from infra.artifacts.writer import ArtifactWriter, DamagedPart, clear_writers
 from infra.models.folder import model_folder
+from infra.run_log import run_log
+from infra.store.lease import Lease
 from infra.store.store import Store, StoreError
 from infra.store.tables import parquet_table, table_of
 from tasks.stage.graph import STAGES, stage_seed
@@ -53,7 +54,8 @@ class Work:
         self._set_config(config)
         self.seed = stage_seed(config, self.stage.name, iteration)
         self.figures: dict[str, Any] = {}
-        self.log = _logger()
+        self.log = run_log()
+        self.lease: Lease | None = None
         self._recorded_config = config
         self._writer = ArtifactWriter(store, location)
         self._part_record: PartRecord | None = None
@@ -216,13 +218,3 @@ def _part_ref(store: Store, found: FoundPart) -> ArtifactRef:
     record = found.record
     uri = store.uri_of(found.path)
     return ArtifactRef(uri=uri, digest=record.sha256, kind="part", rows=record.rows, bytes=record.bytes)
-
-
-def _logger() -> Any:
-    from prefect.exceptions import MissingContextError
-    from prefect.logging import get_run_logger
-
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger("rzero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 
@@ -81,4 +82,46 @@ def test_all_stages_but_scoring_use_the_device() -> None:
     assert [name for name, stage in STAGES.items() if not stage.uses_device] == [
         "score_and_filter",
         "evaluate",
+    ]
+
+
+def test_a_stage_that_waits_for_a_slot_says_for_whom_and_when_it_has_it(
+    limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    from prefect import flow, task
+    from prefect.concurrency.sync import concurrency
+
+    inside, leave = threading.Event(), threading.Event()
+
+    @task(task_run_name="train_solver: first iteration 2")
+    def holder() -> None:
+        with concurrency(limit, occupy=1):
+            inside.set()
+            leave.wait(60)
+
+    @flow
+    def first() -> None:
+        holder()
+
+    class Release(logging.Handler):
+        """Lets the holder go once the other has said that it waits."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if "waits for a slot" in record.getMessage():
+                leave.set()
+
+    release, other = Release(), threading.Thread(target=first)
+    logging.getLogger("rzero").addHandler(release)
+    other.start()
+    try:
+        assert inside.wait(60)
+        with caplog.at_level(logging.INFO, "rzero"), device_slot(STAGES["sample_answers"]):
+            assert leave.is_set()
+    finally:
+        logging.getLogger("rzero").removeHandler(release)
+        leave.set()
+        other.join()
+    assert [line for line in dict.fromkeys(caplog.messages) if line.startswith("sample_answers: ")] == [
+        f"sample_answers: waits for a slot of {limit} (1 of 1 taken by train_solver: first iteration 2)",
+        f"sample_answers: has its slot of {limit}",
     ]

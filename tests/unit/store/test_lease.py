@@ -145,6 +145,26 @@ def test_of_many_that_take_over_exactly_one_gets_it(store: Store, clock: Clock) 
     assert won[0].renew()
 
 
+def test_who_waits_says_once_for_whom(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = _held(store, clock, "train_solver of iteration 2 of first")
+    made: list[str] = []
+    told: list[str] = []
+
+    def wait(seconds: float) -> None:
+        clock.now += TTL / 3
+        other.renew()
+        if clock.now > 1000 + 5 * TTL:
+            made.append("made")
+
+    def find() -> str | None:
+        return made[0] if made else None
+
+    monkeypatch.setattr("infra.store.lease.log.info", lambda line, *values: told.append(line % values))
+    with lease_or_result(store, PATH, "me", find, TTL, clock, wait) as found:
+        assert found == "made"
+    assert told == ["waits for train_solver of iteration 2 of first, which does the same work"]
+
+
 def test_a_killed_process_of_this_machine_holds_nothing(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from data.resolve import ConfigError
 from flows.server import prefect_server
+from flows.terminal import told_on_terminal
 from flows.text import say
 from infra.jobs.errors import DeviceError, DeviceSetupError
 from infra.judge_endpoint import EndpointUnavailable
@@ -29,8 +30,10 @@ BAD_INPUT = (ConfigError, DeviceSetupError, KeyRefused, ModelDirectoryError)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Takes the traceback off a mendable error; the record stays."""
+    """Takes the traceback off a mendable error; a flow's record becomes what the error says."""
     if record.exc_info and isinstance(record.exc_info[1], MENDABLE):
+        if str(record.msg).startswith("Encountered exception during execution"):
+            record.msg, record.args = "%s", (without_secrets(str(record.exc_info[1])),)
         record.exc_info = None
     return True
 
@@ -46,7 +49,7 @@ def resumable_work() -> Iterator[None]:
     """Run flows in this block: a mendable error ends the command, with exit code 2 for bad input, else 1."""
     log_mendable_in_one_line()
     try:
-        with prefect_server():
+        with told_on_terminal(), prefect_server():
             yield
     except (*MENDABLE, OSError) as error:
         say(f"rzero: {without_secrets(str(error))}", err=True)

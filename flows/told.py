@@ -7,7 +7,7 @@ from typing import Any
 
 from data.config import RunConfig
 from flows.commands.summary import accuracies, read_steps, summary_rows
-from flows.text import duration, plural
+from flows.text import all_finished, duration, plural
 from infra.run_log import run_log
 from tasks.stage.task import Run
 from tasks.stage.walk import Step, walk
@@ -16,15 +16,11 @@ from tasks.stage.walk import Step, walk
 def tell_run(config: RunConfig, unfinished: Sequence[Step]) -> None:
     """Say where all iterations of a run stand before they go on."""
     if not unfinished:
-        run_log().info(f"{_all(config.iterations)} finished: nothing to do")
+        run_log().info(all_finished(config.iterations))
     elif unfinished[0].iteration > 1:
         run_log().info(
             f"{unfinished[0].iteration - 1} of {plural(config.iterations, 'iteration')} are finished"
         )
-
-
-def _all(iterations: int) -> str:
-    return "the one iteration is" if iterations == 1 else f"all {iterations} iterations are"
 
 
 def tell_start(run: Run) -> None:

@@ -20,7 +20,7 @@ def doctor(store: str | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from flows.commands.show import show_json
+    from flows.commands.show import show_json, tell
     from infra.machine.doctor import abilities, examine
 
     checks = examine(store or "./rzero-store")
@@ -29,10 +29,10 @@ def doctor(store: str | None, as_json: bool) -> None:
         show_json({"can_run": can, "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
-            say(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.found}")
+            tell(f"{'ok     ' if check.ok else 'missing'}  {check.name}: {check.found}", indent=9)
             if not check.ok:
-                say(f"         needed for {check.needed_for}; to mend it: {check.mend}")
+                tell(f"         needed for {check.needed_for}; to mend it: {check.mend}", indent=9)
         say("")
         for what, works in can.items():
-            say(f"{'yes' if works else 'no ':<4} {what}")
+            tell(f"{'yes' if works else 'no ':<4} {what}", indent=5)
     sys.exit(0 if can["sampler transformers, trainer local"] else 1)

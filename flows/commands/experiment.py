@@ -12,7 +12,6 @@ from flows.commands.options import (
     set_option,
     store_option,
 )
-from flows.text import say
 
 
 @click.command()
@@ -44,7 +43,7 @@ def experiment(
     from data.experiments import load_variants
     from data.resolve import ConfigError, resolve, split_overrides
     from flows.commands.experiment_table import HARD_GREEDY, experiment_rows, hard_groups, shown_rows
-    from flows.commands.show import show_json, show_table
+    from flows.commands.show import show_json, show_table, tell
     from flows.errors import resumable_work
     from flows.experiment import experiment as run_experiment
     from flows.experiment import run_name
@@ -84,4 +83,4 @@ def experiment(
         return
     show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds", keys=2)
     groups = ", ".join(hard) or "none"
-    say(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")
+    tell(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.commands.options import TargetPath, iteration_option, name_argument, open_run, store_option
-from flows.text import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +26,7 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     from pathlib import Path
 
     from data.resolve import ConfigError
+    from flows.commands.show import tell
     from flows.commands.summary import find_step
 
     place, config = open_run(store, run_name)
@@ -40,7 +40,7 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     if step.ref is None or step.location is None:
         raise ConfigError(f"{stage} of iteration {iteration} of {run_name!r} is not finished")
     count = _copy(place, step.location, folder)
-    say(f"{folder}: {model} of iteration {iteration}, {count} files")
+    tell(f"{folder}: {model} of iteration {iteration}, {count} files")
 
 
 def _copy(store: Store, location: Location, folder: Path) -> int:

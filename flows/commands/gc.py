@@ -10,7 +10,7 @@ import click
 
 from data.foreign import one_line
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import say, size
+from flows.text import size
 
 if TYPE_CHECKING:
     from infra.store.store import Store
@@ -91,18 +91,21 @@ def _document(planned: Plan, gone: Sequence[Removable], delete: bool) -> dict[st
 
 def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
     """Two lines an item; the second is its full path."""
+    from flows.commands.show import tell
+
     for item in planned.removable:
-        say(f"{size(item.bytes):>10}  {item.what}: {item.why}\n{'':12}{item.path}")
+        tell(f"{size(item.bytes):>10}  {item.what}: {item.why}", indent=12)
+        tell(f"{'':12}{item.path}")
     for line in planned.spared:
-        say(f"{'kept':>10}  {line}", err=True)
+        tell(f"{'kept':>10}  {line}", err=True)
     count = len(planned.removable)
     if not count:
-        say(f"nothing to remove in {store.uri}")
+        tell(f"nothing to remove in {store.uri}")
     elif not delete:
-        say(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
+        tell(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
     else:
-        say(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
+        tell(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
         for item in planned.removable:
             if item not in gone:
                 why = "it is worked on, is not as it was listed, or what replaces it is not whole"
-                say(f"rzero: {item.path} stays: {why}", err=True)
+                tell(f"rzero: {item.path} stays: {why}", err=True)

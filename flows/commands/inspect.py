@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from infra.artifacts.artifact import ArtifactRef
     from infra.store.store import Store
 
-_LONGEST = 40
+_LONGEST, _SHORTEST = 40, 12
+"""Between these a text is cut, so that as many columns as can stand beside each other."""
 _KEYS = frozenset(("benchmark", "iteration", "step", "group", "problem_id", "question_id", "sample"))
 """Columns that say which row it is."""
 
@@ -32,6 +33,7 @@ _KEYS = frozenset(("benchmark", "iteration", "step", "group", "problem_id", "que
 @click.option("--table", help="A side table of the stage: rollouts, metrics, probe, curriculum.")
 @click.option("--sql", help="A query over the table `self`: 'SELECT question, p_hat FROM self WHERE kept'.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show.")
+@click.option("--wide", is_flag=True, help="All columns, with whole texts, as wide as they are.")
 @click.option("--columns", "only_columns", is_flag=True, help="Only what the columns mean.")
 @store_option
 @json_option
@@ -42,6 +44,7 @@ def inspect(
     table: str | None,
     sql: str | None,
     limit: int,
+    wide: bool,
     only_columns: bool,
     store: str | None,
     as_json: bool,
@@ -51,7 +54,7 @@ def inspect(
     Without --stage: the tables of all iterations, or of --iteration.
     """
     from data.resolve import ConfigError
-    from flows.commands.show import show_json
+    from flows.commands.show import show_json, tell
 
     place, config = open_run(store, run_name)
     if stage is None:
@@ -67,13 +70,13 @@ def inspect(
     if as_json:
         show_json(frame.to_dicts())
         return
-    _show_rows(frame.head(limit).to_dicts())
-    say(f"{frame.height} rows; to read them with polars:")
+    _show_rows(frame.head(limit).to_dicts(), wide)
+    tell(f"{frame.height} rows; to read them with polars:")
     say(f"pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
 
 
 def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
-    from flows.commands.show import show_json, show_table
+    from flows.commands.show import show_json, show_table, tell
     from flows.commands.summary import read_steps
     from infra.artifacts.artifact import table_files, table_folders
 
@@ -97,12 +100,12 @@ def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json
     if as_json:
         show_json(rows)
     elif not rows:
-        say(f"no table of {config.run} is finished")
+        tell(f"no table of {config.run} is finished")
     else:
         shown = [{name: value for name, value in row.items() if name != "uri"} for row in rows]
         show_table(shown, f"{config.run} in {store.uri}")
-        say(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
-        say("Where they lie: with --json, or below the rows of each.")
+        tell(f"Show one: rzero inspect {config.run} --iteration {rows[-1]['iteration']} --stage scored")
+        tell("Where they lie: with --json, or below the rows of each.")
 
 
 def _find(
@@ -157,12 +160,25 @@ def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:
     return frame if sql is None else run_query(frame, sql)
 
 
-def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows with long texts cut, and say how to see them whole."""
-    from flows.commands.show import cut, show_table
+def _show_rows(rows: Sequence[dict[str, Any]], wide: bool) -> None:
+    """Print rows in one table: with long texts cut and as many columns as fit, or all as wide as it is."""
+    from flows.commands.show import cut, fits, show_table, tell
 
-    shown = [{name: cut(value, _LONGEST) for name, value in row.items()} for row in rows]
-    keys = sum(1 for _ in itertools.takewhile(_KEYS.__contains__, shown[0])) if shown else 0
-    show_table(shown, keys=max(1, keys))
-    if any(str(value).endswith("…") for row in shown for value in row.values()):
-        say("… stands for the rest of a long text; --json shows all.")
+    names = list(rows[0]) if rows else []
+    keys = max(1, sum(1 for _ in itertools.takewhile(_KEYS.__contains__, names)))
+    if wide:
+        show_table(rows, keys=keys, wide=True)
+        return
+
+    def shown(count: int, longest: int) -> list[dict[str, Any]]:
+        return [{name: cut(row[name], longest) for name in names[:count]} for row in rows]
+
+    sizes = itertools.product(range(len(names), 0, -1), (_LONGEST, 24, _SHORTEST))
+    count, longest = next((size for size in sizes if fits(shown(*size))), (keys, _SHORTEST))
+    table = shown(count, longest)
+    show_table(table, keys=keys)
+    is_cut = any(str(value).endswith("…") for row in table for value in row.values())
+    if left := names[count:]:
+        tell(f"Not shown: {', '.join(left)}.")
+    if left or is_cut:
+        tell("--wide shows every column and whole texts; --json too.")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, name_argument, open_run, store_option
-from flows.text import say
 
 if TYPE_CHECKING:
     from flows.commands.summary import FinishedStep
@@ -22,7 +21,7 @@ _NAMES = {"math_average": "math average", "overall_average": "overall average"}
 @json_option
 def results(run_name: str, store: str | None, as_json: bool) -> None:
     """Show the scores by benchmark and iteration, with intervals."""
-    from flows.commands.show import show_json, show_table
+    from flows.commands.show import show_json, show_table, tell
     from flows.commands.summary import read_steps
 
     place, config = open_run(store, run_name)
@@ -31,12 +30,12 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
         show_json(rows)
         return
     if not rows:
-        say(f"no evaluation of {run_name} is finished")
+        tell(f"no evaluation of {run_name} is finished")
         return
     show_table(shown_rows(rows), f"{run_name} ({config.preset}): percent, with 95 % intervals", keys=2)
-    say("An interval says how far a score would move with other problems of the same kind.")
+    tell("An interval says how far a score would move with other problems of the same kind.")
     for line in partial_sets(rows):
-        say(line)
+        tell(line)
 
 
 def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:
@@ -64,6 +63,8 @@ def shown_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             continue
         name = _NAMES.get(row["benchmark"], row["benchmark"])
         measure = f"of {row['benchmarks']}" if row["measure"] == "average" else row["measure"]
+        if measure.startswith("mean@"):
+            measure = f"pass@1 ({measure})"
         lines.setdefault((name, measure), {})[row["iteration"]] = _cell(row)
     return [
         {"benchmark": name, "measure": measure}

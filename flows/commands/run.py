@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.commands.options import iterations_option, json_option, preset_option, set_option, store_option
-from flows.text import say
+from flows.text import all_finished
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -34,6 +34,7 @@ def run(
 
     Finished work is not done again.
     """
+    from flows.commands.show import tell
     from flows.errors import resumable_work
     from flows.evolve import evolve
     from flows.start import begin, unfinished_steps
@@ -43,7 +44,7 @@ def run(
     unfinished = unfinished_steps(config)
     if unfinished:
         first = unfinished[0]
-        say(
+        tell(
             f"rzero: run {config.run}, {config.iterations} iterations of preset {config.preset}, in "
             f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
             err=True,
@@ -51,14 +52,14 @@ def run(
         with resumable_work():
             evolve(run=config.run, iterations=config.iterations, store=config.store)
     else:
-        say(f"rzero: run {config.run} is finished; no stage was executed", err=True)
+        tell(f"rzero: run {config.run}: {all_finished(config.iterations)}", err=True)
     _show_results(config, store, as_json)
 
 
 def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
     """The table of results, the gain, the report's path, and what to type next."""
     from flows.commands.report import HINT, can_report, store_report
-    from flows.commands.show import show_json, show_table, width
+    from flows.commands.show import show_json, show_table, tell, tell_command
     from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
     from infra.store.store import Store
 
@@ -69,10 +70,10 @@ def _show_results(config: RunConfig, store: str | None, as_json: bool) -> None:
         return
     show_table(shown_rows(rows))
     if gain := gain_line(rows):
-        say(click.wrap_text(gain, width()))
-    say(f"Report: {store_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+        tell(gain)
+    tell(f"Report: {store_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
     ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
     last = f"--iteration {config.iterations}"
-    say(f"Next: rzero status {config.run}{ending}")
-    say(f"      rzero inspect {config.run} {last}{ending}")
-    say(f"      rzero export {config.run} {last} --to {config.run}-solver{ending}")
+    tell_command(f"rzero status {config.run}{ending}", "Next: ")
+    tell_command(f"rzero inspect {config.run} {last}{ending}", "      ")
+    tell_command(f"rzero export {config.run} {last} --to {config.run}-solver{ending}", "      ")

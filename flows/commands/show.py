@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +24,23 @@ def width() -> int:
     return shutil.get_terminal_size((_WIDTH, 24)).columns
 
 
-def tell(text: str, err: bool = False) -> None:
+def tell(text: str, err: bool = False, indent: int = 0) -> None:
     """Print a sentence in lines that fit the width; a path stays whole, longer or not."""
-    lines = textwrap.wrap(text, width(), break_long_words=False, break_on_hyphens=False)
+    rest = " " * indent
+    lines = textwrap.wrap(
+        text, width(), subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
     for line in lines or [""]:
         say(line, err)
+
+
+def tell_command(command: str, label: str = "") -> None:
+    """Print a command that runs as it is pasted: over several lines where one is too short for it."""
+    indent = " " * len(label)
+    lines = textwrap.wrap(command, width() - len(label) - 2, break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines):
+        more = " \\" if number + 1 < len(lines) else ""
+        say(f"{indent if number else label}{line}{more}")
 
 
 def show_json(value: Any) -> None:
@@ -35,22 +48,31 @@ def show_json(value: Any) -> None:
     say(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def show_table(rows: Sequence[Mapping[str, Any]], title: str | None = None, keys: int = 1) -> None:
-    """Print rows as a table that fits the width; None as a dash.
+def fits(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether rows fit into one table without a cell that wraps."""
+    return _fit(_columns(rows), wrap=False) is not None
+
+
+def show_table(
+    rows: Sequence[Mapping[str, Any]], title: str | None = None, keys: int = 1, wide: bool = False
+) -> None:
+    """Print rows as a table that fits the width, or is as `wide` as its longest row; None as a dash.
 
     Words are never cut. Columns that do not fit beside each other follow in further tables, each of which
     begins with the first `keys` columns.
     """
-    columns = [_Column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
+    columns = _columns(rows)
     if title:
-        say(f"{title}\n")
+        tell(title)
+        say("")
+    room = sys.maxsize if wide else None
     head, rest = columns[:keys], columns[keys:]
     while rest:
         for count in range(len(rest), 0, -1):
             shown = [*head, *rest[:count]]
-            if _fit(shown, wrap=len(shown) == len(columns)):
+            if _fit(shown, len(shown) == len(columns), room):
                 break
-        for line in _lines(shown):
+        for line in _lines(shown, room):
             say(line)
         say("")
         rest = rest[count:]
@@ -81,13 +103,19 @@ class _Column:
         return [side(line, width) for line in lines or [""]]
 
 
-def _fit(columns: Sequence[_Column], wrap: bool = True) -> tuple[str, list[int]] | None:
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
+    return [_Column(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
+
+
+def _fit(
+    columns: Sequence[_Column], wrap: bool = True, within: int | None = None
+) -> tuple[str, list[int]] | None:
     """The gap between columns and the width of each; None if they do not fit beside each other.
 
     Where cells may wrap, the widest column that has a space to break at gives way first.
     """
     for wraps, gap in itertools.product((False, True) if wrap else (False,), ("  ", " ")):
-        room = width() - len(gap) * (len(columns) - 1)
+        room = (within or width()) - len(gap) * (len(columns) - 1)
         widths = [column.natural for column in columns]
         while sum(widths) > room:
             spare = [i for i, column in enumerate(columns) if wraps and widths[i] > column.least]
@@ -99,9 +127,9 @@ def _fit(columns: Sequence[_Column], wrap: bool = True) -> tuple[str, list[int]]
     return None
 
 
-def _lines(columns: Sequence[_Column]) -> list[str]:
+def _lines(columns: Sequence[_Column], within: int | None) -> list[str]:
     """The header, a rule and the rows."""
-    gap, widths = _fit(columns) or (" ", [column.least for column in columns])
+    gap, widths = _fit(columns, within=within) or (" ", [column.least for column in columns])
 
     def beside(texts: Sequence[str], bottom: bool = False) -> list[str]:
         cells = [column.lines(text, w) for column, text, w in zip(columns, texts, widths, strict=True)]

@@ -100,7 +100,7 @@ def _list_runs(place: Store, as_json: bool) -> None:
         tell(f"Runs in {place.uri}")
         say("")
         show_table([_run_cells(row) for row in rows])
-        say("More of one: rzero status NAME")
+        tell("More of one: rzero status NAME")
     else:
         tell(f"there is no run in {place.uri} yet; begin one: rzero run --run NAME")
     for line in unreadable:

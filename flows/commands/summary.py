@@ -57,13 +57,13 @@ def finished_artifact(
     return item.step.ref, item.manifest
 
 
-def status_rows(steps: Sequence[FinishedStep], working: Working) -> list[dict[str, Any]]:
+def status_rows(steps: Sequence[FinishedStep], working: Working | None = None) -> list[dict[str, Any]]:
     """One row per stage: iteration, stage, state, seconds, finished_at, uri, the key figures.
 
     And of a stage that is in `working`, how far it is: holders, done, total, unit, seconds_left.
     """
     return [
-        _status_row(item.step, item.manifest, working.get((item.step.iteration, item.step.stage)))
+        _status_row(item.step, item.manifest, (working or {}).get((item.step.iteration, item.step.stage)))
         for item in steps
     ]
 

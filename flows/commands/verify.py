@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import say, size
+from flows.text import size
 
 if TYPE_CHECKING:
     from infra.artifacts.verify import Verified
@@ -27,7 +27,7 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
     Exit code 1 if there is any.
     """
     from data.resolve import ConfigError
-    from flows.commands.show import show_json
+    from flows.commands.show import show_json, tell
     from infra.artifacts import damage
     from infra.artifacts.runs import known_run, run_names
 
@@ -45,23 +45,24 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
         show_json(_document(found, problems, set_aside))
     else:
         for line in problems:
-            say(f"rzero: {line}", err=True)
+            tell(f"rzero: {line}", err=True)
         if damaged:
             hint = (
                 "start the run again to make them anew"
                 if set_aside
                 else "--set-aside lets the next run make them again"
             )
-            say(f"rzero: {len(damaged)} damaged artifacts; {hint}", err=True)
+            tell(f"rzero: {len(damaged)} damaged artifacts; {hint}", err=True)
         files, total = sum(each.files for _, each in found), sum(each.bytes for _, each in found)
         verdict = "all as their manifests say" if not problems else f"{len(problems)} not as they should be"
-        say(f"{len(found)} artifacts, {files} files, {size(total)}: {verdict}")
+        tell(f"{len(found)} artifacts, {files} files, {size(total)}: {verdict}")
     if problems:
         raise click.exceptions.Exit(1)
 
 
 def _verified(store: Store, name: str, quiet: bool) -> list[Verified]:
     """What was found of each artifact of a run, told as it is found."""
+    from flows.commands.show import tell
     from infra.artifacts.verify import artifacts_of, verify_artifact
 
     found = []
@@ -69,7 +70,7 @@ def _verified(store: Store, name: str, quiet: bool) -> list[Verified]:
         each = verify_artifact(store, location)
         found.append(each)
         if not quiet:
-            say(f"{'damaged' if each.problems else 'ok':<8} {location.path}")
+            tell(f"{'damaged' if each.problems else 'ok':<8} {location.path}")
     return found
 
 

@@ -14,6 +14,7 @@ from tasks.stage.work import Work
 
 _SECONDS_BETWEEN = 2.0
 """The server is updated no more often than this, except at the end."""
+_WHOLE = "stages"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,14 @@ class Progress:
     unit: str
     seconds_left: float | None = None
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the stage is finished, not only all that was counted."""
+        return self.unit == _WHOLE
+
     def __str__(self) -> str:
+        if self.is_finished:
+            return "finished"
         if not self.total:
             return "begun"
         return f"{self.done} of {self.total} {self.unit}"
@@ -46,8 +54,8 @@ class _Bar:
     percent: float
 
 
-listeners: list[Callable[[str, int, Progress], None]] = []
-"""Called with the stage, the iteration and the progress, in the thread of the work."""
+listeners: list[Callable[[str, int, str, Progress], None]] = []
+"""Called with the run, the iteration, the stage and the progress, in the thread of the work."""
 
 _lock = threading.Lock()
 _bars: dict[tuple[str, str], _Bar] = {}
@@ -82,7 +90,7 @@ def report_parts(work: Work, total: int) -> None:
 
 def end_progress(work: Work) -> None:
     """Say that a stage is finished, whatever was counted, and take its bar away."""
-    _note(work, Progress(1, 1, "stages"))
+    _note(work, Progress(1, 1, _WHOLE))
     take_away(_key(work))
 
 
@@ -90,7 +98,7 @@ def _note(work: Work, progress: Progress) -> None:
     if work.lease is not None:
         work.lease.note = asdict(progress)
     for listener in listeners:
-        listener(work.stage.name, work.iteration, progress)
+        listener(work.location.run, work.iteration, work.stage.name, progress)
 
 
 def _report(work: Work, progress: Progress) -> None:

@@ -7,15 +7,17 @@ and a limit that the server does not have lets everything through.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
 
-from infra.run_log import run_log
 from tasks.stage.graph import STAGES, Stage
 
 LEASE_SECONDS = 60.0
 """How long a killed holder keeps its slot."""
+
+log = logging.getLogger("rzero.stage")
 
 _lock = threading.Lock()
 _users = 0
@@ -38,10 +40,10 @@ def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
     with _lock:
         if _users == 0:
             if waits := _waits_for(name):
-                run_log().info(f"{stage.name}: {waits}")
+                log.info("%s: %s", stage.name, waits)
             _held.enter_context(concurrency(name, occupy=1, lease_duration=LEASE_SECONDS, strict=False))
             if waits:
-                run_log().info(f"{stage.name}: has its slot of {name}")
+                log.info("%s: has its slot of %s", stage.name, name)
         _users += 1
     try:
         yield

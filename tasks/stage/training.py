@@ -12,12 +12,12 @@ from tasks.stage.work import Work
 def step_reporter(
     work: Work, steps: int, shown: str = "reward {reward_mean:.3f}, kl {kl:.4f}", every: int = 1
 ) -> Callable[[int, Mapping[str, float]], None]:
-    """Logs a line after a training step, `shown` filled with its metrics, and moves the progress bar."""
+    """Moves the progress bar after a step, and logs a line every so many, `shown` filled with its metrics."""
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         if step % every == 0 or step == steps:
             work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown.format_map(metrics)}")
-            report_progress(work, step, steps, "steps")
+        report_progress(work, step, steps, "steps")
 
     return report
 

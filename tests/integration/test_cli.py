@@ -97,7 +97,7 @@ def test_the_name_of_a_run_with_another_configuration_is_refused(small_store: Pa
 def test_a_finished_run_executes_no_stage_and_says_so(small_store: Path) -> None:
     done = rzero("run", "--run", "small", "--store", str(small_store), "--json", cwd=small_store)
     assert done.returncode == 0, done.stderr
-    assert "run small is finished; no stage was executed" in done.stderr
+    assert "run small: the one iteration is finished: nothing to do" in done.stderr
     assert [row["iteration"] for row in json.loads(done.stdout)] == [0, 1]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data.resolve import ConfigError
+from flows.live.terminal import told_on_terminal
 from flows.server import prefect_server
-from flows.terminal import told_on_terminal
 from flows.text import say
 from infra.jobs.errors import DeviceError, DeviceSetupError
 from infra.judge_endpoint import EndpointUnavailable

@@ -6,10 +6,10 @@ from prefect import flow, tags
 from prefect.runtime import flow_run
 
 from flows.iteration import iteration
+from flows.live.told import tell_run
 from flows.overview import Overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, name_flow_run, unfinished_steps
-from flows.told import tell_run
 
 
 @flow(name="rzero-evolve", flow_run_name="{run}", persist_result=False)

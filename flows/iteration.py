@@ -7,11 +7,11 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
+from flows.live.told import tell_end, tell_start
 from flows.meanwhile import crash_what_the_dead_left, finished_meanwhile
 from flows.overview import overview
 from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
-from flows.told import tell_end, tell_start
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
 from tasks.sample_answers import sample_answers

@@ -49,7 +49,7 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
 
 def _working(place: Store, steps: list[FinishedStep]) -> Working:
     """What is begun of the unfinished steps."""
-    from flows.commands.now import look
+    from flows.live.now import look
 
     unfinished = [item.step for item in steps if item.manifest is None]
     found = {(step.iteration, step.stage): look(place, step) for step in unfinished}

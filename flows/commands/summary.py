@@ -8,7 +8,7 @@ from typing import Any
 
 from data.config import RunConfig
 from data.resolve import ConfigError
-from flows.commands.now import Now
+from flows.live.now import Now
 from flows.text import shown_name
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_manifest
 from infra.store.store import Store

@@ -8,7 +8,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from flows.terminal import View, _Lines
+from flows.live.terminal import View, _Lines
 from tasks.publish.progress import Progress
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data.resolve import resolve
-from flows.told import end_line, start_line, tell_run
+from flows.live.told import end_line, start_line, tell_run
 from infra.artifacts.artifact import ArtifactRef
 from infra.run_log import follow_runs
 from tasks.stage.graph import stage_names

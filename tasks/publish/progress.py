@@ -64,6 +64,7 @@ _counts: dict[str, _Count] = {}
 
 def report_begun(work: Work) -> None:
     """Show that the work on a stage has begun, before there is anything to count."""
+    work.log.info(f"{work.stage.name}: begins")
     _report(work, Progress(0, 0, ""))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import click
 from flows.commands.options import json_option, name_argument, open_run, store_option
 
 if TYPE_CHECKING:
+    from data.config import RunConfig
     from flows.commands.summary import FinishedStep
 
 _NAMES = {"math_average": "math average", "overall_average": "overall average"}
@@ -36,6 +39,29 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
     tell("An interval says how far a score would move with other problems of the same kind.")
     for line in partial_sets(rows):
         tell(line)
+
+
+def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
+    """What a run ends with: its table of results, the gain, the report's path, and what to type next."""
+    from flows.commands.report import HINT, can_report, store_report
+    from flows.commands.show import show_json, show_table, tell, tell_command
+    from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
+    from infra.store.store import Store
+
+    place = Store(config.store)
+    rows = summary_rows(read_steps(place, config))
+    if as_json:
+        show_json(rows)
+        return
+    show_table(shown_rows(rows))
+    if gain := gain_line(rows):
+        tell(gain)
+    tell(f"Report: {store_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+    ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
+    last = f"--iteration {config.iterations}"
+    tell_command(f"rzero status {config.run}{ending}", "Next: ")
+    tell_command(f"rzero inspect {config.run} {last}{ending}", "      ")
+    tell_command(f"rzero export {config.run} {last} --to {config.run}-solver{ending}", "      ")
 
 
 def result_rows(steps: Sequence[FinishedStep]) -> list[dict[str, Any]]:

@@ -23,9 +23,10 @@ _SHOWN = ("iteration", "stage", "state", "seconds", "figures")
 @store_option
 @json_option
 def status(run_name: str | None, store: str | None, as_json: bool) -> None:
-    """Show what is finished of a run and what runs now; without NAME, the runs of the store.
+    """Show where a run stands and what runs now, or list the runs.
 
-    From the store alone: also of a run on another machine, at most 20 seconds old.
+    Without NAME: the runs of the store. From the store alone, so also of a run on another machine; what it
+    says of the present is at most 20 seconds old.
     """
     from flows.commands.show import show_json, show_table, tell
     from flows.commands.summary import read_steps, status_rows

@@ -101,7 +101,11 @@ def test_a_finished_run_executes_no_stage_and_says_so(small_store: Path) -> None
     assert [row["iteration"] for row in json.loads(done.stdout)] == [0, 1]
 
 
-def test_a_run_ends_with_its_results_its_report_and_what_to_type_next(small_store: Path) -> None:
+def test_a_run_ends_with_its_results_its_report_and_what_to_type_next(
+    small_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Wide enough for the tests' long paths: a command that is too long goes on in another line.
+    monkeypatch.setenv("COLUMNS", "160")
     done = rzero("run", "--run", "small", "--store", str(small_store), cwd=small_store)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @store_option
 @json_option
 def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | None, as_json: bool) -> None:
-    """Read every file of a run's artifacts and compare it with its sha256.
+    """Compare every file of a run's artifacts with its sha256.
 
     Names files that differ, are missing or in no manifest, and inputs that are no longer as they were used.
     Exit code 1 if there is any.

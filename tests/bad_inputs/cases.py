@@ -132,7 +132,7 @@ def _of_commands() -> Iterator[Case]:
             "run",
             "run --run",
             "run --run new --nope",
-            "status",
+            "results",
             "status made extra",
             "inspect",
         ),
@@ -148,7 +148,7 @@ def _of_commands() -> Iterator[Case]:
         *(
             "run --run new --iterations 99999999999999999999999x",
             "run --run made --set seed=5",
-            "status --json",
+            "results --json",
         ),
         *("run --run made --preset qwen3-4b", "run --run made --set solver.steps=7", "results --store"),
         *("inspect made --iteration 9 --stage scored", "inspect made --iteration -1 --stage scored"),

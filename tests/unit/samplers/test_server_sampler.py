@@ -218,13 +218,16 @@ def test_a_directory_that_is_no_causal_language_model_is_told(
 
 @pytest.mark.parametrize("kind", [VllmSamplerConfig, ServerSamplerConfig])
 def test_an_environment_without_vllm_is_told(
-    kind: type[VllmSamplerConfig | ServerSamplerConfig], model_dir: Path, tmp_path: Path
+    kind: type[VllmSamplerConfig | ServerSamplerConfig],
+    model_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # This environment may have it: whatever starts here finds none.
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['vllm'] = None")
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}" exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    config = kind(device="cpu", python=str(python))
+    monkeypatch.setenv("RZERO_COMPUTE_PYTHON", str(python))
     with pytest.raises(DeviceSetupError, match="has no package 'vllm'"):
-        open_sampler(config, model_dir)
+        open_sampler(kind(device="cpu"), model_dir)

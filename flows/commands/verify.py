@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import size
+from flows.text import plural, size
 
 if TYPE_CHECKING:
     from infra.artifacts.verify import Verified
@@ -47,12 +47,11 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
         for line in problems:
             tell(f"rzero: {line}", err=True)
         if damaged:
-            hint = (
-                "start the run again to make them anew"
-                if set_aside
-                else "--set-aside lets the next run make them again"
-            )
-            tell(f"rzero: {len(damaged)} damaged artifacts; {hint}", err=True)
+            them = "it" if len(damaged) == 1 else "them"
+            hint = f"--set-aside lets the next run make {them} again"
+            if set_aside:
+                hint = f"start the run again to make {them} anew"
+            tell(f"rzero: {plural(len(damaged), 'damaged artifact')}; {hint}", err=True)
         files, total = sum(each.files for _, each in found), sum(each.bytes for _, each in found)
         verdict = "all as their manifests say" if not problems else f"{len(problems)} not as they should be"
         tell(f"{len(found)} artifacts, {files} files, {size(total)}: {verdict}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from flows.commands.summary import gain_line, read_steps, summary_rows
 from flows.report import accuracy as acc
 from flows.report.read import Run, collect, lines_of
 from flows.text import number
+from infra.run_log import run_log
 from infra.store.store import Store
 from tasks.publish.markdown import escaped, fenced, sample_of_questions
 from tasks.publish.plots import draw_accuracy, image
@@ -73,7 +73,7 @@ class Overview:
             show("markdown", key, overview_text(run), escaped(head), on_top=True)
             self._told = finished
         except Exception as error:
-            _log().warning(f"the overview could not be shown in Prefect: {error}")
+            run_log().warning(f"the overview could not be shown in Prefect: {error}")
 
     def report(self) -> None:
         """Write the report beside the run."""
@@ -81,9 +81,9 @@ class Overview:
             _say_once(f"no report: {HINT}")
             return
         try:
-            _log().info(f"report: {store_report(self._store, [self._config.run])}")
+            run_log().info(f"report: {store_report(self._store, [self._config.run])}")
         except Exception as error:
-            _log().warning(f"the report could not be written: {error}")
+            run_log().warning(f"the report could not be written: {error}")
 
 
 def overview_text(run: Run) -> str:
@@ -158,14 +158,4 @@ def _plot(lines: tuple[tuple[str, tuple[tuple[int, float, float, float], ...]], 
 
 @functools.cache
 def _say_once(text: str) -> None:
-    _log().info(text)
-
-
-def _log() -> Any:
-    from prefect.exceptions import MissingContextError
-    from prefect.logging import get_run_logger
-
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger("rzero")
+    run_log().info(text)

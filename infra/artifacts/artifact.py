@@ -233,8 +233,7 @@ def find_manifest(store: Store, location: Location) -> Found | None:
     manifest = read_manifest(store, location) if MANIFEST in sizes else None
     if manifest is None:
         return None
-    for file in manifest.files:
-        check_size(store, location.path, file, sizes.get(file.name))
+    check_files(store, location, manifest, sizes)
     return Found(location, manifest)
 
 
@@ -245,6 +244,12 @@ def newest_generation(store: Store, location: Location) -> tuple[Location, dict[
     return location, sizes
 
 
+def check_files(store: Store, location: Location, manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    """DamagedArtifact if a file of the manifest is missing or has another size among these."""
+    for file in manifest.files:
+        check_size(store, location.path, file, sizes.get(file.name))
+
+
 def check_size(store: Store, path: str, file: FileRecord, size: int | None) -> None:
     """DamagedArtifact if a file of the artifact in the folder `path` is missing or has another size."""
     if size != file.bytes:
@@ -252,6 +257,14 @@ def check_size(store: Store, path: str, file: FileRecord, size: int | None) -> N
         raise DamagedArtifact(
             path, f"{store.uri_of(path)}/{file.name} is {actual}, its manifest says {file.bytes} bytes"
         )
+
+
+def is_loaded(name: str) -> bool:
+    """Whether loaders and searches see a file of this name in an artifact's folder.
+
+    Names that begin with a dot or an underscore are nobody's, or the store's own.
+    """
+    return name[0] not in "._"
 
 
 def ref_of(store: Store, location: Location, manifest: Manifest) -> ArtifactRef:

@@ -18,7 +18,7 @@ from infra.artifacts.artifact import (
     DamagedArtifact,
     Location,
     Manifest,
-    check_size,
+    check_files,
     ref_of,
 )
 from infra.artifacts.names import store_path
@@ -68,9 +68,7 @@ def complete(store: Store, location: Location) -> ArtifactRef | None:
     for file in claim.manifest.files:
         if file.name not in there:
             store.move(claim.sources[file.name], f"{location.path}/{file.name}")
-    there = store.sizes(location.path)
-    for file in claim.manifest.files:
-        check_size(store, location.path, file, there.get(file.name))
+    check_files(store, location, claim.manifest, store.sizes(location.path))
     store.create(f"{location.path}/{MANIFEST}", json_bytes(claim.manifest.model_dump(mode="json")))
     return ref_of(store, location, claim.manifest)
 

@@ -19,6 +19,7 @@ from infra.artifacts.artifact import (
     DamagedArtifact,
     Location,
     find,
+    is_loaded,
     location_of,
     newest_generation,
     parse_manifest,
@@ -68,7 +69,7 @@ def set_aside(store: Store, artifact: Location | str) -> str:
 
 def _finish_setting_aside(store: Store, location: Location) -> None:
     """Hide what a process that was killed in the middle of it, or a request that came late, has left."""
-    if any(name[0] not in "._" and not name.endswith(SUFFIX) for name in store.sizes(location.path)):
+    if any(is_loaded(name) and not name.endswith(SUFFIX) for name in store.sizes(location.path)):
         set_aside(store, location)
 
 
@@ -89,5 +90,5 @@ def _listed(store: Store, location: Location) -> list[str]:
     if claim is not None:
         return [MANIFEST, *(file.name for file in claim.manifest.files)]
     # Nothing says what was listed, and nobody but the artifact's maker writes here.
-    names = [name for name in store.sizes(location.path) if name[0] not in "._" and SUFFIX not in name]
+    names = [name for name in store.sizes(location.path) if is_loaded(name) and SUFFIX not in name]
     return [MANIFEST, *names]

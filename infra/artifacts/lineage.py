@@ -10,7 +10,7 @@ from infra.artifacts.artifact import (
     DamagedArtifact,
     Location,
     Manifest,
-    check_size,
+    check_files,
     location_of,
     newest_generation,
     read_manifest,
@@ -142,10 +142,8 @@ def _source(store: Store, name: str, used: ArtifactRef, known: dict[str, Node], 
 
 
 def _damage(store: Store, location: Location, manifest: Manifest) -> str | None:
-    sizes = store.sizes(location.path)
     try:
-        for file in manifest.files:
-            check_size(store, location.path, file, sizes.get(file.name))
+        check_files(store, location, manifest, store.sizes(location.path))
     except DamagedArtifact as damage:
         return str(damage)
     return None

@@ -11,14 +11,14 @@ from infra.artifacts.artifact import (
     FileRecord,
     Location,
     Manifest,
+    check_size,
+    is_loaded,
     location_of,
     newest_generation,
     read_manifest,
 )
 from infra.artifacts.lineage import problems_of_inputs
 from infra.store.store import Store, StoreError
-
-_UNLISTED = " is in no manifest"
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,15 @@ def artifacts_of(store: Store, run: str) -> Iterator[Location]:
 
 
 def verify_artifact(store: Store, location: Location) -> Verified:
-    """The artifact's files against their sha256, and its inputs against the digests that were used."""
-    lines = verify(store, location)
-    try:
-        manifest = read_manifest(store, location)
-    except DamagedArtifact:
-        manifest = None
+    """The artifact's files against their sha256, and its inputs against the digests that were used.
+
+    Errors as in `verify`.
+    """
+    location, manifest, changed, foreign = _read(store, location)
     if manifest is None:
-        return Verified(location, 0, 0, tuple(lines), is_damaged=True)
-    is_damaged = any(not line.endswith(_UNLISTED) for line in lines)
-    lines += problems_of_inputs(store, location, manifest)
-    return Verified(location, len(manifest.files), manifest.bytes, tuple(lines), is_damaged)
+        return Verified(location, 0, 0, tuple(changed), is_damaged=True)
+    problems = (*changed, *foreign, *problems_of_inputs(store, location, manifest))
+    return Verified(location, len(manifest.files), manifest.bytes, problems, is_damaged=bool(changed))
 
 
 def verify(store: Store, location: Location) -> list[str]:
@@ -64,16 +62,22 @@ def verify(store: Store, location: Location) -> list[str]:
 
     Every file is read. StoreError where there is no artifact, or a newer version of rzero made it.
     """
+    _, _, changed, foreign = _read(store, location)
+    return changed + foreign
+
+
+def _read(store: Store, location: Location) -> tuple[Location, Manifest | None, list[str], list[str]]:
+    """Where the artifact lies, its manifest if that can be read, and lines on changed and unlisted files."""
     location, sizes = newest_generation(store, location)
     try:
         manifest = read_manifest(store, location)
     except DamagedArtifact as damage:
-        return [str(damage)]
+        return location, None, [str(damage)], []
     if manifest is None:
         raise StoreError(f"there is no artifact at {store.uri_of(location.path)}")
     folder = store.uri_of(location.path)
-    lines = changed_files(store, location, manifest.files, sizes)
-    return [*lines, *(f"{folder}/{name}{_UNLISTED}" for name in unlisted(manifest, sizes))]
+    foreign = [f"{folder}/{name} is in no manifest" for name in unlisted(manifest, sizes)]
+    return location, manifest, changed_files(store, location, manifest.files, sizes), foreign
 
 
 def changed_files(
@@ -83,20 +87,18 @@ def changed_files(
     sizes = store.sizes(location.path) if sizes is None else sizes
     lines = []
     for file in files:
-        uri, size = store.uri_of(f"{location.path}/{file.name}"), sizes.get(file.name)
-        if size is None:
-            lines.append(f"{uri} is missing")
-        elif size != file.bytes:
-            lines.append(f"{uri} is {size} bytes long, its manifest says {file.bytes} bytes")
-        elif store.sha256(f"{location.path}/{file.name}") != file.sha256:
-            lines.append(f"{uri} does not have the sha256 of its manifest")
+        path = f"{location.path}/{file.name}"
+        try:
+            check_size(store, location.path, file, sizes.get(file.name))
+        except DamagedArtifact as damage:
+            lines.append(str(damage))
+            continue
+        if store.sha256(path) != file.sha256:
+            lines.append(f"{store.uri_of(path)} does not have the sha256 of its manifest")
     return lines
 
 
 def unlisted(manifest: Manifest, names: Iterable[str]) -> list[str]:
-    """Those of these names in an artifact's folder that the manifest does not list.
-
-    Names that begin with a dot or an underscore are nobody's: no loader reads them.
-    """
+    """Those of these names in an artifact's folder that loaders see and the manifest does not list."""
     listed = {file.name for file in manifest.files}
-    return sorted(name for name in names if name not in listed and name[0] not in "._")
+    return sorted(name for name in names if name not in listed and is_loaded(name))

@@ -4,37 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import types
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from collections.abc import Iterator
 
-from data.backends import variants
-from data.config import RunConfig
-from data.section import Section
+from tests.bad_inputs.case import IN_STORE, Case, case_of
+from tests.bad_inputs.settings import of_settings
 from tests.support.broken_models import BROKEN
-
-
-class Case(NamedTuple):
-    """A command line that must be refused.
-
-    `{store}` is a store with the finished run `made`, `{file}` a file, `{folder}` one that nobody may
-    write to, `{model}` a model broken as `model` says. `damage` is done to a copy of the store: a file by
-    path, with what it then holds. `environment` is set for the command.
-    """
-
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str] = types.MappingProxyType({})
-    damage: tuple[str, bytes] | None = None
-    model: str | None = None
-
-
-def _case(line: str, *more: str, **others: Any) -> Case:
-    return Case((*line.split(), *more), **others)
-
-
-DEEP = "[" * 100_000
-IN_STORE = ("--store", "{store}")
 
 NAMES = (
     *("..", ".", "a/b", "a/../made", "../made", "/made", "made/", "-", ".made", "_made", "mäde", "made\n"),
@@ -104,24 +78,24 @@ def _of_names() -> Iterator[Case]:
         if name:
             yield Case((command, *IN_STORE, "--", name))
     for line in ("lineage nobody --iteration 1 --stage evaluate", "export nobody --iteration 1 --to there"):
-        yield _case(line, *IN_STORE)
+        yield case_of(line, *IN_STORE)
     for command in ("status", "results", "inspect", "report", "gc"):
-        yield _case(f"{command} nobody", *IN_STORE)
-    yield _case("experiment a/b", *IN_STORE)
-    yield _case("experiment", "x" * 70, *IN_STORE)
+        yield case_of(f"{command} nobody", *IN_STORE)
+    yield case_of("experiment a/b", *IN_STORE)
+    yield case_of("experiment", "x" * 70, *IN_STORE)
 
 
 def _of_uris() -> Iterator[Case]:
     for uri, line in zip(
         URIS, itertools.cycle(("status made", "run --run new", "gc", "report made")), strict=False
     ):
-        yield _case(line, "--store", uri)
+        yield case_of(line, "--store", uri)
     for line in ("run --run new", "status made", "export made --iteration 1 --to there"):
-        yield _case(line, "--store", "{file}")
-        yield _case(line, "--store", "{file}/store")
-        yield _case(line, "--store", "x" * 300)
-    yield _case("run --run new", "--store", "{folder}/store")
-    yield _case("status made", environment={"RZERO_STORE": "s3://KEY:SECRET@bucket"})
+        yield case_of(line, "--store", "{file}")
+        yield case_of(line, "--store", "{file}/store")
+        yield case_of(line, "--store", "x" * 300)
+    yield case_of("run --run new", "--store", "{folder}/store")
+    yield case_of("status made", environment={"RZERO_STORE": "s3://KEY:SECRET@bucket"})
 
 
 def _of_commands() -> Iterator[Case]:
@@ -171,12 +145,12 @@ def _of_commands() -> Iterator[Case]:
         *("export made --iteration 1 --to {file}", "export made --iteration 1 --to {file}/there"),
         *("export made --iteration 1 --to {folder}/there", "export made --iteration 1 --to {store}"),
     ):
-        yield _case(
+        yield case_of(
             line, *(() if line in ("nope", "--nope", "doctor extra", "results --store") else IN_STORE)
         )
     for target in ("a\x00b", "x" * 300, "y/" * 3000, "a\x1b[2Jb", ""):
-        yield _case("export made --iteration 1", "--to", target, *IN_STORE)
-        yield _case("report made", "--to", target, *IN_STORE)
+        yield case_of("export made --iteration 1", "--to", target, *IN_STORE)
+        yield case_of("report made", "--to", target, *IN_STORE)
     for numbers in (
         "last",
         "-1",
@@ -190,135 +164,11 @@ def _of_commands() -> Iterator[Case]:
         "",
         "1.5",
     ):
-        yield _case("gc made", "--keep-iterations", numbers, *IN_STORE)
+        yield case_of("gc made", "--keep-iterations", numbers, *IN_STORE)
     for count in ("-1", "x", "1.5", ""):
-        yield _case("gc made", "--keep-checkpoints", count, *IN_STORE)
+        yield case_of("gc made", "--keep-checkpoints", count, *IN_STORE)
     for query in QUERIES:
-        yield _case("inspect made --iteration 1 --stage scored --sql", query, *IN_STORE)
-
-
-def _of_settings() -> Iterator[Case]:
-    for preset in (
-        "nope",
-        "",
-        "tiny+",
-        "+tiny",
-        "tiny+nope",
-        "../tiny",
-        "tiny.yaml",
-        "/etc/passwd",
-        "t\x00",
-        "x" * 999,
-    ):
-        yield _case("run --run new", "--preset", preset, *IN_STORE)
-    for setting in (
-        *(
-            "solver",
-            "=",
-            "=1",
-            "solver=",
-            "solver.lr=1",
-            "solver.steps.x=1",
-            "nope=1",
-            "run=x",
-            "preset=tiny",
-        ),
-        *(
-            "solver=[1]",
-            "solver=7",
-            "sampler=7",
-            "sampler.backend=nope",
-            "sampler.backend=[1]",
-            "trainer.backend={}",
-        ),
-        *(
-            "sampler.gpus=[1",
-            "memory={a: &a [1], b: *a}",
-            f"memory={DEEP}",
-            "memory={" * 50,
-            "x" * 9000 + "=1",
-        ),
-        *(
-            "challenger.reward={nope: {}}",
-            "challenger.reward={uncertainty: {weight: x}}",
-            "seed=\x00",
-            "seed=é",
-        ),
-        *("challenger.reward={uncertainty: 7}", "evaluation.benchmarks=[chess]", "evaluation.benchmarks=[1]"),
-        *("evaluation.benchmarks=[arithmetic, arithmetic]", "timeout_seconds.nobody=5", "domain=nope"),
-        *("evaluation.judge={url: 'http://u:SECRET@h/v1', model: m}", "evaluation.judge={url: x, model: m}"),
-        *("evaluation.judge={url: 'http://h/v1?key=SECRET', model: m}", "evaluation.judge={model: m}"),
-        *(
-            "evaluation.judge={url: 'file:///etc/passwd', model: m}",
-            "base_model.name=/nowhere",
-            "base_model.name=",
-        ),
-        *("base_model.name=../nowhere", "base_model.name=a\x00b", "base_model.name=package:no-such-package"),
-        *(
-            "base_model.name=package:",
-            "base_model.name=package:numpy",
-            "base_model.name={file}",
-            "base_model.name=a b",
-        ),
-        *(
-            "base_model.name=~",
-            "base_model.name={store}",
-            "memory=!!python/object:os.system {}",
-            "memory=[2020-99-99]",
-        ),
-        "." * 50 + "=1",
-    ):
-        yield Case(("run", "--run", "new", "--set", setting, *IN_STORE))
-    for url in (
-        "http://u:SECRET@h/v1",
-        "ftp://h",
-        "h:80",
-        "http://h\n/v1",
-        "http://h/v1?key=SECRET",
-        "http://[::1",
-    ):
-        settings = ("--set", "sampler.backend=server", "--set", f"sampler.urls=[{json.dumps(url)}]")
-        yield Case(("run", "--run", "new", *settings, *IN_STORE))
-    for backends, path, value in _wrong_settings(RunConfig, ""):
-        chosen = [item for backend in backends for item in ("--set", backend)]
-        yield Case(("run", "--run", "new", *chosen, "--set", f"{path}={value}", *IN_STORE))
-
-
-def _wrong_settings(section: type[Section], path: str) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """A value of the wrong kind, and one out of range, for every field: backends, setting, value."""
-    for name, field in section.model_fields.items():
-        dotted = f"{path}{name}"
-        if dotted in ("run", "preset", "store") or name == "backend":
-            continue
-        if backends := variants(field.annotation):
-            for backend, kind in backends.items():
-                for chosen, inner, value in _wrong_settings(kind, f"{dotted}."):
-                    yield (*chosen, f"{dotted}.backend={backend}"), inner, value
-            continue
-        kinds = [field.annotation]
-        if get_origin(field.annotation) in (Union, types.UnionType):
-            kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
-        inner_section = next(
-            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None
-        )
-        if inner_section is not None:
-            if name != "judge":
-                yield from _wrong_settings(inner_section, f"{dotted}.")
-            continue
-        yield (), dotted, _of_another_kind(kinds[0])
-        if bounded := [limit for limit in field.metadata if hasattr(limit, "ge") or hasattr(limit, "gt")]:
-            lowest = getattr(bounded[0], "ge", getattr(bounded[0], "gt", 0))
-            yield (), dotted, str(lowest - 1)
-
-
-def _of_another_kind(kind: Any) -> str:
-    if kind is bool:
-        return "perhaps"
-    if kind is str or get_origin(kind) is Literal:
-        return "[1]"
-    if get_origin(kind) is tuple:
-        return "7"
-    return "many" if kind in (int, float) else "word"
+        yield case_of("inspect made --iteration 1 --stage scored --sql", query, *IN_STORE)
 
 
 RUN_JSON = (
@@ -350,18 +200,18 @@ def _of_damage() -> Iterator[Case]:
         "results made",
     )
     for content, line in zip(RUN_JSON, itertools.cycle(lines), strict=False):
-        yield _case(line, *IN_STORE, damage=("runs/made/run.json", content))
+        yield case_of(line, *IN_STORE, damage=("runs/made/run.json", content))
     for content in MANIFESTS:
         path = "runs/made/iteration=1/score_and_filter/*/_manifest.json"
-        yield _case("inspect made --iteration 1 --stage scored", *IN_STORE, damage=(path, content))
+        yield case_of("inspect made --iteration 1 --stage scored", *IN_STORE, damage=(path, content))
     for content in (b"", b"PAR1", b"\x00" * 999):
         path = "runs/made/iteration=1/score_and_filter/*/part-00000.parquet"
-        yield _case("inspect made --iteration 1 --stage scored", *IN_STORE, damage=(path, content))
+        yield case_of("inspect made --iteration 1 --stage scored", *IN_STORE, damage=(path, content))
 
 
 def _of_models() -> Iterator[Case]:
     for how in BROKEN:
-        yield _case("run --run new --set base_model.name={model}", *IN_STORE, model=how)
+        yield case_of("run --run new --set base_model.name={model}", *IN_STORE, model=how)
 
 
 def _of_environment() -> Iterator[Case]:
@@ -373,9 +223,9 @@ def _of_environment() -> Iterator[Case]:
         ),
         *(("PREFECT_API_AUTH_STRING", "a:b\r\nX: y"), ("HF_TOKEN", "\u202e"), ("AWS_SESSION_TOKEN", "a\tb")),
     ):
-        yield _case("status made", *IN_STORE, environment={name: value})
+        yield case_of("status made", *IN_STORE, environment={name: value})
     for url in ("http://KEY:SECRET@h", "http://K%40h", "h:9", "http://h/?key=SECRET"):
-        yield _case("status made --store s3://bucket/x", environment={"AWS_ENDPOINT_URL": url})
+        yield case_of("status made --store s3://bucket/x", environment={"AWS_ENDPOINT_URL": url})
     for uri in (
         "s3://KEY:SECRET@bucket",
         "ftp://u:SECRET@host",
@@ -383,7 +233,7 @@ def _of_environment() -> Iterator[Case]:
         "/nowhere",
         "a\x1bb",
     ):
-        yield _case(
+        yield case_of(
             "run --run new --set evaluation.benchmarks=[amc23]",
             *IN_STORE,
             environment={"RZERO_BENCHMARKS": uri},
@@ -394,24 +244,8 @@ CASES = [
     *_of_names(),
     *_of_uris(),
     *_of_commands(),
-    *_of_settings(),
+    *of_settings(),
     *_of_damage(),
     *_of_models(),
     *_of_environment(),
 ]
-
-
-def name_of(case: Case) -> str:
-    """The case as the name of a test."""
-    shown = (
-        " ".join(case.arguments)
-        + (f" {case.damage[1][:12]!r}" if case.damage else "")
-        + f" {case.model or ''}"
-    )
-    return ascii(shown[:90] + "".join(f" {name}" for name in case.environment))
-
-
-def path_in(store: Path, pattern: str) -> Path:
-    """The one file of a store that a pattern names."""
-    (file,) = store.glob(pattern)
-    return file

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from flows.cli import main
 from infra.store.store import Store
-from tests.bad_inputs.cases import CASES, Case, name_of, path_in
+from tests.bad_inputs.case import Case, name_of, path_in
+from tests.bad_inputs.cases import CASES
 from tests.support.broken_models import broken_model, whole_model
 from tests.unit.report.conftest import make_run
 

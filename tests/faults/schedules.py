@@ -18,13 +18,10 @@ import contextlib
 import json
 import logging
 import random
-import re
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -39,6 +36,7 @@ from infra.artifacts.writer import ArtifactWriter, clear_writers
 from infra.store.lease import SKEW_SECONDS, TTL_SECONDS, LeaseLost, lease_or_result
 from infra.store.store import Store, StoreError, StoreUnavailable
 from tasks.stage.work import lease_path
+from tests.faults.actors import DECIDES, Actor, SteppedStore
 from tests.support.s3_server import running_server, use_server
 
 Choose = Callable[[int], int]
@@ -47,125 +45,6 @@ Choose = Callable[[int], int]
 PARTS = 2
 STEPS = 400
 """After so many requests a schedule stops, and what is left is killed."""
-
-
-class Killed(BaseException):
-    """The end of a writer's process."""
-
-
-@dataclass
-class Actor:
-    """A thread that runs only when the schedule lets it."""
-
-    name: str
-    work: Callable[[Actor], None]
-    clock: list[float]
-    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    told: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    request: Callable[[], Any] | None = None
-    about: str = ""
-    frozen: int = 0
-    is_asking: bool = False
-    is_killed: bool = False
-    is_over: bool = False
-    error: BaseException | None = None
-    ref: ArtifactRef | None = None
-    results: list[ArtifactRef] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        self.go.acquire()
-        try:
-            if not self.is_killed:
-                self.work(self)
-        except Killed:
-            pass
-        except BaseException as error:
-            self.error = error
-        self.is_over = True
-        self.told.release()
-
-    def ask(self, request: Callable[[], Any], about: str = "") -> Any:
-        """Called by the actor's own thread before each request: wait until the schedule lets it go on.
-
-        `about` is the name that the request is about.
-        """
-        if threading.current_thread() is not self.thread:
-            return request()
-        if self.is_killed:
-            # After its death a process asks nothing any more.
-            raise Killed
-        if self.is_asking:
-            return request()
-        self.request, self.about = request, about
-        self.told.release()
-        self.go.acquire()
-        self.request = None
-        if self.is_killed:
-            raise Killed
-        self.is_asking = True
-        try:
-            return request()
-        finally:
-            self.is_asking = False
-
-    def step(self) -> None:
-        """Let the actor go on to its next request, or to its end."""
-        self.go.release()
-        self.told.acquire()
-
-    def kill(self) -> Callable[[], Any] | None:
-        """End it where it is; the request that it was about to send."""
-        request, self.is_killed = self.request, True
-        if not self.is_over:
-            self.step()
-        return request
-
-
-_DECIDES = re.compile(r"^create .*(claim|_manifest|_damage|parts/part-\d+)\.json$|^move ")
-"""The requests by which a writer decides something."""
-_OPERATIONS = ("size", "read", "put", "put_file", "create", "download", "names", "sizes", "remove")
-
-
-class SteppedStore(Store):
-    """A store whose every request waits for the schedule."""
-
-    def __init__(self, uri: str, actor: Actor) -> None:
-        super().__init__(uri)
-        backend: Any = self._backend
-        if hasattr(backend, "_try"):
-            # In a bucket an operation is several requests, and each may come late by itself.
-            send = backend._try
-            backend._try = lambda request, full: actor.ask(partial(send, request, full), f"create {full}")
-            return
-        for name in _OPERATIONS:
-            self._wrap(actor, backend, name)
-        if self.is_local:
-            self._wrap(actor, backend, "move")
-        else:
-            backend.move = partial(_move_in_steps, backend)
-
-    @staticmethod
-    def _wrap(actor: Actor, backend: Any, name: str) -> None:
-        plain = getattr(backend, name)
-        setattr(
-            backend,
-            name,
-            lambda *given: actor.ask(partial(plain, *given), f"{name} {given[0]}"),
-        )
-
-
-def _move_in_steps(backend: Any, source: str, target: str) -> bool:
-    """As a bucket does it: look, copy, remove."""
-    content = backend.read(source)
-    if content is None:
-        return False
-    backend.put(target, content)
-    backend.remove(source)
-    return True
 
 
 def _table(writer: int, rows: int) -> pa.Table:
@@ -300,7 +179,7 @@ class Schedule:
                 if not actor.is_over:
                     actor.step()
                     self.requests += 1
-                if _DECIDES.search(actor.about) and self.choose(2) == 0:
+                if DECIDES.search(actor.about) and self.choose(2) == 0:
                     # Paused at the worst moment, until its lease is over.
                     actor.frozen = self.choose(150)
                     self.clock[0] += TTL_SECONDS + SKEW_SECONDS + 1

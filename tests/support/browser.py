@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 from websockets.sync.client import connect
+
+from tests.support.waiting import wait_until
 
 _QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -108,8 +109,10 @@ class Browser:
         self._log.close()
 
     def _until(self, is_so: Any, what: str) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not is_so():
+        def is_so_and_runs() -> bool:
+            if is_so():
+                return True
             assert self._process.poll() is None, "the browser has ended; see chromium.log"
-            assert time.monotonic() < deadline, f"the browser waited in vain for {what}"
-            time.sleep(0.2)
+            return False
+
+        wait_until(is_so_and_runs, lambda: f"the browser waited in vain for {what}")

@@ -17,6 +17,7 @@ import httpx
 
 from infra.deploy.local import LocalServer
 from tests.support.small_run import small_overrides
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,10 +79,12 @@ class Deployed:
 
     def wait_until(self, is_so: Callable[[], bool], what: str, timeout_seconds: float = 900.0) -> None:
         """Wait until the server says so; fails, saying what was waited for, where it never does."""
-        deadline = time.monotonic() + timeout_seconds
-        while not is_so():
-            assert time.monotonic() < deadline, f"{what} did not come about; {self._end_of_log()}"
-            time.sleep(0.5)
+        wait_until(
+            is_so,
+            lambda: f"{what} did not come about; {self._end_of_log()}",
+            timeout_seconds,
+            every_seconds=0.5,
+        )
 
     def _end_of_log(self) -> str:
         path = self.server.processes.log("worker")

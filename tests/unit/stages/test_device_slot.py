@@ -121,7 +121,8 @@ def test_a_stage_that_waits_for_a_slot_says_for_whom_and_when_it_has_it(
         logging.getLogger("rzero").removeHandler(release)
         leave.set()
         other.join()
-    assert [line for line in dict.fromkeys(caplog.messages) if line.startswith("sample_answers: ")] == [
-        f"sample_answers: waits for a slot of {limit} (1 of 1 taken by train_solver: first iteration 2)",
-        f"sample_answers: has its slot of {limit}",
-    ]
+    waits, has = [line for line in dict.fromkeys(caplog.messages) if line.startswith("sample_answers: ")]
+    # The server may know runs of other tests that were killed at work, so others may be named as well.
+    assert waits.startswith(f"sample_answers: waits for a slot of {limit} (1 of 1 taken ")
+    assert waits.endswith("train_solver: first iteration 2)")
+    assert has == f"sample_answers: has its slot of {limit}"

@@ -315,10 +315,12 @@ def test_the_heartbeat_renews_until_the_block_ends(store: Store, clock: Clock) -
             beats.release()
 
     lease.renew = counted  # type: ignore[method-assign]
+    others = set(threading.enumerate())
     with heartbeat(lease, every_seconds=0.001):
+        assert {thread.name for thread in set(threading.enumerate()) - others} == {"rzero-lease"}
         for _ in range(5):
             assert beats.acquire(timeout=30)
-    assert not [thread for thread in threading.enumerate() if thread.name == "rzero-lease"]
+    assert set(threading.enumerate()) <= others
     assert not lease.is_lost
 
 

@@ -33,7 +33,8 @@ class Actor:
     is_killed: bool = False
     is_over: bool = False
     error: BaseException | None = None
-    ref: ArtifactRef | None = None
+    writes: int = 0
+    """How many of its requests may have changed the store."""
     results: list[ArtifactRef] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -91,7 +92,8 @@ class Actor:
 
 DECIDES = re.compile(r"^create .*(claim|_manifest|_damage|parts/part-\d+)\.json$|^move ")
 """The requests by which a writer decides something."""
-_OPERATIONS = ("size", "read", "put", "put_file", "create", "download", "names", "sizes", "remove")
+_READS = ("size", "read", "download", "names", "sizes")
+_WRITES = ("put", "put_file", "create", "remove")
 
 
 class SteppedStore(Store):
@@ -102,10 +104,19 @@ class SteppedStore(Store):
         backend: Any = self._backend
         if hasattr(backend, "_try"):
             # In a bucket an operation is several requests, and each may come late by itself.
-            send = backend._try
-            backend._try = lambda request, full: actor.ask(partial(send, request, full), f"create {full}")
+            send, ask = backend._send, backend._try
+            backend._send = lambda method, *given, **options: _counted(
+                actor,
+                not method.startswith(("get", "head", "list")),
+                partial(send, method, *given, **options),
+            )
+            backend._try = lambda request, full: actor.ask(
+                # A copy is sent past `_send`.
+                partial(_counted, actor, ".move." in request.__qualname__, partial(ask, request, full)),
+                f"create {full}",
+            )
             return
-        for name in _OPERATIONS:
+        for name in (*_READS, *_WRITES):
             self._wrap(actor, backend, name)
         if self.is_local:
             self._wrap(actor, backend, "move")
@@ -118,8 +129,17 @@ class SteppedStore(Store):
         setattr(
             backend,
             name,
-            lambda *given: actor.ask(partial(plain, *given), f"{name} {given[0]}"),
+            lambda *given: actor.ask(
+                partial(_counted, actor, name not in _READS, partial(plain, *given)), f"{name} {given[0]}"
+            ),
         )
+
+
+def _counted(actor: Actor, writes: bool, request: Callable[[], Any]) -> Any:
+    try:
+        return request()
+    finally:
+        actor.writes += writes
 
 
 def _move_in_steps(backend: Any, source: str, target: str) -> bool:

@@ -125,6 +125,8 @@ class Schedule:
         self.late: list[Callable[[], Any]] = []
         self.committed: dict[str, str] = {}
         self.requests = 0
+        self.actors: list[Actor] = []
+        self.writes_checked = -1
 
     def run(self) -> None:
         """Let the writers run as the orders say, then one undisturbed; AssertionError where it is broken."""
@@ -142,6 +144,7 @@ class Schedule:
             self._arrive(request)
         # What a late request has left is hidden by whoever comes next.
         find_or_set_aside(self.plain, self.location)
+        self.writes_checked = -1
         self.check()
         for actor in begun:
             assert actor.error is None, f"{actor.name}: {actor.error!r}"
@@ -155,11 +158,13 @@ class Schedule:
         self.plain.remove(f"runs/{self.location.run}")
 
     def _actor(self, number: int) -> Actor:
-        return Actor(
+        actor = Actor(
             f"writer {number}",
             lambda actor: self.work(actor, self.uri, self.location, number),
             self.clock,
         )
+        self.actors.append(actor)
+        return actor
 
     def _order(self, living: list[Actor]) -> None:
         for each in living:
@@ -224,6 +229,9 @@ class Schedule:
 
     def check(self) -> None:
         """Every finished artifact is what its manifest says, and what it always was."""
+        if (writes := sum(actor.writes for actor in self.actors)) == self.writes_checked:
+            return
+        self.writes_checked = writes
         found = find_manifest(self.plain, self.location)
         if found is not None:
             assert verify(self.plain, found.location) == []

@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from flows.iteration import iteration
 from flows.live.told import tell_run
 from flows.overview import Overview
-from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
+from flows.parameters import NO_OVERRIDES, Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, name_flow_run, unfinished_steps
 
 
@@ -18,7 +18,7 @@ def evolve(
     preset: Preset | None = None,
     iterations: Number | None = None,
     store: StoreUri | None = None,
-    overrides: Overrides | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> None:
     """Run, or resume, iterations 1 to `iterations` of a run.
 
@@ -29,7 +29,7 @@ def evolve(
         store: A folder or s3://bucket/prefix; else the worker's $RZERO_STORE, else ./rzero-store.
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
     """
-    config = begin(run, preset, store, overrides or {}, iterations)
+    config = begin(run, preset, store, overrides, iterations)
     name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
     shown = Overview(config)
     shown.update()

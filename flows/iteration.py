@@ -10,7 +10,7 @@ from prefect.states import Completed
 from flows.live.told import tell_end, tell_start
 from flows.meanwhile import crash_what_the_dead_left, finished_meanwhile
 from flows.overview import overview
-from flows.parameters import Number, Overrides, Preset, RunName, StoreUri
+from flows.parameters import NO_OVERRIDES, Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
 from tasks.evaluate import evaluate
 from tasks.generate_questions import generate_questions
@@ -28,7 +28,7 @@ def iteration(
     preset: Preset | None = None,
     iteration: Number | None = None,
     store: StoreUri | None = None,
-    overrides: Overrides | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Any:
     """Run, or resume, one iteration of a run.
 
@@ -41,7 +41,7 @@ def iteration(
 
     Returns a state, Completed, where another flow run did meanwhile what this one was started for; else None.
     """
-    config = begin(run, preset, store, overrides or {}, iteration=iteration)
+    config = begin(run, preset, store, overrides, iteration=iteration)
     if iteration is None and (why := finished_meanwhile(config)):
         return Completed(message=why)
     crash_what_the_dead_left()

@@ -19,9 +19,14 @@ from tasks.stage.walk import walk
 
 
 def crash_what_the_dead_left() -> None:
-    """Mark what Crashed and Cancelled flow runs left Running, if the server answers."""
+    """Mark what Crashed and Cancelled flow runs left Running, if the server answers.
+
+    To be called before the first task: what this flow run has under way then is of an attempt that is dead.
+    """
+    context = FlowRunContext.get()
+    this = str(context.flow_run.id) if context and context.flow_run else None
     with get_client(sync_client=True) as client, contextlib.suppress(httpx.HTTPError):
-        endings.crash_what_the_dead_left(client)
+        endings.crash_what_the_dead_left(client, this)
 
 
 def finished_meanwhile(config: RunConfig) -> str | None:

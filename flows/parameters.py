@@ -65,3 +65,5 @@ Overrides = Annotated[
     ),
 ]
 """Settings by dotted key."""
+NO_OVERRIDES: dict[str, Any] = {}
+"""The default. A field that may be null as well has no JSON editor in the form of Prefect's second UI."""

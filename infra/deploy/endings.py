@@ -25,15 +25,21 @@ def cancel_runs_of_the_pool(client: Any, message: str) -> int:
     return len(found)
 
 
-def crash_what_the_dead_left(client: Any) -> None:
+def crash_what_the_dead_left(client: Any, begins_again: str | None = None) -> None:
     """Mark as Crashed the tasks and sub-flows under way of flow runs that are Crashed or Cancelled.
 
     Only those with the deployments' tag. One that was taken for dead and lives says itself how it goes on.
+    And those of `begins_again`, the id of a flow run that is retried and has begun no task yet.
     """
-    dead = {"state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}, "tags": {"all_": [TAG]}}
+    if begins_again:
+        _crash_tasks(client, {"id": {"any_": [begins_again]}})
+    _crash_tasks(client, {"state": {"type": {"any_": ["CRASHED", "CANCELLED"]}}, "tags": {"all_": [TAG]}})
+
+
+def _crash_tasks(client: Any, of: dict[str, Any]) -> None:
     message = "The flow run that it belongs to has ended without it"
     for _ in range(_ROUNDS):
-        tasks = _ask(client, "task_runs/filter", {"flow_runs": dead, "task_runs": {"state": _UNDER_WAY}})
+        tasks = _ask(client, "task_runs/filter", {"flow_runs": of, "task_runs": {"state": _UNDER_WAY}})
         if not tasks:
             return
         parents = {"any_": [task["id"] for task in tasks]}

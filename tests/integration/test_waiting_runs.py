@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
 from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Running, Scheduled
 
@@ -90,3 +92,15 @@ def test_what_a_dead_flow_run_left_running_is_crashed_with_its_sub_flows(prefect
 
         assert [state(run) for run in (parent, task, child, below)] == ["Crashed"] * 4
         assert [state(run) for run in others] == ["Running", "Running", "Crashed", "Running"]
+
+
+def test_what_the_dead_attempt_of_a_retried_flow_run_left_running_is_crashed(prefect_server: None) -> None:
+    @flow
+    def retried() -> str:
+        with get_client(sync_client=True) as client:
+            this = FlowRunContext.get().flow_run.id  # type: ignore[union-attr]
+            left = client.create_task_run(prepare_base_model.prefect_task, this, "0", state=Running())
+            crash_what_the_dead_left()
+            return str(client.read_task_run(left.id).state_name)
+
+    assert retried() == "Crashed"

@@ -22,6 +22,9 @@ _QUIET = (
     *("--remote-debugging-port=0", "--window-size=1400,900", "--no-proxy-server"),
 )
 _PATIENCE_SECONDS = 180.0
+_PRESSABLE = "button, a, [role=tab], [role=menuitem], [role=option]"
+_MIDDLE = """(e.scrollIntoView({block: 'center'}),
+    (r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect()))"""
 
 
 def chromium() -> str:
@@ -82,6 +85,37 @@ class Browser:
 
         self._until(is_there, expression)
         return found[-1]
+
+    def press(self, text: str, nth: int = 0, within: str = "body") -> None:
+        """Click on what can be pressed and says this, as soon as it is there and stands still.
+
+        Of several the nth of what the selector `within` finds.
+        """
+        inside = f"document.querySelector('{within}')?.querySelectorAll('{_PRESSABLE}') ?? []"
+        element = f"[...{inside}].filter(e => e.innerText.trim() === {text!r})"
+        where = f"(() => {{ const e = {element}[{nth}]; return e && {_MIDDLE} }})()"
+        found = [self.wait_for(where)]
+
+        def stands_still() -> bool:
+            found.append(self.wait_for(where))
+            return bool(found[-1] == found[-2])
+
+        self._until(stands_still, f"{text} to stand still")
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            button = "none" if kind == "mouseMoved" else "left"
+            self.ask(
+                "Input.dispatchMouseEvent",
+                **dict(zip("xy", found[-1], strict=True), type=kind, button=button, clickCount=1),
+            )
+
+    def write(self, selector: str, text: str) -> None:
+        """Put the text into the first field of this kind, instead of what is there."""
+        self.wait_for(f"document.querySelector('{selector}') !== null")
+        self.value(f"document.querySelector('{selector}').focus()")
+        select_all = {"key": "a", "code": "KeyA", "modifiers": 2, "commands": ["selectAll"]}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", **select_all)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", key="a", code="KeyA")
+        self.ask("Input.insertText", text=text)
 
     def enter(self, text: str) -> None:
         """Type into what has the focus, then the key Enter."""

@@ -1,0 +1,159 @@
+"""A walk through Prefect's UI as a user takes it, with the pictures of docs/deployment.md.
+
+    python -m tests.walk --to docs/pictures
+
+A server as `make up` brings it up, the form, a run, its overview, a kill, Retry, and `evolve` to the end. It
+takes as long as two iterations of the preset `tiny` (six minutes on two idle cores).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.browser import Browser
+from tests.support.deployed import Deployed
+from tests.support.killing import kill
+
+RUN = "first"
+
+
+class Walk:
+    """A user at a browser; `overrides` go into the form, pictures into `folder`."""
+
+    def __init__(self, deployed: Deployed, browser: Browser, folder: Path, overrides: Mapping[str, str]):
+        self.deployed, self.browser, self.folder, self.overrides = deployed, browser, folder, overrides
+        self.url = deployed.server.url
+
+    def log_in(self) -> None:
+        """The UI asks for the key."""
+        self.browser.go(self.url)
+        self.browser.wait_for("document.querySelector('input[type=password]') !== null")
+        self.browser.value("document.querySelector('input[type=password]').focus()")
+        self.browser.enter(self.deployed.server.key_file.read_text().strip())
+        self.browser.wait_for("location.pathname.endsWith('/dashboard')")
+
+    def fill_in(self, deployment: str) -> None:
+        """The form of a deployment, with what it must be told."""
+        number = self.deployed.ask(f"deployments/name/{deployment}")["id"]
+        self.browser.go(f"{self.url}/v2/deployments/deployment/{number}/run")
+        self.browser.write("textarea", RUN)
+        if self.overrides:
+            self.browser.press("Open menu", 4)
+            self.browser.press("Use JSON Input")
+            self.browser.write(".cm-content", json.dumps(dict(self.overrides)))
+            self.browser.wait_for("document.querySelector('.cm-content').innerText.length > 2")
+
+    def submit(self, flow: str) -> dict[str, Any]:
+        """Send the form; the flow run that comes of it, once it is at work."""
+        self.browser.press("Submit")
+        self.browser.press("View run")
+        found: list[dict[str, Any]] = []
+
+        def is_at_work() -> bool:
+            wanted = {"sort": "START_TIME_DESC", "flows": {"name": {"any_": [flow]}}}
+            found[:] = [run for run in self.deployed.ask("flow_runs/filter", wanted) if run["start_time"]]
+            return bool(found) and found[0]["state_type"] == "RUNNING"
+
+        self.deployed.wait_until(is_at_work, f"a run of {flow}")
+        return found[0]
+
+    def until_at_work_on(self, flow_run: dict[str, Any], stage: str) -> None:
+        """Wait until a stage has begun."""
+        self.deployed.wait_until(
+            lambda: any(run["name"].startswith(f"{stage}:") for run in self.deployed.task_runs(flow_run)),
+            stage,
+        )
+
+    def retry(self) -> None:
+        """Choose Retry on the page of a run."""
+        self.browser.press("Open menu")
+        self.browser.press("Retry")
+        self.browser.press("Retry", within="[role=alertdialog], [role=dialog]")
+
+    def until(self, flow_run: dict[str, Any], state: str, but_not: str = "COMPLETED") -> None:
+        """Wait until a run is in this state; fails where it has ended in the other."""
+
+        def is_so() -> bool:
+            found = self.deployed.ask(f"flow_runs/{flow_run['id']}")["state_type"]
+            assert found == state or found != but_not, f"{flow_run['name']} is {found} instead of {state}"
+            return bool(found == state)
+
+        self.deployed.wait_until(is_so, state)
+
+    def show(self, flow_run: dict[str, Any], tab: str, says: str, name: str, leaves: bool = True) -> None:
+        """A picture of a run's page, once it says something."""
+        self.browser.go(f"{self.url}/v2/runs/flow-run/{flow_run['id']}?tab={tab}")
+        self.picture(says, name, leaves)
+
+    def show_overview(self, flow_run: dict[str, Any], name: str, ui: str = "/v2") -> None:
+        """A picture of the overview of a run."""
+        wanted = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}, "sort": "CREATED_DESC"}
+        (one,) = [each for each in self.deployed.ask("artifacts/filter", wanted) if "overview" in each["key"]]
+        self.browser.go(f"{self.url}{ui}/artifacts/artifact/{one['id']}")
+        self.picture("pass@", name)
+
+    def picture(self, says: str, name: str, leaves: bool = True) -> None:
+        """A picture of the page, once it says something."""
+        self.browser.wait_for(f"document.body.innerText.replaceAll('\\u2060', '').includes({says!r})")
+        self.browser.value("document.querySelectorAll('*').forEach(each => { each.scrollTop = 0 })")
+        # The page draws its graph and its plots after its text.
+        self.browser.value("new Promise(done => setTimeout(done, 4000))")
+        self.browser.picture(self.folder / f"{name}.png")
+        if leaves:
+            # A graph on display is drawn without pause, which takes the run's cores.
+            self.browser.go("about:blank")
+
+
+def walk(one: Walk) -> None:
+    """All of it; AssertionError where the UI does not do what docs/deployment.md says."""
+    one.log_in()
+    one.fill_in("rzero/iteration")
+    one.picture("Parameters", "form", leaves=False)
+    run = one.submit("rzero")
+    one.until_at_work_on(run, "train_challenger")
+    one.show(run, "Logs", "begins with the base model", "working")
+    one.show_overview(run, "overview-working")
+    kill(one.deployed.server.processes, "worker", "started")
+    one.until(run, "CRASHED")
+    one.show(run, "Logs", "Crashed", "crashed", leaves=False)
+    one.retry()
+    one.until(run, "RUNNING")
+    one.until(run, "COMPLETED", but_not="CRASHED")
+    one.show(run, "Artifacts", "overview", "finished")
+    one.show(run, "TaskRuns", "Cached", "cached")
+    one.show_overview(run, "overview-iteration")
+    one.fill_in("rzero-evolve/evolve")
+    evolved = one.submit("rzero-evolve")
+    one.until(evolved, "COMPLETED", but_not="CRASHED")
+    one.show(evolved, "SubflowRuns", "iteration 2", "evolve")
+    one.show_overview(evolved, "overview")
+    one.show_overview(evolved, "overview-v1", ui="")
+
+
+def main() -> None:
+    """Walk with the preset as it is, and leave the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--to", type=Path, default=Path("docs/pictures"))
+    options = parser.parse_args()
+    options.to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rzero-walk-") as name:
+        folder = Path(name)
+        os.environ |= {"RZERO_STORE": str(folder / "store"), "DO_NOT_TRACK": "1"}
+        deployed = Deployed(folder / "server")
+        try:
+            for line in deployed.server.up():
+                print(line, flush=True)
+            with Browser(folder, "--window-size=1400,1000") as browser:
+                walk(Walk(deployed, browser, options.to, {}))
+        finally:
+            list(deployed.server.down())
+
+
+if __name__ == "__main__":
+    main()

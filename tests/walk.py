@@ -1,6 +1,6 @@
 """A walk through Prefect's UI as a user takes it, with the pictures of docs/deployment.md.
 
-    python -m tests.walk --to docs/pictures
+    python -m tests.walk --to FOLDER
 
 A server as `make up` brings it up, the form, a run, its overview, a kill, Retry, and `evolve` to the end. It
 takes as long as two iterations of the preset `tiny` (six minutes on two idle cores).
@@ -29,6 +29,8 @@ class Walk:
     def __init__(self, deployed: Deployed, browser: Browser, folder: Path, overrides: Mapping[str, str]):
         self.deployed, self.browser, self.folder, self.overrides = deployed, browser, folder, overrides
         self.url = deployed.server.url
+        self.pages: list[str] = []
+        """The HTML of what was seen."""
 
     def log_in(self) -> None:
         """The UI asks for the key."""
@@ -44,10 +46,7 @@ class Walk:
         self.browser.go(f"{self.url}/v2/deployments/deployment/{number}/run")
         self.browser.write("textarea", RUN)
         if self.overrides:
-            self.browser.press("Open menu", 4)
-            self.browser.press("Use JSON Input")
             self.browser.write(".cm-content", json.dumps(dict(self.overrides)))
-            self.browser.wait_for("document.querySelector('.cm-content').innerText.length > 2")
 
     def submit(self, flow: str) -> dict[str, Any]:
         """Send the form; the flow run that comes of it, once it is at work."""
@@ -75,6 +74,8 @@ class Walk:
         self.browser.press("Open menu")
         self.browser.press("Retry")
         self.browser.press("Retry", within="[role=alertdialog], [role=dialog]")
+        self.browser.wait_for("document.body.innerText.includes('scheduled for retry')")
+        self._leave()
 
     def until(self, flow_run: dict[str, Any], state: str, but_not: str = "COMPLETED") -> None:
         """Wait until a run is in this state; fails where it has ended in the other."""
@@ -105,9 +106,13 @@ class Walk:
         # The page draws its graph and its plots after its text.
         self.browser.value("new Promise(done => setTimeout(done, 4000))")
         self.browser.picture(self.folder / f"{name}.png")
+        self.pages.append(self.browser.value("document.documentElement.outerHTML"))
         if leaves:
-            # A graph on display is drawn without pause, which takes the run's cores.
-            self.browser.go("about:blank")
+            self._leave()
+
+    def _leave(self) -> None:
+        # A graph on display is drawn without pause, which takes the run's cores.
+        self.browser.go("about:blank")
 
 
 def walk(one: Walk) -> None:
@@ -139,7 +144,7 @@ def walk(one: Walk) -> None:
 def main() -> None:
     """Walk with the preset as it is, and leave the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--to", type=Path, default=Path("docs/pictures"))
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER")
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rzero-walk-") as name:

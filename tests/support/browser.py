@@ -86,14 +86,11 @@ class Browser:
         self._until(is_there, expression)
         return found[-1]
 
-    def press(self, text: str, nth: int = 0, within: str = "body") -> None:
-        """Click on what can be pressed and says this, as soon as it is there and stands still.
-
-        Of several the nth of what the selector `within` finds.
-        """
+    def press(self, text: str, within: str = "body") -> None:
+        """Click on the first that can be pressed and says this, as soon as it is there and stands still."""
         inside = f"document.querySelector('{within}')?.querySelectorAll('{_PRESSABLE}') ?? []"
         element = f"[...{inside}].filter(e => e.innerText.trim() === {text!r})"
-        where = f"(() => {{ const e = {element}[{nth}]; return e && {_MIDDLE} }})()"
+        where = f"(() => {{ const e = {element}[0]; return e && {_MIDDLE} }})()"
         found = [self.wait_for(where)]
 
         def stands_still() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from infra.machine.memory import OutOfMemory
+
 
 class DeviceError(RuntimeError):
     """A device job failed; none of its processes is left."""
@@ -19,8 +21,8 @@ class DeviceCrash(DeviceError):
     retryable = True
 
 
-class DeviceOutOfMemory(DeviceCrash):
-    """The device or the machine ran out of memory; an emptier one may succeed."""
+class DeviceOutOfMemory(DeviceCrash, OutOfMemory):
+    """The device or the machine ran out of memory; an emptier one, or smaller batches, may succeed."""
 
 
 class DeviceHang(DeviceCrash):

@@ -43,10 +43,12 @@ QUIET = {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "true",
     "PYTHONUNBUFFERED": "1",
+    # It compiles with nvcc when an engine warms up; requests with seeds, as ours are, pass it by anyway.
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
     # A process title would overwrite the environment by which a job's processes are recognised.
     "SPT_NOENV": "1",
 }
-"""Variables of every process of a job; with them nothing calls home."""
+"""Variables of every process of a job; with them nothing calls home and nothing must be compiled."""
 _ENDING_SECONDS = 20.0
 _PATIENCE_SECONDS = 5.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

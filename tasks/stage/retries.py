@@ -63,7 +63,7 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
                 body(work, *arguments, **inputs)
                 return
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or halvings == HALVINGS:
+                if not is_out_of_memory(error) or halvings == HALVINGS or not _has_batches(work):
                     raise
                 told = str(error).splitlines()[0] if str(error) else type(error).__name__
             # Outside the except block the traceback is gone, and with it what held the memory.
@@ -74,6 +74,11 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
             work.begin_again(smaller, {"batch_halvings": halvings + 1})
 
     return attempt
+
+
+def _has_batches(work: Work) -> bool:
+    """Whether the stage works in batches of a size that is ours to choose; vLLM chooses its own."""
+    return "trainer" in work.stage.reads or "batch_tokens" in type(work.whole_config.sampler).model_fields
 
 
 def halved(config: RunConfig) -> RunConfig:

@@ -59,3 +59,28 @@ def hand_over(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     again.end()
     ray.shutdown()
     return {}
+
+
+def gather_many(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """Score a batch of `spec["size"]` rollouts in one worker as verl makes it; the scores."""
+    import ray
+    import verl  # noqa: F401  # imports what VERL_USE_EXTERNAL_MODULES names
+
+    from infra.trainers.verl.gather import Gather
+
+    async def score_batch(batch: str, samples: Any) -> list[float]:
+        return [float(sample) for sample in samples]
+
+    class Worker:
+        def __init__(self) -> None:
+            self.gather = Gather(score_batch, spec["timeout_seconds"])
+
+        async def compute_score(self, sample: int) -> float:
+            return await self.gather.score("batch", spec["size"], sample)
+
+    ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
+    try:
+        worker = ray.remote(Worker).remote()
+        return {"scores": ray.get([worker.compute_score.remote(n) for n in range(spec["size"])])}
+    finally:
+        ray.shutdown()

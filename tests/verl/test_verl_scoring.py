@@ -11,17 +11,18 @@ TIMEOUT_SECONDS = 900.0
 BATCHES = [[{"sample": 0, "text": "½\n"}], [{"sample": n, "token_ids": [n] * 4096} for n in range(640)]]
 SCORES = [[1 / 3], [n / 7 for n in range(640)]]
 
+ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).parent),
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+}
+
 
 def test_batches_reach_the_stage_and_scores_the_worker_to_the_last_bit_until_the_actor_is_lost(
     python: str, tmp_path: Path
 ) -> None:
-    environment = {
-        "PYTHONPATH": str(Path(__file__).parent),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": "0" * 64,
-    }
-    with DeviceJob("ray", "entries:hand_over", {"batches": BATCHES}, python, environment) as job:
+    with DeviceJob("ray", "entries:hand_over", {"batches": BATCHES}, python, ENVIRONMENT) as job:
         for batch, scores in zip(BATCHES, SCORES, strict=True):
             assert job.wait_for("score", TIMEOUT_SECONDS, "a batch")["samples"] == batch
             job.ask(scores=scores)
@@ -32,3 +33,12 @@ def test_batches_reach_the_stage_and_scores_the_worker_to_the_last_bit_until_the
         said = job.wait_for("rollouts_failed", TIMEOUT_SECONDS, "the failure")["message"]
     assert said.startswith("batches cannot be handed over: ")
     assert "\n" not in said
+
+
+def test_one_worker_gathers_more_rollouts_than_ray_lets_an_actor_answer_at_once(python: str) -> None:
+    # The overlay official-code has batches of 2048 and 2560; Ray's own limit is 1000.
+    spec = {"size": 3000, "timeout_seconds": 60.0}
+    environment = ENVIRONMENT | {"VERL_USE_EXTERNAL_MODULES": "infra.trainers.verl.actors"}
+    with DeviceJob("ray", "entries:gather_many", spec, python, environment) as job:
+        said = job.wait_for("done", TIMEOUT_SECONDS, "the scores")
+    assert said["result"]["scores"] == [float(n) for n in range(3000)]

@@ -5,6 +5,7 @@ verl 0.9.1, its trainer "v1" in mode "sync": rollouts and training take turns on
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from infra.jobs.errors import DeviceSetupError
@@ -25,7 +26,6 @@ _CPU = {
     "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
     "actor_rollout_ref.model.use_remove_padding": False,
     "actor_rollout_ref.model.enable_gradient_checkpointing": False,
-    "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
     "actor_rollout_ref.actor.use_dynamic_bsz": False,
     "actor_rollout_ref.actor.use_torch_compile": False,
     "actor_rollout_ref.actor.fsdp_config.use_torch_compile": False,
@@ -116,6 +116,7 @@ def verl_settings(
             "trust_remote_code": False,
             "enable_gradient_checkpointing": True,
             "use_remove_padding": True,
+            "+override_config.attn_implementation": _attention(cluster),
             "lora_rank": trainer.lora_rank,
             "lora_alpha": trainer.lora_alpha,
             "target_modules": "all-linear",
@@ -215,6 +216,11 @@ def verl_settings(
         for key, value in values.items()
     }
     return settings | _ray(cluster) | ({} if cluster.has_gpus else _CPU)
+
+
+def _attention(cluster: Cluster) -> str:
+    """flash-attn where this environment has it; no package index has it compiled, so nothing may need it."""
+    return "flash_attention_2" if cluster.has_gpus and find_spec("flash_attn") else "sdpa"
 
 
 def _micro_batch_size(config: GrpoConfig, cluster: Cluster) -> int:

@@ -33,11 +33,11 @@ _ENTRY = "infra.trainers.verl.child:train"
 _LOOK_EVERY_SECONDS = 1.0
 # Unix sockets have short paths, and Ray puts some 66 characters below its folder.
 _LONGEST_RAY_FOLDER = 40
-_GUARD = "infra.trainers.verl.guard"
-_ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": _GUARD}
+_FIRST = "infra.trainers.verl.guard,infra.trainers.verl.actors"
+_ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": _FIRST}
 _CPU_ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
-    "VERL_USE_EXTERNAL_MODULES": f"{_GUARD},infra.trainers.verl.cpu.platform",
+    "VERL_USE_EXTERNAL_MODULES": f"{_FIRST},infra.trainers.verl.cpu.platform",
     # verl registers its FSDP engine for accelerators only.
     "VERL_ENGINE_DEVICE": "cuda",
     "VLLM_CPU_KVCACHE_SPACE": "1",

@@ -11,7 +11,8 @@ import pytest
 
 from data.config import RunConfig
 from data.resolve import ConfigError, resolve
-from infra.artifacts.artifact import read_manifest
+from infra.artifacts.artifact import ArtifactRef, read_manifest
+from infra.jobs.errors import DeviceOutOfMemory
 from infra.machine.memory import OutOfMemory
 from infra.store.store import Store, StoreError, StoreUnavailable
 from infra.trainers.errors import CheckpointError, NonFiniteError, RewardError
@@ -20,6 +21,7 @@ from tasks.stage.graph import locate
 from tasks.stage.retries import HALVINGS, halved, is_transient, with_smaller_batches
 from tasks.stage.work import Work
 
+REF = ArtifactRef(uri="made/before", digest="0" * 64, kind="model", bytes=1)
 NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
 
 
@@ -97,6 +99,26 @@ def test_after_a_few_halvings_the_error_comes_through(work: Work) -> None:
     with pytest.raises(OutOfMemory, match="try a micro_batch_size"):
         with_smaller_batches(_fails(99, OutOfMemory("out of memory; try a micro_batch_size"), seen))(work)
     assert len(seen) == HALVINGS + 1
+
+
+def test_memory_that_a_training_elsewhere_lacks_halves_its_batches_too(tmp_path: Path) -> None:
+    config = resolve("a", "qwen3-4b", [])
+    seen: list[RunConfig] = []
+    location = locate(config, 1, "train_solver", {"solver": REF, "curriculum": REF})
+    work = Work(config, 1, Store(str(tmp_path / "store")), location)
+    error = DeviceOutOfMemory("verl: not enough memory (CUDA out of memory. Tried to allocate 5.20 GiB)")
+    with_smaller_batches(_fails(1, error, seen))(work)
+    assert [each.solver.micro_batch_size for each in seen] == [4, 2]
+
+
+def test_an_engine_that_lacks_memory_is_not_started_again_for_nothing(tmp_path: Path) -> None:
+    config = resolve("a", "qwen3-4b")
+    seen: list[RunConfig] = []
+    location = locate(config, 1, "generate_questions", {"challenger": REF})
+    work = Work(config, 1, Store(str(tmp_path / "store")), location)
+    with pytest.raises(DeviceOutOfMemory):
+        with_smaller_batches(_fails(9, DeviceOutOfMemory("vllm: not enough memory"), seen))(work)
+    assert len(seen) == 1
 
 
 def test_any_other_error_is_raised_at_once(work: Work) -> None:

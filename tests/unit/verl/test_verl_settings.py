@@ -104,6 +104,18 @@ def test_a_model_with_a_short_context_gets_shorter_completions() -> None:
     assert settings[ROLLOUT + "max_model_len"] == 2048
 
 
+@pytest.mark.parametrize(("installed", "kind"), [(True, "flash_attention_2"), (False, "sdpa")])
+def test_attention_is_flash_attns_where_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, kind: str
+) -> None:
+    if installed:
+        (tmp_path / "flash_attn.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    key = "+actor_rollout_ref.model.override_config.attn_implementation"
+    assert _settings()[key] == kind
+    assert _settings(Cluster(1, 1, has_gpus=False))[key] == "sdpa"
+
+
 def test_few_gpus_offload_and_many_do_not() -> None:
     one = _settings(Cluster(1, 1))
     assert one[ACTOR + "fsdp_config.optimizer_offload"]

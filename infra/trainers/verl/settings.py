@@ -116,6 +116,9 @@ def verl_settings(
             "trust_remote_code": False,
             "enable_gradient_checkpointing": True,
             "use_remove_padding": True,
+            # Probabilities and entropy piece by piece: whole logits of a packed batch fill a GPU.
+            "use_fused_kernels": True,
+            "fused_kernel_options.impl_backend": "torch",
             "+override_config.attn_implementation": _attention(cluster),
             "lora_rank": trainer.lora_rank,
             "lora_alpha": trainer.lora_alpha,
@@ -146,8 +149,8 @@ def verl_settings(
             "clip_ratio_c": config.clip_dual,
             "loss_agg_mode": "token-mean",
             "entropy_coeff": 0,
-            "calculate_entropy": True,
-            "entropy_from_logits_with_chunking": cluster.has_gpus,
+            # What is reported comes from the pass of the old probabilities; here its graph would be kept.
+            "calculate_entropy": False,
             "use_kl_loss": config.kl_coefficient > 0,
             "kl_loss_coef": config.kl_coefficient,
             "kl_loss_type": "low_var_kl",

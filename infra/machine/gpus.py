@@ -23,15 +23,14 @@ B = TypeVar("B", bound=BackendConfig)
 def found_gpus() -> tuple[str, ...]:
     """The ids of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    there = _installed()
+    there = _installed(shutil.which("nvidia-smi"))
     if visible is None or not there:
         return there
     return tuple(name.strip() for name in visible.split(",") if name.strip() not in ("", "-1"))
 
 
 @lru_cache(maxsize=1)
-def _installed() -> tuple[str, ...]:
-    command = shutil.which("nvidia-smi")
+def _installed(command: str | None) -> tuple[str, ...]:
     if command is None:
         return ()
     try:

@@ -77,6 +77,9 @@ def test_abilities_follow_from_what_is_there() -> None:
     engine = [*basics, check("compute interpreter"), check("vLLM"), check("verl"), check("Ray", False)]
     assert doctor.abilities(engine)["sampler vllm, sampler server"]
     assert not doctor.abilities(engine)["trainer verl"]
+    for lacking in ("NVIDIA driver", "C compiler", "Python headers"):
+        host = [*engine, check("GPU"), check(lacking, False)]
+        assert not doctor.abilities(host)["sampler vllm, sampler server"]
 
 
 def test_nothing_heavy_is_imported() -> None:

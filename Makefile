@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The device environment: verl, Ray and vLLM, which want other versions than Prefect does.
 VERL_VENV := .venv-verl
-VERL_LOCK ?= requirements-verl-cpu.lock
+VERL_PYTHON := $(CURDIR)/$(VERL_VENV)/bin/python
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
 KILLS ?= 50
@@ -22,7 +22,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-verl up down test test-fast test-verl faults lint format bench bench-verl clean
+.PHONY: help demo demo-verl verl-cpu verl-gpu up down test test-fast test-verl faults lint format bench bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,13 +61,22 @@ faults: $(BIN)/.dev ## kill -9 at random moments (KILLS=200 SEED=1) of runs, wor
 	  $(BIN)/python -m tests.faults.schedules --store $$store --schedules $(SCHEDULES) --seed $(SEED) || exit 1; \
 	done
 
-$(VERL_VENV)/.made: $(VERL_LOCK)
-	$(PYTHON) -m venv $(VERL_VENV)
-	$(VERL_VENV)/bin/pip install -q --no-deps -r $(VERL_LOCK)
+# By pip alone, each with a mark of its own: what was made for a CPU is not taken for the other, nor built into it.
+$(VERL_VENV)/.made: requirements-verl-cpu.lock
+$(VERL_VENV)/.made-gpu: requirements-verl-gpu.lock
+$(VERL_VENV)/.made $(VERL_VENV)/.made-gpu:
+	$(PYTHON) -m venv --clear $(VERL_VENV)
+	$(VERL_VENV)/bin/pip install -q --no-deps -r $<
 	@touch $@
 
+verl-cpu: $(VERL_VENV)/.made ## The device environment for a CPU: .venv-verl, for RZERO_COMPUTE_PYTHON.
+	@echo "export RZERO_COMPUTE_PYTHON=$(VERL_PYTHON)"
+
+verl-gpu: $(VERL_VENV)/.made-gpu ## The same for GPUs, instead (PYTHON=python3.11).
+	@echo "export RZERO_COMPUTE_PYTHON=$(VERL_PYTHON)"
+
 demo-verl: $(BIN)/rzero $(VERL_VENV)/.made ## One small iteration of the tiny model through verl, Ray and vLLM, on a CPU.
-	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/rzero run --run demo-verl --preset tiny+verl \
+	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/rzero run --run demo-verl --preset tiny+verl \
 	  --iterations 1 --store $(RZERO_STORE) --set trainer.device=cpu --set sampler.device=cpu \
 	  --set base_model.tiny.training_steps=150 --set base_model.tiny.batch_size=32 \
 	  --set base_model.tiny.solver_terms=4 --set base_model.tiny.held_out_per_length=3 --set evaluation.samples=4 \
@@ -78,7 +87,7 @@ demo-verl: $(BIN)/rzero $(VERL_VENV)/.made ## One small iteration of the tiny mo
 	  --set solver.checkpoint_every_steps=1
 
 test-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Tests that need verl, Ray and vLLM (CPU builds).
-	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/pytest tests/verl
+	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/pytest tests/verl
 
 lint: $(BIN)/.dev ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
@@ -96,8 +105,8 @@ bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; th
 
 bench-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Sampling and training against bare vLLM and bare verl (MODEL=a model directory).
 	@test -d "$(MODEL)" || { echo "bench-verl: say which model: make bench-verl MODEL=<a model directory>"; exit 2; }
-	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_vllm $(MODEL)
-	RZERO_COMPUTE_PYTHON=$(CURDIR)/$(VERL_VENV)/bin/python $(BIN)/python -m tests.benchmarks.bench_verl $(MODEL)
+	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/python -m tests.benchmarks.bench_vllm $(MODEL)
+	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/python -m tests.benchmarks.bench_verl $(MODEL)
 
 clean: ## Remove the environment and the caches; the store stays.
 	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,8 +31,8 @@ class SamplingParams:
 class Completion:
     """One drawn completion.
 
-    `text` holds the completion without the end-of-sequence token, added tokens spelled out;
-    `token_ids` holds every sampled token, the end-of-sequence token included;
+    `text` holds the completion without the token that ended it, other added tokens spelled out;
+    `token_ids` holds every sampled token, that one included;
     `finish_reason` is 'stop' (the model ended it) or 'length' (cut at max_tokens).
     """
 

@@ -117,7 +117,7 @@ STAGES: dict[str, Stage] = {
                 "earlier": before("score_and_filter", when=_reward_uses_memory),
             },
             reads=(*_PROMPTS, "challenger", *_of("answers", *_SAMPLING), "sampler", "trainer"),
-            version=2,
+            version=3,
             role=("challenger",),
             tables=("rollouts", "metrics", "engine_metrics", "probe"),
             figures=("probe_reward_mean", "reward_first_step", "reward_last_step"),
@@ -127,6 +127,7 @@ STAGES: dict[str, Stage] = {
             "questions",
             inputs={"challenger": here("challenger")},
             reads=(*_PROMPTS, "questions", "sampler"),
+            version=2,
             figures=("candidates",),
         ),
         Stage(
@@ -134,7 +135,7 @@ STAGES: dict[str, Stage] = {
             "answers",
             inputs={"questions": here("generate_questions"), "solver": before("solver")},
             reads=(*_PROMPTS, "answers", "questions.count", "sampler"),
-            version=2,
+            version=3,
             figures=("samples_per_question",),
         ),
         Stage(
@@ -159,7 +160,7 @@ STAGES: dict[str, Stage] = {
             "model",
             inputs={"solver": before("solver"), "curriculum": here("score_and_filter")},
             reads=(*_PROMPTS, "solver", "trainer"),
-            version=2,
+            version=3,
             role=("solver",),
             tables=("rollouts", "metrics", "engine_metrics"),
             figures=("reward_first_step", "reward_last_step"),
@@ -169,6 +170,7 @@ STAGES: dict[str, Stage] = {
             "completions",
             inputs={"solver": here("solver")},
             reads=(*_PROMPTS, *_BENCHMARKS, *_of("evaluation", *_SAMPLING), "sampler"),
+            version=2,
             figures=("completions",),
             of_base=True,
             # One stage used to draw and to grade: its seeds stay, so that scores stay comparable.

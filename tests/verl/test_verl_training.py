@@ -26,11 +26,13 @@ from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.jobs.process import DeviceJob
 from infra.jobs.reap import processes_of
 from infra.samplers import SamplingParams, open_sampler
+from infra.samplers.protocol import Completion
 from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers.verl import trainer as verl_trainer
 from infra.trainers.verl.cluster import RAY_VARIABLE
+from tests.support.chat_tokenizers import CHATML, chat_tokenizer, write_base_model
 from tests.support.folder_checkpoints import FolderCheckpoints
 from tests.support.listeners import listeners
 
@@ -169,6 +171,29 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
     for name in ("config.json", "tokenizer.json"):
         assert (result.model_dir / name).read_bytes() == (tiny_model / name).read_bytes()
     _the_local_learner_agrees(tiny_model, result, drawn)
+
+
+def test_rollouts_stop_at_the_end_of_a_turn_in_the_base_models_chat_template(
+    python: str, tmp_path: Path
+) -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    ends = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    model = write_base_model(tmp_path / "model", tokenizer, likely="<|im_end|>")
+    drawn: list[Completion] = []
+
+    def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        drawn.extend(rollout.completion for rollout in rollouts)
+        return _reward(rollouts)
+
+    config = CONFIG.model_copy(update={"steps": 1})
+    job = TrainingJob("solver", model, ["a", "b"], config, 7, tmp_path / "out")
+    trainer = open_trainer(VerlTrainerConfig(device="cpu"))
+    trainer.train(job, reward, FolderCheckpoints(tmp_path / "store"), lambda step, metrics: None)
+    for one in drawn:
+        assert not set(ends).intersection(one.token_ids[:-1])
+        assert one.finish_reason == ("stop" if one.token_ids[-1] in ends else "length")
+        assert "<|im_end|>" not in one.text
+    assert sum(one.token_ids[-1] == ends[1] for one in drawn) > len(drawn) / 2
 
 
 def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(

@@ -27,7 +27,7 @@ COMPACT_BELOW = 0.75
 
 
 class Decoded(NamedTuple):
-    """The drawn tokens, the end-of-sequence token included, and why they ended."""
+    """The drawn tokens, the one that ended them included, and why they ended."""
 
     token_ids: list[int]
     finish_reason: Literal["stop", "length"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 from verl.utils.profiler import simple_timer
 
+from infra.samplers.texts import end_tokens
 from infra.trainers.verl.scoring import tell_of_failure
 
 _SEEDS = 2**63
@@ -23,6 +26,10 @@ class PromptAgentLoop(AgentLoopBase):
         """The rollout's tokens."""
         extra: Mapping[str, Any] = kwargs["extra_info"]
         prompt_ids = self.tokenizer(extra["text"], add_special_tokens=False)["input_ids"]
+        own = {
+            "seed": (extra["seed"] + kwargs["session_id"]) % _SEEDS,
+            "stop_token_ids": _stop_tokens(self.config.actor_rollout_ref.model.path, self.tokenizer),
+        }
         metrics: dict[str, Any] = {}
         try:
             with simple_timer("generate_sequences", metrics):
@@ -30,8 +37,7 @@ class PromptAgentLoop(AgentLoopBase):
                     request_id=f"{extra['batch']}-{extra['group']}-{kwargs['session_id']}",
                     prompt_ids=list(prompt_ids),
                     # The samples of a group share the dictionary that they are handed.
-                    sampling_params=sampling_params
-                    | {"seed": (extra["seed"] + kwargs["session_id"]) % _SEEDS},
+                    sampling_params=sampling_params | own,
                 )
         except Exception as error:
             await tell_of_failure(f"a rollout failed: {type(error).__name__}: {error}")
@@ -48,3 +54,9 @@ class PromptAgentLoop(AgentLoopBase):
             metrics=AgentLoopMetrics(generate_sequences=metrics["generate_sequences"]),
             extra_fields={**output.extra_fields, "turn_scores": [], "tool_rewards": []},
         )
+
+
+@functools.cache
+def _stop_tokens(model_dir: str, tokenizer: Any) -> list[int]:
+    """What ends a completion; found once a worker, since each rollout has a loop of its own."""
+    return sorted(end_tokens(Path(model_dir), tokenizer))

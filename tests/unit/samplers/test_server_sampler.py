@@ -20,6 +20,7 @@ from data.tiny.tokenizer import SOLVER, build_tokenizer
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.models.check import ModelDirectoryError
 from infra.samplers import SamplingParams, open_sampler
+from tests.support.chat_tokenizers import CHATML, chat_tokenizer, write_base_model
 
 PROMPT = f"{SOLVER}37+5\n"
 ANSWER = "37+5=42\n\\boxed{42}"
@@ -129,6 +130,16 @@ def test_completions_are_those_of_the_other_samplers(endpoint: Start, model_dir:
     assert group[0].prompt_tokens == len(prompt_ids)
     asked = served.asked[0]
     assert (asked["prompt"], asked["n"], asked["seed"], asked["top_k"]) == (prompt_ids, 3, 11, 5)
+    assert asked["stop_token_ids"] == [tokenizer.eos_token_id]
+
+
+def test_an_endpoint_stops_at_the_end_of_a_turn_too(endpoint: Start, tmp_path: Path) -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    ends = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    served = endpoint("vllm")
+    with open_sampler(_config(served.url), write_base_model(tmp_path, tokenizer, "<|im_end|>")) as sampler:
+        sampler.sample([PROMPT], SamplingParams(max_tokens=20), [1])
+    assert served.asked[0]["stop_token_ids"] == ends
 
 
 def test_an_endpoint_of_another_engine_is_asked_only_what_openai_knows(

@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 
 from flows.iteration import iteration
 from flows.live.told import tell_run
+from flows.meanwhile import crash_what_the_dead_left
 from flows.overview import Overview
 from flows.parameters import NO_OVERRIDES, Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, name_flow_run, unfinished_steps
@@ -30,6 +31,7 @@ def evolve(
         overrides: Settings that differ from the preset's, by dotted key: {"solver.learning_rate": 2e-6}.
     """
     config = begin(run, preset, store, overrides, iterations)
+    crash_what_the_dead_left()
     name_flow_run(f"{run} iterations 1 to {config.iterations} ({config.preset})")
     shown = Overview(config)
     shown.update()

@@ -37,7 +37,7 @@ def crash_what_the_dead_left(client: Any, begins_again: str | None = None) -> No
 
 
 def _crash_tasks(client: Any, of: dict[str, Any]) -> None:
-    message = "The flow run that it belongs to has ended without it"
+    message = "The attempt that it belongs to has ended without it"
     for _ in range(_ROUNDS):
         tasks = _ask(client, "task_runs/filter", {"flow_runs": of, "task_runs": {"state": _UNDER_WAY}})
         if not tasks:

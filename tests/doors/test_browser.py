@@ -24,11 +24,7 @@ def browser(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A browser whose user is logged in."""
     chromium()
     with Browser(tmp_path_factory.mktemp("browser"), f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as one:
-        one.go(deployed.server.url)
-        one.wait_for("document.querySelector('input[type=password]') !== null")
-        one.value("document.querySelector('input[type=password]').focus()")
-        one.enter(deployed.server.key_file.read_text().strip())
-        one.wait_for("location.pathname.endsWith('/dashboard')")
+        one.log_in(deployed.server.url, deployed.server.key_file.read_text().strip())
         yield one
 
 

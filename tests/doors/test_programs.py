@@ -90,15 +90,9 @@ def test_a_parameter_that_names_a_program_runs_nothing(
     program.chmod(0o755)
     overrides = {"sampler.backend": "vllm", "trainer.backend": "verl", setting: str(program)}
     parameters = {"run": "hostile", "store": str(store), "overrides": overrides}
-    number = deployed.ask(_runs_of(deployed), {"parameters": parameters, "state": {"type": "SCHEDULED"}})[
-        "id"
-    ]
-    deployed.wait_until(
-        lambda: deployed.ask(f"flow_runs/{number}")["state_type"] in ("COMPLETED", "CRASHED", "FAILED"),
-        "the end of the run",
-    )
-    state = deployed.ask(f"flow_runs/{number}")["state"]
-    assert state["type"] == "FAILED"
-    assert f"{setting}: no run may say it" in state["message"]
+    flow_run = deployed.ask(_runs_of(deployed), {"parameters": parameters, "state": {"type": "SCHEDULED"}})
+    assert deployed.end_of(flow_run) == "FAILED"
+    message = deployed.ask(f"flow_runs/{flow_run['id']}")["state"]["message"]
+    assert f"{setting}: no run may say it" in message
     assert not mark.exists()
     assert not store.exists()

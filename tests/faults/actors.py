@@ -104,17 +104,8 @@ class SteppedStore(Store):
         backend: Any = self._backend
         if hasattr(backend, "_try"):
             # In a bucket an operation is several requests, and each may come late by itself.
-            send, ask = backend._send, backend._try
-            backend._send = lambda method, *given, **options: _counted(
-                actor,
-                not method.startswith(("get", "head", "list")),
-                partial(send, method, *given, **options),
-            )
-            backend._try = lambda request, full: actor.ask(
-                # A copy is sent past `_send`.
-                partial(_counted, actor, ".move." in request.__qualname__, partial(ask, request, full)),
-                f"create {full}",
-            )
+            ask, backend._fs = backend._try, _CountedFileSystem(backend._fs, actor)
+            backend._try = lambda request, full: actor.ask(partial(ask, request, full), f"create {full}")
             return
         for name in (*_READS, *_WRITES):
             self._wrap(actor, backend, name)
@@ -133,6 +124,23 @@ class SteppedStore(Store):
                 partial(_counted, actor, name not in _READS, partial(plain, *given)), f"{name} {given[0]}"
             ),
         )
+
+
+class _CountedFileSystem:
+    """The file system of a bucket, which counts the requests that may change it."""
+
+    def __init__(self, fs: Any, actor: Actor) -> None:
+        self._fs, self._actor = fs, actor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fs, name)
+
+    def call_s3(self, method: str, **options: Any) -> Any:
+        writes = not method.startswith(("get", "head", "list"))
+        return _counted(self._actor, writes, partial(self._fs.call_s3, method, **options))
+
+    def cp_file(self, *given: Any, **options: Any) -> Any:
+        return _counted(self._actor, True, partial(self._fs.cp_file, *given, **options))
 
 
 def _counted(actor: Actor, writes: bool, request: Callable[[], Any]) -> Any:

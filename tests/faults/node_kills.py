@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.kills import Unchanged, finished_files, manifests
-from tests.support.deployed import Deployed
+from tests.support.deployed import ENDED, Deployed
 from tests.support.killing import Victims, kill
 
 VICTIMS: dict[str, Victims] = {"worker": "itself", "run": "started", "both": "all"}
-_ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")
 
 
 class Nodes:
@@ -53,27 +52,21 @@ class Nodes:
         started = time.monotonic()
         last = self.deployed.flow_run(self.deployed.start_run(run, store, "--watch"))
         assert last["state_type"] == "COMPLETED", last
-        self.deployed.wait_until(
-            lambda: all(self._state(each) in _ENDED for each in begun), "the end of the killed runs"
-        )
+        ends = [self.deployed.end_of(each) for each in begun]
         self._check(store, run, unchanged)
         assert {name: made.digest for name, made in manifests(store, run).items()} == self.wanted
-        states = ", ".join(self._state(each) for each in begun)
         seconds = time.monotonic() - started
-        print(f"{run}: finished by the next start in {seconds:.0f} s; before: {states}", flush=True)
+        print(f"{run}: finished by the next start in {seconds:.0f} s; before: {', '.join(ends)}", flush=True)
 
     def _work_until(self, flow_run: dict[str, Any], store: Path, run: str, files: int) -> None:
         """Wait until the run has begun, and then for so many finished files, or for its end."""
         self.deployed.wait_until(
-            lambda: self._state(flow_run) in ("RUNNING", *_ENDED), "the begin of the run"
+            lambda: self.deployed.state(flow_run) in ("RUNNING", *ENDED), "the begin of the run"
         )
         self.deployed.wait_until(
-            lambda: len(finished_files(store, run)) >= files or self._state(flow_run) in _ENDED,
+            lambda: len(finished_files(store, run)) >= files or self.deployed.state(flow_run) in ENDED,
             f"{files} finished files",
         )
-
-    def _state(self, flow_run: dict[str, Any]) -> str:
-        return str(self.deployed.ask(f"flow_runs/{flow_run['id']}")["state_type"])
 
     def _check(self, store: Path, run: str, unchanged: Unchanged) -> Unchanged:
         """No finished file was touched since the last look."""

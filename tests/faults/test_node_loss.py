@@ -26,11 +26,11 @@ def test_a_run_of_a_lost_node_becomes_crashed_and_the_next_one_resumes(
     kill(processes, "worker")
     finished = _manifests(store)
     assert "iteration=1/evaluate" not in finished
-    assert deployed.ask(f"flow_runs/{lost['id']}")["state_type"] == "RUNNING"
+    assert deployed.state(lost) == "RUNNING"
 
     list(deployed.server.up())
     after = deployed.flow_run(deployed.start_run("lost", store, "--watch"))
-    assert deployed.ask(f"flow_runs/{lost['id']}")["state_type"] == "CRASHED"
+    assert deployed.state(lost) == "CRASHED"
     assert after["state_type"] == "COMPLETED"
     assert after["start_time"] > lost["expected_start_time"]
     made = _manifests(store)

@@ -96,11 +96,12 @@ def test_what_a_dead_flow_run_left_running_is_crashed_with_its_sub_flows(prefect
 
 def test_what_the_dead_attempt_of_a_retried_flow_run_left_running_is_crashed(prefect_server: None) -> None:
     @flow
-    def retried() -> str:
+    def retried() -> list[str | None]:
         with get_client(sync_client=True) as client:
             this = FlowRunContext.get().flow_run.id  # type: ignore[union-attr]
             left = client.create_task_run(prepare_base_model.prefect_task, this, "0", state=Running())
+            child = client.create_flow_run(iteration, state=Running(), parent_task_run_id=left.id)
             crash_what_the_dead_left()
-            return str(client.read_task_run(left.id).state_name)
+            return [client.read_task_run(left.id).state_name, client.read_flow_run(child.id).state_name]
 
-    assert retried() == "Crashed"
+    assert retried() == ["Crashed", "Crashed"]

@@ -64,6 +64,14 @@ class Browser:
         assert "error" not in answer, answer
         return answer["result"]
 
+    def log_in(self, url: str, key: str) -> None:
+        """Open Prefect's UI and give it the key that it asks for."""
+        self.go(url)
+        self.wait_for("document.querySelector('input[type=password]') !== null")
+        self.value("document.querySelector('input[type=password]').focus()")
+        self.enter(key)
+        self.wait_for("location.pathname.endsWith('/dashboard')")
+
     def go(self, url: str) -> None:
         """Open the address in the page."""
         self.ask("Page.navigate", url=url)

@@ -20,6 +20,8 @@ from tests.support.small_run import small_overrides
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")
+"""The states after which a flow run does nothing more by itself."""
 
 
 class Deployed:
@@ -69,6 +71,15 @@ class Deployed:
         (number,) = (line.rpartition(" ")[2] for line in output.splitlines() if "UUID:" in line)
         found: dict[str, Any] = self.ask(f"flow_runs/{number}")
         return found
+
+    def state(self, flow_run: dict[str, Any]) -> str:
+        """The type of the state that a flow run is in now."""
+        return str(self.ask(f"flow_runs/{flow_run['id']}")["state_type"])
+
+    def end_of(self, flow_run: dict[str, Any]) -> str:
+        """The state in which a flow run ends, as soon as it does."""
+        self.wait_until(lambda: self.state(flow_run) in ENDED, f"the end of {flow_run['name']}")
+        return self.state(flow_run)
 
     def task_runs(self, flow_run: dict[str, Any]) -> list[dict[str, Any]]:
         """The task runs of a flow run."""

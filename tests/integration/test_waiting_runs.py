@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
 from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Running, Scheduled
 
@@ -94,14 +93,17 @@ def test_what_a_dead_flow_run_left_running_is_crashed_with_its_sub_flows(prefect
         assert [state(run) for run in others] == ["Running", "Running", "Crashed", "Running"]
 
 
-def test_what_the_dead_attempt_of_a_retried_flow_run_left_running_is_crashed(prefect_server: None) -> None:
-    @flow
-    def retried() -> list[str | None]:
-        with get_client(sync_client=True) as client:
-            this = FlowRunContext.get().flow_run.id  # type: ignore[union-attr]
-            left = client.create_task_run(prepare_base_model.prefect_task, this, "0", state=Running())
-            child = client.create_flow_run(iteration, state=Running(), parent_task_run_id=left.id)
-            crash_what_the_dead_left()
-            return [client.read_task_run(left.id).state_name, client.read_flow_run(child.id).state_name]
-
-    assert retried() == ["Crashed", "Crashed"]
+@pytest.mark.parametrize(("retried", "more"), [(iteration, {"iteration": 1}), (evolve, {})])
+def test_what_the_dead_attempt_of_a_retried_flow_run_left_running_is_crashed(
+    prefect_server: None, small_store: Path, tmp_path: Path, retried: Any, more: dict[str, int]
+) -> None:
+    shutil.copytree(small_store, tmp_path / "store")
+    parameters = {"run": "small", "store": str(tmp_path / "store"), **more}
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(retried, parameters=parameters, state=Scheduled())
+        left = client.create_task_run(prepare_base_model.prefect_task, flow_run.id, "left", state=Running())
+        child = client.create_flow_run(iteration, state=Running(), parent_task_run_id=left.id)
+        run_flow(retried, flow_run=flow_run, return_type="state")
+        assert client.read_flow_run(flow_run.id).state_name == "Completed"
+        assert client.read_task_run(left.id).state_name == "Crashed"
+        assert client.read_flow_run(child.id).state_name == "Crashed"

@@ -15,9 +15,13 @@ from flows.commands.options import TargetPath, open_store, store_option
 from flows.text import say
 
 if TYPE_CHECKING:
+    from infra.artifacts.artifact import ArtifactRef
     from infra.store.store import Store
 
 HINT = "a report needs plotly and jinja2: pip install 'rzero[report]'"
+
+_written: dict[str, list[ArtifactRef | None]] = {}
+"""What the report at a URI was made from, where this process has written it."""
 
 
 @click.command()
@@ -59,10 +63,11 @@ def report_path(run_name: str) -> str:
     return f"runs/{run_name}/report.html"
 
 
-def store_report(store: Store, run_names: Sequence[str]) -> str:
+def store_report(store: Store, run_names: Sequence[str], again: bool = True) -> str:
     """Write the report of the runs beside the first of them in the store; its path or URI.
 
-    Raises ConfigError for an unknown run and what is not installed, StoreError where it cannot be written.
+    Not `again`: not where this process has written it already and nothing has been finished since. Raises
+    ConfigError for an unknown run and what is not installed, StoreError where it cannot be written.
     """
     _check_installed()
     from flows.report.read import read_runs
@@ -70,8 +75,11 @@ def store_report(store: Store, run_names: Sequence[str]) -> str:
 
     runs = read_runs(store, run_names)
     path = report_path(runs[0].name)
-    store.put(path, report_html(store, runs, Path(store.full(path))).encode())
-    return store.uri_of(path)
+    uri, made_from = store.uri_of(path), [item.step.ref for run in runs for item in run.steps]
+    if again or _written.get(uri) != made_from:
+        store.put(path, report_html(store, runs, Path(store.full(path))).encode())
+        _written[uri] = made_from
+    return uri
 
 
 def write_report(store: Store, run_names: Sequence[str], target: Path) -> Path:

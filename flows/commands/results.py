@@ -56,7 +56,10 @@ def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
     show_table(shown_rows(rows))
     if gain := gain_line(rows):
         tell(gain)
-    tell(f"Report: {store_report(place, [config.run])}" if can_report() else f"No report: {HINT}")
+    # Its last iteration has written the report, unless there was nothing left to do.
+    tell(
+        f"Report: {store_report(place, [config.run], again=False)}" if can_report() else f"No report: {HINT}"
+    )
     ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
     last = f"--iteration {config.iterations}"
     tell_command(f"rzero status {config.run}{ending}", "Next: ")

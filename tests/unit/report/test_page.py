@@ -229,6 +229,22 @@ def test_a_report_of_a_store_that_is_not_local_lies_beside_the_run_all_the_same(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_report_is_not_made_twice_of_the_same_artifacts_unless_asked_to(
+    store: Store, fabricate: Fabricate
+) -> None:
+    def writes(again: bool) -> bool:
+        store.put("runs/made/report.html", b"as it was")
+        store_report(store, ["made"], again)
+        return store.read("runs/made/report.html") != b"as it was"
+
+    fabricate(store, stop_before=(1, "evaluate"))
+    assert writes(again=False)
+    assert not writes(again=False)
+    assert writes(again=True)
+    fabricate(store, iterations=1)
+    assert writes(again=False)
+
+
 def test_an_unknown_run_and_a_target_in_the_way_are_one_clear_line(
     store: Store, fabricate: Fabricate, tmp_path: Path
 ) -> None:

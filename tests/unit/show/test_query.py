@@ -22,13 +22,14 @@ FRAME = pl.DataFrame(
         "select question, p_hat from self where kept order by p_hat desc limit 3;",
         "SELECT count(*) AS n, AVG(p_hat) FROM self GROUP BY kept HAVING count(*) > 0 ORDER BY p_hat",
         "WITH best AS (SELECT * FROM self WHERE p_hat > 0.6) SELECT question FROM best",
-        "SELECT a.p_hat FROM self AS a JOIN (SELECT question FROM self) AS b ON a.question = b.question ORDER BY p_hat",
+        "SELECT a.p_hat FROM self AS a JOIN (SELECT question FROM self) AS b ON a.question = b.question "
+        "ORDER BY p_hat",
         "SELECT CASE WHEN p_hat BETWEEN .3 AND .7 THEN 'near' ELSE 'far' END AS how FROM self",
         "SELECT question FROM self WHERE question LIKE '%\\frac%' OR question = 'it''s read_csv('",
         'SELECT "p_hat" AS "read_csv" FROM self WHERE kept IN (TRUE)',
         "SELECT CAST(p_hat AS DECIMAL(4, 2)), round(p_hat, 1) FROM self",
-        "SELECT n FROM (SELECT ROW_NUMBER() OVER (ORDER BY p_hat) AS n FROM self UNION ALL SELECT 1 AS n FROM self) AS "
-        "both_of_them ORDER BY n",
+        "SELECT n FROM (SELECT ROW_NUMBER() OVER (ORDER BY p_hat) AS n FROM self UNION ALL SELECT 1 AS n "
+        "FROM self) AS both ORDER BY n",
         "SELECT substr(question, 1, 4), strpos(question, '1'), -p_hat FROM self",
     ],
 )

@@ -52,21 +52,32 @@ class Completion:
         }
 
 
-def check_prompts(
-    prompt_ids: Sequence[Sequence[int]], longest: int | None, error: type[Exception] = ValueError
-) -> None:
-    """Raise the error unless each prompt has a token, and leaves room for one more among `longest`."""
-    for index, ids in enumerate(prompt_ids):
+def check_prompts(prompt_ids: Sequence[Sequence[int]], longest: int | None, first: int = 0) -> None:
+    """ValueError unless each prompt has a token, and leaves room for one more among `longest`.
+
+    The error says which one it is, counted from `first`.
+    """
+    for index, ids in enumerate(prompt_ids, first):
         if not ids:
-            raise error(f"prompt {index} is empty: a model needs at least one token to go on from")
+            raise ValueError(f"prompt {index} is empty: a model needs at least one token to go on from")
         if longest is not None and len(ids) >= longest:
-            raise error(f"prompt {index} has {len(ids)} tokens; the model reads at most {longest}")
+            raise ValueError(f"prompt {index} has {len(ids)} tokens; the model reads at most {longest}")
 
 
 class Sampler(ABC):
-    """Owns the model and its device until it is closed; a context manager. An error closes it."""
+    """Owns the model and its device until it is closed; a context manager.
 
+    An error closes it, unless several calls may be under way: the others go on while it is not lost.
+    """
+
+    calls_at_once = 1
+    """How many threads may call `sample` at the same time."""
     _closed = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it will draw nothing more."""
+        return self._closed
 
     def sample(
         self, prompts: Sequence[str], params: SamplingParams, seeds: Sequence[int]
@@ -85,7 +96,8 @@ class Sampler(ABC):
         try:
             return self._draw(list(prompts), params, list(seeds))
         except BaseException:
-            self._end(at_once=True)
+            if self.calls_at_once == 1:
+                self._end(at_once=True)
             raise
 
     def close(self) -> None:

@@ -1,35 +1,41 @@
 """The `vllm` sampler: `vllm.LLM` in processes of its own, one a replica, over the GPUs that are found.
 
-Each call goes to the replicas whole, so that an engine batches continuously over a shard; a prompt and
-its seed decide its completions, the replica does not. `serve` is an engine's process.
+All replicas draw from one queue, and so do all calls that are under way; a replica that dies gives back what
+it has not finished. `serve` is an engine's process.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import queue
+import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.jobs.channel import Channel
-from infra.jobs.errors import DeviceSetupError
-from infra.jobs.process import DeviceJob, JobGroup, interpreter
+from infra.jobs.errors import DeviceError
+from infra.jobs.process import DeviceJob, JobGroup, Message, interpreter
+from infra.run_log import run_log
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
-from infra.samplers.protocol import Completion, Sampler, SamplingParams, check_prompts
-from infra.samplers.texts import completion_texts, end_tokens
+from infra.samplers.engine_loop import EngineLoop
+from infra.samplers.protocol import Completion, Sampler, SamplingParams
+from infra.samplers.shared_queue import Asked, SharedQueue
 
 if TYPE_CHECKING:
     from data.backends import VllmSamplerConfig
 
-_WORD_EVERY_SECONDS = 10.0
+_LOOK_EVERY_SECONDS = 1.0
 
 
 class VllmSampler(Sampler):
     """Starts the engines and draws from them; leaves no process.
 
-    Raises ModelDirectoryError, DeviceSetupError (bad input) or DeviceCrash and its kinds (retryable).
+    Raises ModelDirectoryError, DeviceSetupError (bad input) or DeviceCrash and its kinds (retryable) where no
+    engine is left.
     """
 
     def __init__(self, config: VllmSamplerConfig, model_dir: Path) -> None:
@@ -37,103 +43,122 @@ class VllmSampler(Sampler):
         layout = engine_gpus(config)
         python = interpreter()
         self._timeout = config.request_timeout_seconds
+        self._log = run_log("rzero.device")
+        self._queue = SharedQueue()
         self._replicas = JobGroup()
+        # Enough to fill every engine, and few enough that not all of a stage fails with them.
+        self.calls_at_once = 1 + 2 * len(layout)
         with self._replicas.ended_on_error():
             for number, gpus in enumerate(layout):
                 name = "vllm" if len(layout) == 1 else f"vllm {number + 1}/{len(layout)}"
                 environment = engine_environment(config, gpus)
                 self._replicas.append(DeviceJob(name, "infra.samplers.vllm:serve", spec, python, environment))
             for job in self._replicas:
-                job.wait_for("ready", config.start_timeout_seconds, "the start of the engine")
+                ready = job.wait_for("ready", config.start_timeout_seconds, "the start of the engine")
+                self._add(job, ready["sequences"])
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is closed or has no engine left."""
+        return super().is_lost or self._queue.failure is not None
+
+    @property
+    def drawn_by(self) -> Mapping[str, int]:
+        """How many sequences each engine has drawn."""
+        return dict(self._queue.drawn_by)
 
     def _draw(self, prompts: list[str], params: SamplingParams, seeds: list[int]) -> list[list[Completion]]:
-        # Every n-th prompt to the n-th replica: neighbours are alike, so each replica gets the same work.
-        shares = [range(len(prompts))[start :: len(self._replicas)] for start in range(len(self._replicas))]
-        busy = [(job, share) for job, share in zip(self._replicas, shares, strict=True) if share]
-        for job, share in busy:
-            # In a file: a hung engine would leave a pipe full, and this process waiting for it.
-            asked = {"prompts": [prompts[i] for i in share], "seeds": [seeds[i] for i in share]}
-            file = job.folder / "request.json"
-            file.write_text(json.dumps(asked | {"params": asdict(params)}))
-            job.ask(file=str(file))
-        drawn: list[list[Completion]] = [[] for _ in prompts]
-        for job, share in busy:
-            for _ in share:
-                found = job.wait_for("drawn", self._timeout, "a finished prompt")
-                index = share[found["prompt"]]
-                drawn[index] = [
-                    Completion(text, tuple(ids), reason, seeds[index], found["prompt_tokens"])
-                    for text, ids, reason in found["completions"]
-                ]
-        return drawn
+        # All greedy completions of a prompt are the same.
+        different = 1 if params.temperature == 0 else params.samples
+        # The i-th sample of a prompt is drawn with seed + i.
+        groups = [
+            [
+                {"prompt": prompt, "index": index, "seed": seed + sample, **asdict(params)}
+                for sample in range(different)
+            ]
+            for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+        ]
+        return [
+            [
+                Completion(
+                    one["text"], tuple(one["token_ids"]), one["finish_reason"], seed, one["prompt_tokens"]
+                )
+                for one in drawn
+            ]
+            * (params.samples // different)
+            for drawn, seed in zip(self._queue.draw(groups), seeds, strict=True)
+        ]
 
     def _free(self, at_once: bool) -> None:
         self._replicas.kill() if at_once else self._replicas.close()
 
+    def _add(self, job: DeviceJob, sequences: int) -> None:
+        """Let an engine that draws so many sequences at once take part."""
+        numbers = itertools.count()
+
+        def hand(asked: Sequence[Asked]) -> None:
+            # In a file: a hung engine would leave a pipe full, and this process waiting for it.
+            file = f"{next(numbers)}.json"
+            try:
+                (job.folder / file).write_text(json.dumps(asked))
+                job.ask(file=file)
+            except (DeviceError, OSError):
+                # Whoever follows it hears of its end, too.
+                return
+
+        # A little more than it draws at once, so that it need not wait for the next.
+        self._queue.join(job.name, sequences + sequences // 8 + 1, hand)
+        threading.Thread(target=self._follow, args=(job,), name=job.name, daemon=True).start()
+
+    def _follow(self, job: DeviceJob) -> None:
+        """Take in what an engine draws until it ends; the others draw what it has not."""
+        try:
+            while (message := self._next(job)).kind != "done":
+                if message.kind == "drawn":
+                    self._queue.finished(job.name, message.values["finished"])
+        except DeviceError as error:
+            if self.is_lost:
+                return
+            left = self._queue.lose(job.name)
+            if left:
+                self._log.warning(f"{error}; what it had not drawn goes to the other {left}")
+            job.kill()
+            if not left:
+                # The device is free by now: whoever hears of it may start anew.
+                self._queue.fail(error)
+
+    def _next(self, job: DeviceJob) -> Message:
+        """What an engine says next; DeviceError if it fails, or is silent for too long while it has work."""
+        heard = time.monotonic()
+        while True:
+            try:
+                message = job.messages.get(timeout=_LOOK_EVERY_SECONDS)
+            except queue.Empty:
+                silent = min(time.monotonic() - heard, self._queue.busy_seconds(job.name))
+                if silent > self._timeout:
+                    raise job.hang("a finished prompt", self._timeout) from None
+                continue
+            if message.kind in ("failed", "ended"):
+                raise job.error_of(message)
+            return message
+
 
 def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
-    """The process of an engine, where vLLM is installed: load it, then draw for each request."""
-    from vllm import LLM
+    """The process of an engine, where vLLM is installed: draw whatever is asked."""
+    loop = EngineLoop(spec["options"])
 
-    engine = LLM(**spec["options"], disable_log_stats=True)
-    tokenizer = engine.get_tokenizer()
-    eos = end_tokens(Path(spec["options"]["model"]), tokenizer)
-    channel.say("ready")
-    for request in channel.requests():
-        _answer(engine.llm_engine, tokenizer, eos, json.loads(Path(request["file"]).read_text()), channel)
-    # Its worker releases shared memory when it is told to end, but not when it is orphaned.
-    engine.llm_engine.engine_core.shutdown()
+    def receive() -> None:
+        for request in channel.requests():
+            # In the job's folder, where this process was started.
+            file = Path(request["file"])
+            loop.inbox.put(json.loads(file.read_text()))
+            file.unlink()
+        loop.inbox.put(None)
+
+    threading.Thread(target=receive, daemon=True).start()
+    channel.say("ready", sequences=loop.sequences)
+    loop.run(lambda finished: channel.say("drawn", finished=finished))
     return {}
-
-
-def _answer(
-    engine: Any, tokenizer: Any, eos: Collection[int], request: Mapping[str, Any], channel: Channel
-) -> None:
-    """Send the completions of each prompt as soon as it is finished."""
-    from vllm import SamplingParams as EngineParams
-    from vllm.inputs import TokensPrompt
-    from vllm.sampling_params import RequestOutputKind
-
-    params = request["params"]
-    longest = engine.model_config.max_model_len
-    prompt_ids = tokenizer(request["prompts"], add_special_tokens=False)["input_ids"]
-    check_prompts(prompt_ids, longest, DeviceSetupError)
-    # All greedy completions of a prompt are the same, and vLLM draws only one.
-    repeats = params["samples"] if params["temperature"] == 0 else 1
-    drawing = {
-        "n": params["samples"] // repeats,
-        "temperature": params["temperature"],
-        "top_p": params["top_p"],
-        "top_k": params["top_k"],
-        "stop_token_ids": sorted(eos),
-        "detokenize": False,
-        "output_kind": RequestOutputKind.FINAL_ONLY,
-    }
-    # The i-th sample of a prompt is drawn with seed + i.
-    for number, (ids, seed) in enumerate(zip(prompt_ids, request["seeds"], strict=True)):
-        max_tokens = min(params["max_tokens"], longest - len(ids))
-        asked = EngineParams(**drawing, max_tokens=max_tokens, seed=seed)
-        engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), asked)
-    said = time.monotonic()
-    while engine.has_unfinished_requests():
-        for output in engine.step():
-            if not output.finished:
-                continue
-            drawn = sorted(output.outputs, key=lambda one: one.index) * repeats
-            token_ids = [list(map(int, one.token_ids)) for one in drawn]
-            reasons = ["length" if one.finish_reason == "length" else "stop" for one in drawn]
-            texts = completion_texts(tokenizer, token_ids, eos)
-            number = int(output.request_id)
-            channel.say(
-                "drawn",
-                prompt=number,
-                prompt_tokens=len(prompt_ids[number]),
-                completions=list(zip(texts, token_ids, reasons, strict=True)),
-            )
-        # So that the parent can tell work from a hang.
-        if time.monotonic() - said > _WORD_EVERY_SECONDS:
-            said = time.monotonic()
-            channel.say("progress")
 
 
 open_backend = VllmSampler

@@ -1,0 +1,89 @@
+"""Engines of the tiny model that draw from one queue; one is killed in the middle, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from data.backends import VllmSamplerConfig
+from infra.jobs.errors import DeviceCrash, DeviceOutOfMemory, DeviceSetupError
+from infra.samplers import Completion, Sampler, SamplingParams
+from infra.samplers.vllm import VllmSampler
+from tests.support.waiting import wait_until
+
+PARAMS = SamplingParams(max_tokens=24, samples=2)
+PROMPTS = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(400)]
+SEEDS = [1000 * n for n in range(len(PROMPTS))]
+
+
+class _Shard(threading.Thread):
+    """A call in a thread of its own."""
+
+    def __init__(self, sampler: Sampler, prompts: list[str], seeds: list[int]) -> None:
+        super().__init__(daemon=True)
+        self._work = sampler, prompts, seeds
+        self.drawn: list[list[Completion]] = []
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        sampler, prompts, seeds = self._work
+        try:
+            self.drawn = sampler.sample(prompts, PARAMS, seeds)
+        except Exception as error:
+            self.error = error
+
+
+def _check_each_is_drawn_once(shards: list[_Shard], sampler: VllmSampler) -> list[list[Completion]]:
+    for shard in shards:
+        shard.join()
+        assert shard.error is None
+    drawn = [group for shard in shards for group in shard.drawn]
+    assert [[one.seed for one in group] for group in drawn] == [[seed] * 2 for seed in SEEDS]
+    assert all(one.token_ids for group in drawn for one in group)
+    assert sum(sampler.drawn_by.values()) == 2 * len(SEEDS)
+    return drawn
+
+
+def _share_of_equals(first: list[list[Completion]], second: list[list[Completion]]) -> float:
+    pairs = [
+        (one.token_ids, other.token_ids)
+        for group, others in zip(first, second, strict=True)
+        for one, other in zip(group, others, strict=True)
+    ]
+    return sum(one == other for one, other in pairs) / len(pairs)
+
+
+def test_what_a_killed_replica_had_not_drawn_is_drawn_by_the_other_and_is_what_its_seeds_say(
+    python: str, tiny_model: Path
+) -> None:
+    config = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
+    with VllmSampler(config, tiny_model) as sampler:
+        first, second = sampler._replicas
+        # Two shards at once, as the tasks of a stage call it.
+        middle = len(PROMPTS) // 2
+        shards = [
+            _Shard(sampler, PROMPTS[part], SEEDS[part]) for part in (slice(middle), slice(middle, None))
+        ]
+        wait_until(lambda: len(sampler.drawn_by) == 2, lambda: f"drawn: {sampler.drawn_by}")
+        os.kill(first.pid, signal.SIGKILL)
+        drawn = _check_each_is_drawn_once(shards, sampler)
+        assert sampler.drawn_by[first.name] < len(SEEDS)
+        # One engine, one call, other batches: a rounding may differ, a seed may not.
+        again = sampler.sample(PROMPTS, PARAMS, SEEDS)
+        assert _share_of_equals(drawn, again) > 0.99
+        with pytest.raises(DeviceSetupError, match="prompt 1 is empty"):
+            sampler.sample([PROMPTS[0], ""], PARAMS, [1, 2])
+        # Another call's bad prompt is not the engine's fault.
+        assert sampler.sample(PROMPTS[:1], PARAMS, SEEDS[:1])[0][0].seed == SEEDS[0]
+        last = _Shard(sampler, PROMPTS, SEEDS)
+        wait_until(lambda: sampler.drawn_by[second.name] > 3 * len(SEEDS), lambda: "it draws no more")
+        os.kill(second.pid, signal.SIGKILL)
+        last.join()
+        assert isinstance(last.error, DeviceOutOfMemory)
+        assert isinstance(last.error, DeviceCrash)
+        assert sampler.is_lost

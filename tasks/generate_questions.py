@@ -6,6 +6,7 @@ from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.samplers import SamplingParams, release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
 from tasks.voting.domains import proposal_reader
 
@@ -48,4 +49,5 @@ def gather_questions(work: Work, challenger: ArtifactRef, parts: list[ArtifactRe
     """The artifact of all shards."""
     release_sampler()
     work.gather(len(parts))
+    watch_truncation(work, work.finish_reasons(len(parts)), "questions")
     work.figures["candidates"] = work.config.questions.count

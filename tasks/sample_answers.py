@@ -8,6 +8,7 @@ from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.samplers import SamplingParams, release_sampler, shared_sampler
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
 
 
@@ -50,3 +51,4 @@ def gather_answers(work: Work, questions: ArtifactRef, solver: ArtifactRef, part
     release_sampler()
     work.gather(len(parts))
     work.figures["samples_per_question"] = work.config.answers.samples
+    watch_truncation(work, work.finish_reasons(len(parts)), "answers")

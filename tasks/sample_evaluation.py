@@ -15,6 +15,7 @@ from infra.artifacts.problems import problems_of
 from infra.samplers import SamplingParams, release_sampler, shared_sampler
 from infra.store.store import Store
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
+from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
 
 
@@ -80,6 +81,7 @@ def gather_completions(work: Work, solver: ArtifactRef, parts: Sequence[Artifact
     if not parts:
         work.add_rows("completions", [])
     work.gather(len(parts))
+    watch_truncation(work, work.finish_reasons(len(parts)), "evaluation")
     work.figures["completions"] = sum(part.rows or 0 for part in parts)
 
 

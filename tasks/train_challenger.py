@@ -68,7 +68,7 @@ def train_challenger(
             work.checkpoints(),
             step_reporter(work, config.steps),
         )
-        add_training(work, result)
+        add_training(work, result, "challenger")
         work.figures["grader_timeouts"] = grader.timeouts
 
 

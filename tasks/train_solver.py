@@ -60,5 +60,5 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
             work.checkpoints(),
             step_reporter(work, work.config.solver.steps),
         )
-        add_training(work, result)
+        add_training(work, result, "solver")
         work.figures["grader_timeouts"] = grader.timeouts

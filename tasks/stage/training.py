@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import polars as pl
+
 from infra.trainers.protocol import TrainingResult
 from tasks.publish.progress import report_progress
+from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
 
 
@@ -22,8 +25,8 @@ def step_reporter(
     return report
 
 
-def add_training(work: Work, result: TrainingResult) -> None:
-    """The trained model, every rollout and the metrics of each step."""
+def add_training(work: Work, result: TrainingResult, section: str) -> None:
+    """The trained model, every rollout and the metrics of each step; `section` configures the training."""
     work.add_model(result.model_dir)
     work.add_table("rollouts", result.rollouts)
     work.add_table("metrics", result.metrics)
@@ -35,3 +38,5 @@ def add_training(work: Work, result: TrainingResult) -> None:
         work.figures["reward_last_step"] = round(rewards[-1], 6)
     work.figures["steps"] = len(rewards)
     work.figures["rollouts"] = result.rollouts.num_rows
+    reasons = pl.Series(result.rollouts.column("finish_reason"))
+    watch_truncation(work, [reasons], section)

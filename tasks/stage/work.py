@@ -105,6 +105,11 @@ class Work:
             raise self._damaged_part(found, part)
         return pl.DataFrame(parquet_table(content))
 
+    def finish_reasons(self, parts: int) -> Iterator[pl.Series]:
+        """Why the completions of this artifact's finished parts ended, part by part."""
+        for part in range(parts):
+            yield self.part_table(part)["finish_reason"]
+
     @contextlib.contextmanager
     def _whole_inputs(self) -> Iterator[None]:
         """An input that turns out damaged is set aside, so that the next run makes it again."""

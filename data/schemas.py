@@ -59,6 +59,7 @@ ANSWERS = table_schema(
     ("question_id", _INT, False, "Number of the candidate."),
     ("sample", _INT, False, "Number of the answer to this question, from 0."),
     *_completion("Solver"),
+    ("prompt_tokens", _INT, False, "Tokens of the Solver's prompt with the question."),
 )
 
 VOTES = table_schema(

@@ -40,7 +40,8 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
     rows = []
     for (number, _), completions in zip(asked, drawn, strict=True):
         for sample, completion in enumerate(completions):
-            rows.append({"question_id": number, "sample": sample, **completion.columns()})
+            row = {"question_id": number, "sample": sample, **completion.columns()}
+            rows.append(row | {"prompt_tokens": completion.prompt_tokens})
     work.add_part(part, rows)
     work.log.info(f"sample_answers: candidates up to {numbers.stop}/{work.config.questions.count} answered")
 
@@ -50,5 +51,5 @@ def gather_answers(work: Work, questions: ArtifactRef, solver: ArtifactRef, part
     """The artifact of all shards."""
     release_sampler()
     work.gather(len(parts))
-    work.figures["samples_per_question"] = work.config.answers.samples
     watch_truncation(work, work.finish_reasons(len(parts)), "answers")
+    work.figures["samples_per_question"] = work.config.answers.samples

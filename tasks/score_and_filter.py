@@ -36,7 +36,7 @@ def score_and_filter(
     known = [row["question"] for row in memory]
     domain = domains.get(work.config.domain)
     formula = ChallengerReward(work.config.challenger.reward)
-    read = _read_answers(work, answers)
+    read, prompt_tokens = _read_answers(work, answers)
     work.add_rows("votes", read)
     proposals = list(candidates.select("question", "challenger_answer", "reason").iter_rows())
     with grader_of(work.config.domain) as grader:
@@ -48,7 +48,7 @@ def score_and_filter(
         scored_row(number, question, truth, is_right)
         for number, (question, truth, is_right) in enumerate(zip(scored, truths, right, strict=True))
     ]
-    _filter(work, scored, rows)
+    _filter(work, scored, rows, prompt_tokens)
     kept = _labelled(work, [row for row in rows if row["kept"]])
     again = _replayed(work, memory, kept)
     if work.config.evaluation.judge is not None:
@@ -68,7 +68,12 @@ def score_and_filter(
     work.log.info(f"score_and_filter: kept {len(kept)} of {len(rows)}, reward {reward:.3f}")
 
 
-def _filter(work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[str, Any]]) -> None:
+def _filter(
+    work: Work,
+    scored: Sequence[ScoredQuestion],
+    rows: Sequence[dict[str, Any]],
+    prompt_tokens: Mapping[int, int],
+) -> None:
     """Say in each row whether it is kept, or why not; list those that resemble the evaluation's problems."""
     config, domain = work.config.filter, domains.get(work.config.domain)
     problems = {
@@ -84,6 +89,7 @@ def _filter(work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[st
             held_out=domain.key(question.question or "") in held_out,
             truth=row["true_answer"],
             contaminated=row["question_id"] in resembling,
+            prompt_tokens=prompt_tokens.get(row["question_id"], 0),
         )
         row["kept"] = row["drop_reason"] is None
     if config.contamination != "off":
@@ -132,14 +138,16 @@ def _overlaps(
     return found
 
 
-def _read_answers(work: Work, answers: ArtifactRef) -> list[dict[str, Any]]:
-    """What each completion of the Solver answers: rows of the table `votes`."""
+def _read_answers(work: Work, answers: ArtifactRef) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """What each completion of the Solver answers, rows of the table `votes`; each prompt's tokens."""
     read, rows = answer_reader(work.config.domain), []
-    for part in work.parts(answers, ["question_id", "sample", "completion"]):
+    prompt_tokens: dict[int, int] = {}
+    for part in work.parts(answers, ["question_id", "sample", "completion", "prompt_tokens"]):
         for row in part.sort("question_id", "sample").iter_rows(named=True):
+            prompt_tokens[row["question_id"]] = row.pop("prompt_tokens")
             answer, reason = read(row.pop("completion"))
             rows.append({**row, "answer": answer, "reason": reason})
-    return rows
+    return rows, prompt_tokens
 
 
 def _votes(candidates: pl.DataFrame, read: Sequence[Mapping[str, Any]], grader: Grader) -> list[Vote | None]:

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from data.config import FilterConfig
 from tasks.curriculum.questions import ScoredQuestion
 
+LONGEST_PROMPT_TOKENS = 2048
+"""Of the Solver's prompt with a question that it trains on, as in the paper's code (`max_prompt_length`).
+
+One longer prompt would decide how many tokens every rollout of the training must have room for.
+"""
 _ROUNDING = 1e-9
 
 
@@ -17,11 +22,13 @@ def drop_reason(
     held_out: bool = False,
     truth: str | None = None,
     contaminated: bool = False,
+    prompt_tokens: int = 0,
 ) -> str | None:
     """Why a question is dropped; None where it is kept, that is where |p_hat - 1/2| <= delta.
 
     `held_out` says that the question is a problem of the evaluation; `truth` matters only where the labels
-    are the true answers; `contaminated` that it resembles a problem of the evaluation and is to be dropped.
+    are the true answers; `contaminated` that it resembles a problem of the evaluation and is to be dropped;
+    `prompt_tokens` is the length of the Solver's prompt with it.
     """
     if scored.vote is None:
         return f"bad_format:{scored.reason}"
@@ -33,6 +40,8 @@ def drop_reason(
         return "too_easy"
     if scored.p_hat < 0.5 - config.delta - _ROUNDING:
         return "too_hard"
+    if prompt_tokens > LONGEST_PROMPT_TOKENS:
+        return "prompt_too_long"
     if held_out:
         return "held_out"
     if contaminated:

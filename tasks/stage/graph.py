@@ -151,7 +151,7 @@ STAGES: dict[str, Stage] = {
                 *("base_model.tiny", "filter", "memory", "challenger.reward"),
                 *_of("evaluation", "benchmarks", "data", "judge"),
             ),
-            version=5,
+            version=6,
             tables=("votes", "curriculum", "overlaps", "memory"),
             figures=("reward_mean", "kept_share", "unique_share", "label_accuracy"),
         ),

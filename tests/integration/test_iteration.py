@@ -12,6 +12,7 @@ import pytest
 
 from data import domains
 from data.benchmarks import load
+from data.tiny.tokenizer import SOLVER, build_tokenizer
 from flows.commands.summary import read_steps, status_rows, summary_rows
 from flows.evolve import evolve
 from infra.artifacts.artifact import Manifest
@@ -164,6 +165,28 @@ def test_the_manifest_carries_configuration_inputs_and_versions(small_store: Pat
     solver = manifests["iteration=1/train_solver"]
     assert solver.inputs["curriculum"].digest == manifests["iteration=1/score_and_filter"].digest
     assert json.loads((small_store / "runs/small/run.json").read_text())["run"] == "small"
+
+
+def test_every_stage_that_draws_says_which_share_of_its_completions_was_cut(small_store: Path) -> None:
+    tables = {
+        **dict.fromkeys(("generate_questions", "sample_answers", "sample_evaluation"), "part-*.parquet"),
+        **dict.fromkeys(("train_challenger", "train_solver"), "rollouts/part-*.parquet"),
+    }
+    figures = {name: m.figures for name, m in _manifests(small_store, "small").items()}
+    for stage, files in tables.items():
+        rows = pl.read_parquet(small_store / f"runs/small/iteration=1/{stage}/*/{files}")
+        expected = (rows["finish_reason"] == "length").mean()
+        assert figures[f"iteration=1/{stage}"]["truncated_share"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_answer_says_how_long_its_prompt_was(small_store: Path) -> None:
+    folder = small_store / "runs/small/iteration=1"
+    answers = pl.read_parquet(folder / "sample_answers/*/part-*.parquet")
+    questions = pl.read_parquet(folder / "generate_questions/*/part-*.parquet")
+    tokenizer = build_tokenizer()
+    asked = answers.join(questions.select("question_id", "question"), on="question_id")
+    for question, tokens in asked.select("question", "prompt_tokens").unique().iter_rows():
+        assert tokens == len(tokenizer(f"{SOLVER}{question}\n", add_special_tokens=False)["input_ids"])
 
 
 def test_the_seconds_of_a_sharded_stage_are_those_of_its_shards(small_store: Path) -> None:

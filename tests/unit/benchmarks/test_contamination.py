@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -99,7 +100,7 @@ def test_a_hit_is_dropped_only_where_that_is_asked_for() -> None:
 QUESTIONS = [EGGS, REWORDED, str(CLEAN[0])]
 
 
-def _artifacts(store: Store) -> tuple[ArtifactRef, ArtifactRef]:
+def _artifacts(store: Store, prompt_tokens: Sequence[int] = (9, 9, 9)) -> tuple[ArtifactRef, ArtifactRef]:
     """Three candidates, each with ten answers that split in half."""
     common = {"seed": 0, "completion": "c", "tokens": 1, "finish_reason": "stop"}
     questions = [
@@ -107,7 +108,9 @@ def _artifacts(store: Store) -> tuple[ArtifactRef, ArtifactRef]:
         for n, text in enumerate(QUESTIONS)
     ]
     answers = [
-        common | {"question_id": n, "sample": s, "completion": rf"So \boxed{{{s % 2}}}"}
+        common
+        | {"question_id": n, "sample": s, "completion": rf"So \boxed{{{s % 2}}}"}
+        | {"prompt_tokens": prompt_tokens[n]}
         for n in range(len(QUESTIONS))
         for s in range(10)
     ]
@@ -148,3 +151,18 @@ def test_the_stage_lists_its_hits(
         overlaps = pl.read_parquet(f"{ref.uri}/overlaps/part-*.parquet")
         assert overlaps.select("question_id", "verbatim").rows() == [(0, True), (1, False)]
         assert overlaps["kept"].to_list() == [False, 1 in kept]
+
+
+def test_the_stage_keeps_questions_with_long_prompts_out_of_the_curriculum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RZERO_BENCHMARKS", str(tmp_path))
+    config = begin("a", store=str(tmp_path / "store"), overrides=["evaluation.benchmarks=[]"])
+    questions, answers = _artifacts(Store(config.store), prompt_tokens=(2048, 2049, 9))
+    ref = score_and_filter.prefect_task.fn(
+        run=Run(config=config, iteration=1), questions=questions, answers=answers
+    )
+    scored = pl.read_parquet(f"{ref.uri}/part-*.parquet")
+    assert scored["drop_reason"].to_list() == [None, "prompt_too_long", None]
+    curriculum = pl.read_parquet(f"{ref.uri}/curriculum/part-*.parquet")
+    assert curriculum["question_id"].to_list() == [0, 2]

@@ -53,6 +53,12 @@ def test_a_held_out_question_is_dropped_and_so_is_one_without_truth_where_truth_
     assert drop_reason(_question(5), FilterConfig(labels="truth"), truth="7") is None
 
 
+def test_a_question_with_a_prompt_over_2048_tokens_is_dropped_unless_its_votes_drop_it_already() -> None:
+    assert drop_reason(_question(5), FilterConfig(), prompt_tokens=2048) is None
+    assert drop_reason(_question(5), FilterConfig(), prompt_tokens=2049) == "prompt_too_long"
+    assert drop_reason(_question(10), FilterConfig(), prompt_tokens=2049) == "too_easy"
+
+
 def test_the_labels_are_the_majoritys_unless_an_experiment_says_otherwise() -> None:
     majority, truth = [str(n) for n in range(50)], [str(-n) for n in range(50)]
     assert training_labels(majority, truth, FilterConfig(), seed=1) == majority

@@ -155,10 +155,10 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
         description="Where checkpoints lie until they are in the store; with several nodes a folder "
         "that all of them share; empty: a temporary one.",
     )
-    offload: Unkeyed[bool | None] = Field(
+    offload: Unkeyed[Literal["never", "between_steps", "always"] | None] = Field(
         None,
-        description="Keep weights and optimiser in the host's memory between steps; empty: where there are "
-        "fewer than four GPUs.",
+        description="When weights and optimiser are in the host's memory: never, while rollouts are drawn, "
+        "or always, AdamW's step included, which is slow. Empty: the first of these that fits.",
     )
     reward_timeout_seconds: Unkeyed[float] = Field(
         3600.0, gt=0.0, description="Longest wait for the next rollout of a batch."

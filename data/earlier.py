@@ -85,12 +85,22 @@ def _without_programs(values: Values) -> Values:
     }
 
 
+def _offload_in_words(values: Values) -> Values:
+    """`trainer.offload` was yes or no."""
+    trainer = values.get("trainer")
+    if not isinstance(trainer, dict) or not isinstance(trainer.get("offload"), bool):
+        return values
+    words = "between_steps" if trainer["offload"] else "never"
+    return {**values, "trainer": {**trainer, "offload": words}}
+
+
 STEPS: tuple[Callable[[Values], Values], ...] = (
     _domain_of_its_own,
     _without_settings_of_other_backends,
     _time_limits,
     _reward_terms,
     _without_programs,
+    _offload_in_words,
 )
 """From the oldest spelling to the newest; each takes and returns the whole configuration."""
 

@@ -31,18 +31,31 @@ def found_gpus() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _installed(command: str | None) -> tuple[str, ...]:
+    return tuple(row[0] for row in _asked(command, "index"))
+
+
+def _asked(command: str | None, fields: str) -> list[list[str]]:
+    """What nvidia-smi says of each GPU, without units; nothing where it is not there or fails."""
     if command is None:
-        return ()
+        return []
+    question = [command, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        asked = subprocess.run(
-            [command, "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=_QUESTION_SECONDS,
-        )
+        asked = subprocess.run(question, capture_output=True, text=True, timeout=_QUESTION_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(asked.stdout.split()) if asked.returncode == 0 else ()
+        return []
+    lines = asked.stdout.splitlines() if asked.returncode == 0 else []
+    return [[value.strip() for value in line.split(",")] for line in lines]
+
+
+def gpu_memory(gpus: Sequence[str]) -> tuple[int, int] | None:
+    """Bytes of the smallest of these GPUs, and of the most that others have taken of one; None: not known."""
+    there = _asked(shutil.which("nvidia-smi"), "index,uuid,memory.total,memory.used")
+    known = {name: row[2:] for row in there for name in row[:2]}
+    try:
+        sizes = [[int(mebibytes) * 2**20 for mebibytes in known[name]] for name in gpus]
+    except (KeyError, ValueError):
+        return None
+    return (min(total for total, _ in sizes), max(used for _, used in sizes)) if sizes else None
 
 
 def chosen_gpus(
@@ -118,7 +131,7 @@ def side_by_side(
     | GPUs | training (verl)                    | frozen Solver (vllm or server) |
     |------|------------------------------------|--------------------------------|
     | none | all cores, in turns                | all cores, in turns            |
-    | 1    | the GPU, weights offloaded         | the same GPU, a third of it    |
+    | 1    | the GPU                            | the same GPU, a third of it    |
     | 4    | 2                                  | 2                              |
     | 8    | 4                                  | 4                              |
 

@@ -108,14 +108,30 @@ def _layer(shape: Shape, training: Training) -> float:
 
 
 def rollout_gpu(shape: Shape, training: Training) -> dict[str, float]:
-    """Bytes that a training holds of a GPU while its engine draws, besides the engine's share.
+    """Bytes that a training holds of a GPU while its engine draws, besides the engine's share."""
+    held = ("weights", "adam") if training.offload == "never" else ()
+    here = {name: states(shape, training)[name] / training.ranks for name in held}
+    return {**here, "reserve": float(_RESERVE), "sync": float(_SYNC)}
 
-    `between_steps` brings LoRA's weights back to fold the adapters in (fsdp/transformer_impl.py).
+
+def sending_gpu(shape: Shape, training: Training, tensor_parallel: int) -> float:
+    """Bytes of a GPU while new weights go to the engine, whose keys and values are not there yet.
+
+    LoRA's weights come back for it, to have the adapters folded in (verl/workers/engine_workers.py).
     """
-    parts = states(shape, training)
-    held = {"never": ("weights", "adam"), "between_steps": ("weights",) if training.lora_rank else ()}
-    here = {name: parts[name] / training.ranks for name in held.get(training.offload, ())}
-    return {**here, "reserve": float(_RESERVE - GIB), "sync": float(_SYNC)}
+    back = training.offload == "between_steps" and training.lora_rank > 0
+    weights = states(shape, training)["weights"] / training.ranks * back
+    held = sum(rollout_gpu(shape, training).values())
+    return weights + held + engine_gpu(shape, tensor_parallel)
+
+
+def loading_gpu(shape: Shape, training: Training) -> float:
+    """Bytes of each GPU while the weights come to their ranks, which happens there, offloaded or not.
+
+    The largest matrix is whole on all of them (`fsdp2_load_full_state_dict` in verl/utils/fsdp_utils.py).
+    """
+    weights = states(shape, training)["weights"] / training.ranks
+    return weights + _FLOAT * shape.vocabulary * shape.hidden + GIB
 
 
 def engine_gpu(shape: Shape, tensor_parallel: int, dtype_bytes: int = _BFLOAT) -> float:

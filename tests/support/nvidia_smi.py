@@ -6,8 +6,12 @@ from pathlib import Path
 
 # A shell's own words alone, so that it also runs where PATH leads nowhere else.
 _ANSWERS = """#!/bin/sh
+unit=" MiB"
 for argument; do
-  case "$argument" in --query-gpu=*) asked="${argument#--query-gpu=}" ;; esac
+  case "$argument" in
+    --query-gpu=*) asked="${argument#--query-gpu=}" ;;
+    --format=*nounits) unit= ;;
+  esac
 done
 gpu=0
 while [ $gpu -lt %(gpus)d ]; do
@@ -16,7 +20,9 @@ while [ $gpu -lt %(gpus)d ]; do
     case "${rest%%%%,*}" in
       index) value=$gpu ;;
       name) value="NVIDIA H100 80GB HBM3" ;;
-      memory.total) value="81559 MiB" ;;
+      uuid) value="GPU-$gpu" ;;
+      memory.total) value="%(mebibytes)d$unit" ;;
+      memory.used) value="%(used)d$unit" ;;
       driver_version) value=%(driver)s ;;
       compute_cap) value=9.0 ;;
       *) echo "Field \\"${rest%%%%,*}\\" is not a valid field to query."; exit 2 ;;
@@ -32,10 +38,13 @@ exit 9
 """
 
 
-def write_nvidia_smi(folder: Path, driver: str | None, gpus: int = 2) -> Path:
+def write_nvidia_smi(
+    folder: Path, driver: str | None, gpus: int = 2, mebibytes: int = 81559, used: int = 0
+) -> Path:
     """The folder, made, with the program in it; without a driver it fails as the real one does."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "nvidia-smi"
-    program.write_text(_FAILS if driver is None else _ANSWERS % {"driver": driver, "gpus": gpus})
+    values = {"driver": driver, "gpus": gpus, "mebibytes": mebibytes, "used": used}
+    program.write_text(_FAILS if driver is None else _ANSWERS % values)
     program.chmod(0o755)
     return folder

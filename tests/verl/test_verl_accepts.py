@@ -56,8 +56,9 @@ def test_verl_accepts_every_preset_on_every_layout(python: str) -> None:
         for role in ("challenger", "solver")
         for gpus in GPUS
     }
-    settings["LoRA"] = _settings("qwen3-8b", "solver", 1, lora_rank=32)
-    assert len(settings) == 2 * 4 * len(presets) + 1
+    settings["LoRA"] = _settings("qwen3-8b+lora", "solver", 1)
+    settings["offloaded"] = _settings("qwen3-8b", "solver", 1, offload="always")
+    assert len(settings) == 2 * 4 * len(presets) + 2
     assert _problems(python, settings) == {}
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from infra.jobs.errors import DeviceSetupError
+from infra.plan.layout import packed_tokens
 from infra.trainers.verl.cluster import Cluster, Paths
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 AGENT_LOOP = "rzero"
 _SEEDS = 2**31
-# Below this many GPUs the weights, gradients and moments of a model with 4B parameters leave no room.
+# Where the GPUs' memory is not known: few leave no room for a model's states while rollouts are drawn.
 _OFFLOAD_BELOW_GPUS = 4
+_SDPA_TOKENS = 8192
+"""Longest pass with torch's own attention, which computes all pairs of its tokens."""
 _CPU_SLOTS = 32
 """Cores to declare to Ray on a CPU: each of verl's actors asks for one, and waits for it in silence."""
 _CPU = {
@@ -73,13 +76,16 @@ def verl_settings(
     seed %= _SEEDS
     micro_batch_size = _micro_batch_size(config, cluster)
     # On a CPU weights and moments are in the host's memory anyway.
-    offload = cluster.has_gpus and (
-        cluster.workers < _OFFLOAD_BELOW_GPUS if trainer.offload is None else trainer.offload
-    )
+    few = "between_steps" if cluster.workers < _OFFLOAD_BELOW_GPUS else "never"
+    offload = (trainer.offload or few) if cluster.has_gpus else "never"
+    attention = _attention(cluster)
+    tokens = packed_tokens(config, context)
+    if attention == "sdpa":
+        tokens = max(context, min(tokens, _SDPA_TOKENS))
     log_probs = {
         "log_prob_micro_batch_size_per_gpu": micro_batch_size,
         "log_prob_use_dynamic_bsz": True,
-        "log_prob_max_token_len_per_gpu": micro_batch_size * context,
+        "log_prob_max_token_len_per_gpu": tokens,
     }
     precision = {
         "fsdp_config.dtype": trainer.dtype,
@@ -89,7 +95,7 @@ def verl_settings(
             "reduce_dtype": "fp32",
             "buffer_dtype": "fp32",
         },
-        "fsdp_config.param_offload": offload,
+        "fsdp_config.param_offload": offload == "between_steps",
     }
     sections: dict[str, dict[str, Any]] = {
         "algorithm": {
@@ -119,7 +125,7 @@ def verl_settings(
             # Probabilities and entropy piece by piece: whole logits of a packed batch fill a GPU.
             "use_fused_kernels": True,
             "fused_kernel_options.impl_backend": "torch",
-            "+override_config.attn_implementation": _attention(cluster),
+            "+override_config.attn_implementation": attention,
             "lora_rank": trainer.lora_rank,
             "lora_alpha": trainer.lora_alpha,
             "target_modules": "all-linear",
@@ -138,9 +144,9 @@ def verl_settings(
             # Prompts; verl multiplies it by the group's size.
             "ppo_mini_batch_size": config.prompts_per_step // config.updates_per_step,
             "ppo_micro_batch_size_per_gpu": micro_batch_size,
-            # Packed by tokens on a GPU: as many as `micro_batch_size` rollouts of full length have.
+            # Packed by tokens on a GPU.
             "use_dynamic_bsz": True,
-            "ppo_max_token_len_per_gpu": micro_batch_size * context,
+            "ppo_max_token_len_per_gpu": tokens,
             "ppo_epochs": 1,
             "data_loader_seed": seed,
             "clip_ratio": config.clip_low,
@@ -156,7 +162,9 @@ def verl_settings(
             "kl_loss_type": "low_var_kl",
             "fsdp_config.model_dtype": "fp32",
             **precision,
-            "fsdp_config.optimizer_offload": offload,
+            "fsdp_config.optimizer_offload": offload == "between_steps",
+            # FSDP2's own: parameters, gradients and AdamW stay on the host while it trains, too.
+            "fsdp_config.offload_policy": offload == "always",
             "fsdp_config.seed": seed,
             # Without "extra": random numbers, which nothing draws from, and a schedule, which is constant.
             "checkpoint.save_contents": ["model", "optimizer"],

@@ -8,7 +8,7 @@ import queue
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from infra.jobs.errors import DeviceCrash
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.models.check import check_model_directory
+from infra.plan.here import fitted_here
 from infra.scratch import ScratchFolder
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
@@ -64,7 +65,7 @@ class VerlTrainer(Trainer):
     def train(
         self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
     ) -> TrainingResult:
-        check_model_directory(job.model_dir)
+        model = check_model_directory(job.model_dir)
         config = job.config
         if config.steps == 0:
             copy_model(job.model_dir, job.output_dir)
@@ -73,6 +74,10 @@ class VerlTrainer(Trainer):
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
         cluster = cluster_of(self._config, gpus, self._ray_address)
         check_fits(job.role, config, cluster)
+        config, settings = fitted_here(
+            job.role, model, config, self._config, cluster.workers, cluster.nodes, gpus
+        )
+        job = replace(job, config=config)
         python = interpreter()
         with _work_folder(self._config.work_folder) as work:
             paths = Paths(self._model(job.model_dir, work), work)
@@ -80,7 +85,7 @@ class VerlTrainer(Trainer):
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
             write_prompts(job, paths.data)
-            spec = self._spec(job, cluster, paths)
+            spec = self._spec(job, settings, cluster, paths)
             environment = self.environment(cluster, gpus, paths)
             with DeviceJob("verl", _ENTRY, spec, python, environment) as device:
                 self._follow(device, record, paths, reward, checkpoints, report)
@@ -125,7 +130,9 @@ class VerlTrainer(Trainer):
         copy_model(model_dir, shared)
         return shared
 
-    def _spec(self, job: TrainingJob, cluster: Cluster, paths: Paths) -> dict[str, Any]:
+    def _spec(
+        self, job: TrainingJob, settings: VerlTrainerConfig, cluster: Cluster, paths: Paths
+    ) -> dict[str, Any]:
         ray: dict[str, Any] = {}
         ray_folder = str(paths.work / "ray")
         if cluster.address is None and len(ray_folder) <= _LONGEST_RAY_FOLDER:
@@ -145,7 +152,7 @@ class VerlTrainer(Trainer):
         return {
             "role": job.role,
             "config": job.config.model_dump(mode="json", include=set(GrpoConfig.model_fields)),
-            "trainer": self._config.model_dump(mode="json"),
+            "trainer": settings.model_dump(mode="json"),
             "seed": job.seed,
             "cluster": asdict(cluster),
             "model": str(paths.model),

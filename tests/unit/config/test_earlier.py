@@ -91,6 +91,15 @@ def test_a_run_that_named_its_interpreter_and_its_cluster_loads_without_them(bac
     assert validate(upgraded(earlier)).model_dump(mode="json") == today
 
 
+@pytest.mark.parametrize(
+    ("earlier", "today"), [(True, "between_steps"), (False, "never"), (None, None), ("always", "always")]
+)
+def test_offloading_that_was_yes_or_no_says_when(earlier: bool | str | None, today: str | None) -> None:
+    values = resolve("a", "qwen3-4b").model_dump(mode="json")
+    values["trainer"]["offload"] = earlier
+    assert validate(upgraded(values)).trainer.offload == today  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("preset", ["tiny", "qwen3-4b"])
 def test_a_configuration_of_today_stays_as_it_is(preset: str) -> None:
     values = resolve("a", preset, overrides=["domain=mathematics"]).model_dump(mode="json")

@@ -116,11 +116,51 @@ def test_attention_is_flash_attns_where_that_is_installed(
     assert _settings(Cluster(1, 1, has_gpus=False))[key] == "sdpa"
 
 
-def test_few_gpus_offload_and_many_do_not() -> None:
-    one = _settings(Cluster(1, 1))
-    assert one[ACTOR + "fsdp_config.optimizer_offload"]
-    assert not _settings()[ACTOR + "fsdp_config.optimizer_offload"]
-    assert not _settings(Cluster(1, 1), offload=False)[ACTOR + "fsdp_config.optimizer_offload"]
+@pytest.mark.parametrize(
+    ("trainer", "cluster", "between", "always"),
+    [
+        ({}, Cluster(1, 1), True, False),
+        ({}, EIGHT, False, False),
+        ({"offload": "never"}, Cluster(1, 1), False, False),
+        ({"offload": "between_steps"}, EIGHT, True, False),
+        ({"offload": "always"}, EIGHT, False, True),
+        ({"offload": "always"}, Cluster(1, 1, has_gpus=False), False, False),
+    ],
+)
+def test_states_are_offloaded_between_steps_or_by_fsdp_itself_while_it_trains(
+    trainer: dict[str, str], cluster: Cluster, between: bool, always: bool
+) -> None:
+    settings = _settings(cluster, **trainer)
+    assert settings[ACTOR + "fsdp_config.param_offload"] is between
+    assert settings[ACTOR + "fsdp_config.optimizer_offload"] is between
+    assert settings[ACTOR + "fsdp_config.offload_policy"] is always
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "micro_batch_size", "budget"), [(200, 4, 16_384), (3000, 4, 16_384), (3000, 1, 7096)]
+)
+def test_a_long_prompt_makes_no_pass_longer_than_the_longest_sequence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prompt_tokens: int,
+    micro_batch_size: int,
+    budget: int,
+) -> None:
+    config = GrpoConfig(steps=1, group_size=4, max_tokens=4096, micro_batch_size=micro_batch_size)
+    paths = Paths(Path("m"), Path("w"))
+    keys = (ACTOR + "ppo_max_token_len_per_gpu", ROLLOUT + "log_prob_max_token_len_per_gpu")
+
+    def budgets() -> set[int]:
+        settings = verl_settings(
+            "solver", config, VerlTrainerConfig(), 0, EIGHT, paths, prompt_tokens, longest_context=32768
+        )
+        return {settings[key] for key in (*keys, "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu")}
+
+    # torch's own attention computes all pairs of a pass.
+    assert budgets() == {min(budget, 8192)}
+    (tmp_path / "flash_attn.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert budgets() == {budget}
 
 
 def test_a_cluster_is_joined_or_a_local_one_started_whatever_else_runs_here() -> None:

@@ -93,7 +93,7 @@ def _shared_memory() -> Check:
     return Check(
         "/dev/shm",
         size_gib >= _SHARED_MEMORY_GIB,
-        f"{size_gib:.2f} GiB of {_SHARED_MEMORY_GIB}",
+        f"{size_gib:.2f} GiB; {_SHARED_MEMORY_GIB} needed",
         "Ray, NCCL and vLLM between their processes",
         "mount -o remount,size=16g /dev/shm; docker run --shm-size=16g; a memory volume in Kubernetes",
     )
@@ -104,7 +104,7 @@ def _memory(gpus: int) -> Check:
     return Check(
         "host memory",
         gib >= wanted,
-        f"{gib:.0f} GiB of {wanted} for {gpus} GPU{'s' * (gpus > 1)}",
+        f"{gib:.0f} GiB; {wanted} needed for {gpus} GPU{'s' * (gpus > 1)}",
         "training 4B parameters with verl: each GPU's process reads the model in float32",
         "take a machine (or a larger limit of the container) with more memory, or use fewer GPUs",
     )
@@ -116,7 +116,7 @@ def _work_folder() -> Check:
     return Check(
         "work folder",
         free_gib >= _WORK_GIB,
-        f"{free_gib:.0f} GiB of {_WORK_GIB} free in {folder}",
+        f"{free_gib:.0f} GiB free in {folder}; {_WORK_GIB} needed",
         "training 4B parameters with verl: two checkpoints lie there until they are in the store",
         "--set trainer.work_folder=/large/disk; export TMPDIR=/large/disk; LoRA (trainer.lora_rank)",
     )

@@ -71,7 +71,7 @@ def test_a_driver_that_is_too_old_is_named_with_the_one_to_install(doctor: Docto
     assert checks["GPU"]["found"] == "8: 0, 1, 2, 3, 4, 5, 6, 7"
     assert (checks["NVIDIA driver"]["ok"], checks["NVIDIA driver"]["found"]) == (False, "570.172.08")
     assert f"driver {OLDEST_DRIVER} or newer" in checks["NVIDIA driver"]["mend"]
-    assert "of 128 for 8 GPUs" in checks["host memory"]["found"]
+    assert "; 128 needed for 8 GPUs" in checks["host memory"]["found"]
     newer = doctor.checks(write_nvidia_smi(tmp_path / "new", NEW))
     assert newer["NVIDIA driver"]["ok"]
 
@@ -130,9 +130,9 @@ def test_a_small_dev_shm_and_a_full_work_folder_are_told(tmp_path: Path) -> None
     )
     checks = _by_name(asked.stdout)
     shared, folder = checks["/dev/shm"], checks["work folder"]
-    assert (shared["ok"], shared["found"]) == (False, "0.06 GiB of 8")
+    assert (shared["ok"], shared["found"]) == (False, "0.06 GiB; 8 needed")
     assert "--shm-size" in shared["mend"]
-    assert (folder["ok"], folder["found"]) == (False, f"1 GiB of 90 free in {work}")
+    assert (folder["ok"], folder["found"]) == (False, f"1 GiB free in {work}; 90 needed")
     assert "trainer.work_folder" in folder["mend"]
 
 

@@ -50,6 +50,24 @@ def test_every_run_has_the_same_environment_in_each_pool() -> None:
     assert {entry["name"]: entry["value"] for entry in container["env"]} == RUN_ENVIRONMENT
 
 
+def test_a_pod_gets_its_gpus_and_room_for_shared_memory_and_for_checkpoints() -> None:
+    from prefect.utilities.templating import apply_values
+
+    pool = template("kubernetes")
+    properties = pool["variables"]["properties"]
+    defaults = {name: each["default"] for name, each in properties.items() if "default" in each}
+    job = apply_values(pool["job_configuration"], defaults | {"gpus": 8, "scratch": "300Gi"})
+    pod = job["job_manifest"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": 8}
+    assert container["resources"]["requests"] == {"ephemeral-storage": "300Gi"}
+    volumes = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"]}
+    mounted = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+    assert mounted["/dev/shm"] == {"medium": "Memory", "sizeLimit": "16Gi"}
+    # Where temporary files are, and so the work folder of a training that names none.
+    assert mounted["/tmp"] == {"sizeLimit": "300Gi"}
+
+
 def test_there_is_a_pool_for_processes_and_one_for_kubernetes() -> None:
     assert [path.stem for path in POOLS] == ["pool-kubernetes", "pool-process"]
 

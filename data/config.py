@@ -17,6 +17,11 @@ from data.foreign import ENDPOINT, one_line
 from data.section import Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
+LONGEST_PROMPT_TOKENS = 2048
+"""Of the Solver's prompt with a question that it trains on, as in the paper's code (`max_prompt_length`).
+
+One longer prompt would decide how many tokens every rollout of the training must have room for.
+"""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 DEFAULT_REWARD: dict[str, dict[str, float]] = {

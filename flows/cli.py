@@ -35,6 +35,7 @@ COMMANDS = (
     "verify",
     "gc",
     "doctor",
+    "plan",
 )
 """In the order of `rzero --help`; each is the function of its name in flows/commands/<name>.py."""
 

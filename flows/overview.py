@@ -12,9 +12,9 @@ import polars as pl
 
 from data.config import RunConfig
 from flows.commands.report import HINT, can_report, report_path, store_report
-from flows.commands.summary import gain_line, read_steps, summary_rows
 from flows.report import accuracy as acc
 from flows.report.read import Run, collect, lines_of
+from flows.summary import gain_line, read_steps, summary_rows
 from flows.text import number
 from infra.run_log import run_log
 from infra.store.store import Store

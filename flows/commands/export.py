@@ -27,7 +27,7 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
 
     from data.resolve import ConfigError
     from flows.commands.show import tell
-    from flows.commands.summary import find_step
+    from flows.summary import find_step
 
     place, config = open_run(store, run_name)
     folder = Path(target).expanduser()

@@ -77,7 +77,7 @@ def inspect(
 
 def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
     from flows.commands.show import show_json, show_table, tell
-    from flows.commands.summary import read_steps
+    from flows.summary import read_steps
     from infra.artifacts.artifact import table_files, table_folders
 
     rows: list[dict[str, Any]] = []
@@ -114,7 +114,7 @@ def _find(
     """The artifact, and the table's folder in it ("" for the main table)."""
     from data.resolve import ConfigError
     from data.schemas import SCHEMAS
-    from flows.commands.summary import finished_artifact
+    from flows.summary import finished_artifact
     from infra.artifacts.artifact import table_folders
     from tasks.stage.graph import STAGES, stages_of_table
 

@@ -55,7 +55,7 @@ def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as
 def _locate(store: Store, config: RunConfig, iteration: int, stage: str) -> Location:
     """The artifact that the run reaches; the newest of the stage where an input of it is gone."""
     from data.resolve import ConfigError
-    from flows.commands.summary import find_step
+    from flows.summary import find_step
     from infra.artifacts.lineage import newest_location
 
     step = find_step(store, config, iteration, stage).step

@@ -13,7 +13,7 @@ from flows.commands.options import json_option, name_argument, open_run, store_o
 
 if TYPE_CHECKING:
     from data.config import RunConfig
-    from flows.commands.summary import FinishedStep
+    from flows.summary import FinishedStep
 
 _NAMES = {"math_average": "math average", "overall_average": "overall average"}
 
@@ -25,7 +25,7 @@ _NAMES = {"math_average": "math average", "overall_average": "overall average"}
 def results(run_name: str, store: str | None, as_json: bool) -> None:
     """Show the scores by benchmark and iteration, with intervals."""
     from flows.commands.show import show_json, show_table, tell
-    from flows.commands.summary import read_steps
+    from flows.summary import read_steps
 
     place, config = open_run(store, run_name)
     rows = result_rows(read_steps(place, config))
@@ -45,7 +45,7 @@ def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
     """What a run ends with: its table of results, the gain, the report's path, and what to type next."""
     from flows.commands.report import HINT, can_report, store_report
     from flows.commands.show import show_json, show_table, tell, tell_command
-    from flows.commands.summary import gain_line, read_steps, shown_rows, summary_rows
+    from flows.summary import gain_line, read_steps, shown_rows, summary_rows
     from infra.store.store import Store
 
     place = Store(config.store)

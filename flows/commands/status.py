@@ -12,7 +12,7 @@ from flows.commands.options import json_option, open_run, open_store, store_opti
 from flows.text import SPACE, duration, say, shown_name
 
 if TYPE_CHECKING:
-    from flows.commands.summary import FinishedStep, Working
+    from flows.summary import FinishedStep, Working
     from infra.store.store import Store
 
 _SHOWN = ("iteration", "stage", "state", "seconds", "figures")
@@ -29,7 +29,7 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     says of the present is at most 20 seconds old.
     """
     from flows.commands.show import show_json, show_table, tell
-    from flows.commands.summary import read_steps, status_rows
+    from flows.summary import read_steps, status_rows
 
     if run_name is None:
         _list_runs(open_store(store), as_json)
@@ -83,7 +83,7 @@ def _lines(run_name: str, steps: list[FinishedStep], working: Working, store: st
 def _list_runs(place: Store, as_json: bool) -> None:
     from data.resolve import ConfigError
     from flows.commands.show import show_json, show_table, tell
-    from flows.commands.summary import read_steps, run_row
+    from flows.summary import read_steps, run_row
     from infra.artifacts.runs import known_run, run_names
     from infra.store.store import StoreError
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.config import RunConfig
-from flows.commands.summary import accuracies, read_steps, summary_rows
+from flows.summary import accuracies, read_steps, summary_rows
 from flows.text import all_finished, duration, plural
 from infra.run_log import run_log
 from tasks.stage.task import Run

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from data.config import RunConfig
-from flows.commands.summary import FinishedStep, read_steps
+from flows.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import known_run
 from infra.artifacts.verify import changed_files

@@ -14,7 +14,6 @@ import yaml
 from markupsafe import Markup
 
 from data.foreign import visible
-from flows.commands.summary import summary_rows
 from flows.report import accuracy as acc
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
@@ -22,6 +21,7 @@ from flows.report import findings
 from flows.report import questions as q
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
+from flows.summary import summary_rows
 from flows.text import number, percent, size
 from infra.store.store import Store
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from flows.commands.summary import read_steps
 from flows.report.read import read_runs
 from flows.report.story import report_html
+from flows.summary import read_steps
 from flows.text import say
 from infra.artifacts.runs import known_run
 from infra.store.store import Store, StoreError

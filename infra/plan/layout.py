@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from data.config import LONGEST_PROMPT_TOKENS
 from infra.jobs.errors import DeviceSetupError
 from infra.plan.memory import (
     GIB,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
 
-LONGEST_PROMPT_TOKENS = 2048
-"""Prompts are expected to be no longer; one that is takes more memory than is planned."""
 _USABLE = 0.95
 """Of a GPU; passes are balanced by work and not by tokens, so one may be larger than its share."""
 _LORA_RANK = 32

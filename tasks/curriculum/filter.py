@@ -5,14 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from data.config import FilterConfig
+from data.config import LONGEST_PROMPT_TOKENS, FilterConfig
 from tasks.curriculum.questions import ScoredQuestion
 
-LONGEST_PROMPT_TOKENS = 2048
-"""Of the Solver's prompt with a question that it trains on, as in the paper's code (`max_prompt_length`).
-
-One longer prompt would decide how many tokens every rollout of the training must have room for.
-"""
 _ROUNDING = 1e-9
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.summary import read_steps
 from flows.evolve import evolve
+from flows.summary import read_steps
 from infra.artifacts.runs import load_run
 from infra.artifacts.verify import verify
 from infra.store.store import Store, StoreError

@@ -13,8 +13,8 @@ import pytest
 from data import domains
 from data.benchmarks import load
 from data.tiny.tokenizer import SOLVER, build_tokenizer
-from flows.commands.summary import read_steps, status_rows, summary_rows
 from flows.evolve import evolve
+from flows.summary import read_steps, status_rows, summary_rows
 from infra.artifacts.artifact import Manifest
 from infra.artifacts.runs import load_run
 from infra.artifacts.verify import verify

@@ -10,9 +10,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from data.config import RunConfig
-from flows.commands.summary import read_steps, summary_rows
 from flows.overview import overview_text
 from flows.report.read import Run, read_runs
+from flows.summary import read_steps, summary_rows
 from infra.store.store import Store
 
 Fabricate = Callable[..., RunConfig]

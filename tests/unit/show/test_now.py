@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.resolve import resolve
-from flows.commands.summary import FinishedStep, run_row, status_rows
 from flows.live.now import Now, look
+from flows.summary import FinishedStep, run_row, status_rows
 from infra.artifacts.artifact import Location
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.store.lease import Lease, acquire

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.commands.experiment_table import shown_rows
-from flows.commands.summary import gain_line
+from flows.experiment_table import shown_rows
+from flows.summary import gain_line
 
 
 def _row(iteration: int, accuracy: float | None, greedy: float | None = None) -> dict[str, Any]:

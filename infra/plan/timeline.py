@@ -1,6 +1,4 @@
-"""Which GPU works when in one iteration: a small simulator, fed by the rates in data/rates.yaml.
-
-    python -m flows.schedule --preset qwen3-4b --machine h100-80g --gpus 8
+"""Which GPU works when in one iteration: a small simulator, fed by rates.
 
 It draws a timeline for each schedule and says for what share of their time the GPUs work:
 
@@ -17,11 +15,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
-import click
 import yaml
 
 from data.config import GrpoConfig, RunConfig
-from data.resolve import resolve
 from data.section import Section
 
 Schedule = Literal["authors", "split", "shared"]
@@ -34,6 +30,8 @@ _MODEL_BYTES_A_PARAMETER = 2
 class Rates(Section):
     """One GPU of a machine; tokens per second are of a model of 4B parameters."""
 
+    memory_gib: float
+    """Of the GPU, by which the rates of a machine are found."""
     decode_tokens_per_second: float
     train_tokens_per_second: float
     engine_start_seconds: float
@@ -64,10 +62,21 @@ class Span:
     is_work: bool = True
 
 
-def read_rates(machine: str) -> Rates:
-    """The rates of a machine; KeyError where there are none."""
+def read_rates(memory_gib: float) -> Rates:
+    """The assumed rates of the GPU whose memory is the closest; of the smaller one where two are as close."""
     table = yaml.safe_load(resources.files("data").joinpath("rates.yaml").read_text(encoding="utf-8"))
-    return Rates(**table[machine])
+    known = [Rates(**rates) for rates in table.values()]
+    return min(known, key=lambda rates: (abs(rates.memory_gib - memory_gib), rates.memory_gib))
+
+
+def load_of(config: RunConfig, parameters: int) -> Load:
+    """What a model of this size writes: as those of the paper do, or to its limit where that is lower."""
+    usual = Load()
+    return Load(
+        question_tokens=min(usual.question_tokens, config.questions.max_tokens),
+        answer_tokens=min(usual.answer_tokens, config.answers.max_tokens),
+        billion_parameters=parameters / 1e9,
+    )
 
 
 def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, load: Load) -> list[Span]:
@@ -126,6 +135,11 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
     return spans
 
 
+def hours(spans: Sequence[Span]) -> float:
+    """How long an iteration takes."""
+    return max(span.start + span.seconds for span in spans) / 3600
+
+
 def worked_share(spans: Sequence[Span], gpus: int) -> float:
     """The share of GPU time that is spent on tokens."""
     total = max(span.start + span.seconds for span in spans) * gpus
@@ -133,9 +147,10 @@ def worked_share(spans: Sequence[Span], gpus: int) -> float:
 
 
 def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
-    """A line per GPU: letters for work (C, Q, A, S by stage), '·' for starts and uploads, ' ' for waiting."""
+    """A line for GPUs that work alike: a letter for a stage, '·' for starts and uploads, ' ' for waiting."""
     letters = {"train_challenger": "C", "generate_questions": "Q", "sample_answers": "A", "train_solver": "S"}
     end = max(span.start + span.seconds for span in spans)
+    lines: list[tuple[str, list[int]]] = []
     for gpu in range(gpus):
         # A column shows what fills most of its time.
         columns: list[dict[str, float]] = [{} for _ in range(_WIDTH)]
@@ -148,30 +163,17 @@ def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
                 overlap = min(right, span.start + span.seconds) - max(left, span.start)
                 if overlap > 0:
                     columns[column][mark] = columns[column].get(mark, 0.0) + overlap
-        yield f"GPU {gpu} |{''.join(_most(column, end / _WIDTH) for column in columns)}|"
+        drawn = "".join(_most(column, end / _WIDTH) for column in columns)
+        if lines and lines[-1][0] == drawn:
+            lines[-1][1].append(gpu)
+        else:
+            lines.append((drawn, [gpu]))
+    for drawn, members in lines:
+        named = f"{members[0]}" if len(members) == 1 else f"{members[0]}–{members[-1]}"
+        yield f"GPU {named:<5} |{drawn}|"
 
 
 def _most(marks: dict[str, float], width: float) -> str:
     waiting = width - sum(marks.values())
     mark, seconds = max(marks.items(), key=lambda item: item[1], default=(" ", 0.0))
     return mark if seconds >= waiting else " "
-
-
-@click.command()
-@click.option("--preset", default="qwen3-4b", show_default=True)
-@click.option("--machine", default="h100-80g", show_default=True, help="A name in data/rates.yaml.")
-@click.option("--gpus", type=click.IntRange(1, 64), default=8, show_default=True)
-def main(preset: str, machine: str, gpus: int) -> None:
-    """Draw one iteration on a machine, for each schedule."""
-    config, rates = resolve("plan", preset), read_rates(machine)
-    click.echo(f"{preset} on {gpus} x {machine}; rates: {rates.source}")
-    for schedule in SCHEDULES:
-        spans = simulate(config, rates, gpus, schedule, Load())
-        hours = max(span.start + span.seconds for span in spans) / 3600
-        click.echo(f"\n{schedule}: {hours:.2f} h an iteration, {worked_share(spans, gpus):.0%} worked")
-        for line in timeline(spans, gpus):
-            click.echo(line)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from data.resolve import resolve
-from flows.schedule import SCHEDULES, Load, Span, read_rates, simulate, timeline, worked_share
+from infra.plan.timeline import SCHEDULES, Load, Span, read_rates, simulate, timeline, worked_share
 
 CONFIG = resolve("plan", "qwen3-4b")
-RATES = read_rates("h100-80g")
+RATES = read_rates(80)
 
 
 def _end(spans: list[Span]) -> float:
@@ -55,9 +55,13 @@ def test_the_answers_to_all_candidates_take_what_the_rate_says() -> None:
     assert answers.seconds == pytest.approx(8000 * 10 * 1200 / (RATES.decode_tokens_per_second * 8))
 
 
-def test_the_timeline_has_a_line_a_gpu_that_shows_who_waits() -> None:
-    lines = list(timeline(simulate(CONFIG, RATES, 8, "authors", Load()), 8))
-    assert len(lines) == 8
-    assert lines[7].rstrip("|").endswith("   ")
-    assert "S" in lines[0]
-    assert "S" not in lines[7]
+def test_the_timeline_shows_who_waits_with_a_line_for_those_that_work_alike() -> None:
+    training, serving = timeline(simulate(CONFIG, RATES, 8, "authors", Load()), 8)
+    assert (training[:7], serving[:7]) == ("GPU 0–3", "GPU 4–7")
+    assert serving.rstrip("|").endswith("   ")
+    assert "S" in training
+    assert "S" not in serving
+
+
+def test_assumed_rates_are_those_of_the_gpu_of_the_closest_size() -> None:
+    assert [read_rates(gib).memory_gib for gib in (24, 40, 60, 80, 141)] == [40, 40, 40, 80, 80]

@@ -1,4 +1,4 @@
-"""New weights for vLLM on a CPU, which packs its matrices when it loads and cannot fill them in place."""
+"""vLLM's worker on a CPU: seeded draws, and new weights, which it packs and cannot fill in place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import torch
 from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightReceiver
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
+
+from infra.trainers.verl.cpu.seeded import draw_seeded_tokens_so
+
+# vLLM imports this file before it makes the worker's sampler.
+draw_seeded_tokens_so()
 
 
 class CpuWorkerExtension(vLLMColocateWorkerExtension):

@@ -67,7 +67,7 @@ def read_state(
         raise CheckpointError(
             f"{folder}: this checkpoint is of a {job.role} training with another config, seed or prompts"
         )
-    if not 0 < state.step < job.config.steps:
+    if not 0 < state.step <= job.config.steps:
         raise ValueError(f"step {state.step} of {job.config.steps}")
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in schemas}
     for name, table in tables.items():

@@ -135,9 +135,9 @@ class Trainer(Protocol):
     ) -> TrainingResult:
         """Run the job's steps, from the newest checkpoint if there is one.
 
-        A checkpoint is saved every `config.checkpoint_every_steps` steps, before the step is reported and not
-        after the last. The result has the same bytes whether or not the training was interrupted (backend
-        `local` on a CPU, same thread count).
+        A checkpoint is saved every `config.checkpoint_every_steps` steps: by `local` before the step is
+        reported, and not after the last; by `verl` while the training goes on. The result has the same bytes
+        whether or not the training was interrupted (backend `local` on a CPU, same thread count).
 
         ValueError, ModelDirectoryError or DeviceSetupError for a job that cannot be trained; TrainingError,
         OutOfMemory or DeviceError where training fails. What the reward function or `report` raises comes

@@ -172,6 +172,18 @@ def test_a_training_that_is_killed_goes_on_at_the_step_and_its_artifacts_are_as_
         assert (result.model_dir / name).read_bytes() == (tiny_model / name).read_bytes()
     _the_local_learner_agrees(tiny_model, result, drawn)
 
+    # Killed while the last weights were merged: that alone is done again.
+    drawn.clear()
+    merged = trainer.train(
+        _job(tiny_model, tmp_path / "third"), reward, places, lambda step, metrics: seen.append(step)
+    )
+    assert merged.resumed_from_step == 3
+    assert (seen, drawn) == ([3], {})
+    for name in ("rollouts", "metrics", "engine_metrics"):
+        assert getattr(merged, name).equals(getattr(result, name))
+    for file in result.model_dir.iterdir():
+        assert file.read_bytes() == (merged.model_dir / file.name).read_bytes()
+
 
 def test_rollouts_stop_at_the_end_of_a_turn_in_the_base_models_chat_template(
     python: str, tmp_path: Path

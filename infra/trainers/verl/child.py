@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
@@ -20,6 +20,10 @@ from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, step_folde
 from infra.trainers.verl.scoring import Handover
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
+if TYPE_CHECKING:
+    from data.backends import VerlTrainerConfig
+    from data.config import GrpoConfig
+
 _ANSWER_SECONDS = 120.0
 
 
@@ -27,12 +31,27 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Train as `spec` says and leave a Hugging Face directory in its `output`."""
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
-    from infra.models.check import check_model_directory, longest_context
 
     config, trainer = GrpoConfig(**spec["config"]), VerlTrainerConfig(**spec["trainer"])
-    cluster = Cluster(**spec["cluster"])
     paths = Paths(model=Path(spec["model"]), work=Path(spec["work"]))
     check_resumed(paths)
+    if not spec["trained"]:
+        _run_steps(spec, channel, config, trainer, paths)
+    channel.say("trained")
+    from infra.trainers.verl.merge import write_merged
+
+    actor = step_folder(paths.checkpoints, config.steps) / "actor"
+    scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0
+    write_merged(actor, paths.model, Path(spec["output"]), scale)
+    return {}
+
+
+def _run_steps(
+    spec: Mapping[str, Any], channel: Channel, config: GrpoConfig, trainer: VerlTrainerConfig, paths: Paths
+) -> None:
+    from infra.models.check import check_model_directory, longest_context
+
+    cluster = Cluster(**spec["cluster"])
     prompt_tokens = longest_prompt(paths)
     longest = longest_context(check_model_directory(paths.model))
     settings = verl_settings(
@@ -53,13 +72,6 @@ def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
         wait_longer_for_ray()
     run(composed, channel, joined=cluster.address is not None)
-    channel.say("trained")
-    from infra.trainers.verl.merge import write_merged
-
-    actor = step_folder(paths.checkpoints, config.steps) / "actor"
-    scale = trainer.lora_alpha / trainer.lora_rank if trainer.lora_rank else 0.0
-    write_merged(actor, paths.model, Path(spec["output"]), scale)
-    return {}
 
 
 def check_resumed(paths: Paths) -> None:

@@ -27,8 +27,10 @@ from infra.trainers.errors import CheckpointError, NonFiniteError, TrainingError
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob
 from infra.trainers.rollouts import joined, rollout_seed, rollout_table, scored, step_metrics
 from infra.trainers.verl.cluster import step_folder
+from infra.trainers.verl.saving import Saving
 
 _STD_EPSILON = 1e-6
+_OPTIMIZER = "optim_"
 _NEWEST = "latest_checkpointed_iteration.txt"
 _COLUMNS = {
     "policy_loss": "actor/pg_loss",
@@ -146,16 +148,19 @@ class Record:
         self._last_step = step
         return row
 
-    def save(self, checkpoints: Checkpoints, folder: Path, step: int) -> None:
-        """Publish verl's checkpoint of a step, if it made one and the training goes on."""
+    def save(self, saving: Saving, folder: Path, step: int) -> None:
+        """Publish verl's checkpoint of a step, if it made one.
+
+        Of the last one only the weights: all that is left is to merge them.
+        """
         config = self._job.config
-        if step % config.checkpoint_every_steps or step == config.steps:
+        is_last = step == config.steps
+        if step % config.checkpoint_every_steps and not is_last:
             return
-        with tempfile.TemporaryDirectory(prefix=".packed-", dir=folder) as name:
-            packed = Path(name)
-            paths = _pack(step_folder(folder, step), packed)
-            write_state(packed, self._job, step, self.tables(), workers=self._workers, paths=paths)
-            checkpoints.save(step, packed)
+        packed = Path(tempfile.mkdtemp(prefix=".packed-", dir=folder))
+        paths = _pack(step_folder(folder, step), packed, without=_OPTIMIZER if is_last else None)
+        write_state(packed, self._job, step, self.tables(), workers=self._workers, paths=paths)
+        saving.save(step, packed)
 
     def check_complete(self) -> None:
         """TrainingError unless the last step has been reported."""
@@ -189,9 +194,13 @@ def advantages_within_groups(rewards: Sequence[float], group_size: int, divide_b
     return [float(value) for value in advantages.flat]
 
 
-def _pack(source: Path, folder: Path) -> dict[str, str]:
-    """Link verl's checkpoint into the flat `folder`; the paths of its files by their names there."""
+def _pack(source: Path, folder: Path, without: str | None) -> dict[str, str]:
+    """Link verl's checkpoint into the flat `folder`; the paths of its files by their names there.
+
+    `without`: how the names begin of files that are left out.
+    """
     files = sorted(path for path in source.rglob("*") if path.is_file())
+    files = [path for path in files if without is None or not path.name.startswith(without)]
     if not files:
         raise CheckpointError(f"{source}: verl saved no checkpoint of this step")
     paths = {f"verl-{number:05d}": file for number, file in enumerate(files)}

@@ -29,6 +29,7 @@ from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, Traini
 from infra.trainers.rollouts import prompt_indices, rollout_seed
 from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.record import Record
+from infra.trainers.verl.saving import Saving
 
 _ENTRY = "infra.trainers.verl.child:train"
 _LOOK_EVERY_SECONDS = 1.0
@@ -85,10 +86,14 @@ class VerlTrainer(Trainer):
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
             write_prompts(job, paths.data)
-            spec = self._spec(job, settings, cluster, paths)
+            spec = self._spec(job, settings, cluster, paths) | {"trained": first == config.steps}
             environment = self.environment(cluster, gpus, paths)
-            with DeviceJob("verl", _ENTRY, spec, python, environment) as device:
-                self._follow(device, record, paths, reward, checkpoints, report)
+            # The device is free again before the last checkpoint of a training that failed is in the store.
+            with (
+                Saving(checkpoints) as saving,
+                DeviceJob("verl", _ENTRY, spec, python, environment) as device,
+            ):
+                self._follow(device, record, paths, reward, saving, report)
         return TrainingResult(job.output_dir, resumed_from_step=first, **record.tables())
 
     def _follow(
@@ -97,7 +102,7 @@ class VerlTrainer(Trainer):
         record: Record,
         paths: Paths,
         reward: Reward,
-        checkpoints: Checkpoints,
+        saving: Saving,
         report: Report,
     ) -> None:
         """Score the batches that come and record what is reported, until the training is done."""
@@ -109,7 +114,7 @@ class VerlTrainer(Trainer):
                 if device.silent_seconds() > self._config.stall_timeout_seconds:
                     raise device.hang("a step", self._config.stall_timeout_seconds) from None
             for step, metrics in record.read_metrics(paths.metrics):
-                record.save(checkpoints, paths.checkpoints, step)
+                record.save(saving, paths.checkpoints, step)
                 report(step, metrics)
             if message.kind == "score":
                 device.ask(scores=record.score(message.values["samples"], reward))

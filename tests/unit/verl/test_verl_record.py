@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.rollouts import rollout_seed
 from infra.trainers.verl.record import Record, advantages_within_groups
+from infra.trainers.verl.saving import Saving
 from infra.trainers.verl.trainer import write_prompts
 from tests.support.folder_checkpoints import FolderCheckpoints
 
@@ -65,6 +67,7 @@ def _verl_saves(folder: Path, step: int) -> None:
     actor = folder / f"global_step_{step}" / "actor" / "huggingface"
     actor.mkdir(parents=True)
     (actor / "config.json").write_text("{}")
+    (actor.parent / "optim_world_size_1_rank_0.pt").write_bytes(b"moments")
     (actor.parent / "model_world_size_1_rank_0.pt").write_bytes(b"weights of " + str(step).encode())
     (folder / f"global_step_{step}" / "data.pt").write_bytes(b"loader")
 
@@ -118,10 +121,12 @@ def test_a_training_goes_on_from_its_newest_checkpoint_elsewhere(job: TrainingJo
     there.mkdir()
     places = FolderCheckpoints(tmp_path / "store")
     record = Record(job, 1)
-    for step in (1, 2, 3):
-        _step(record, here, step)
-        _verl_saves(here, step)
-        record.save(places, here, step)
+    with Saving(places) as saving:
+        for step in (1, 2, 3):
+            _step(record, here, step)
+            _verl_saves(here, step)
+            record.save(saving, here, step)
+    assert not list(here.glob(".packed-*"))
     assert [path.name for path in places.root.iterdir()] == ["2"]
 
     again = Record(job, 1)
@@ -136,6 +141,59 @@ def test_a_training_goes_on_from_its_newest_checkpoint_elsewhere(job: TrainingJo
     assert again.tables()["rollouts"]["step"].to_pylist() == [s for s in (1, 2, 3, 4) for _ in range(6)]
 
 
+def test_of_the_last_step_the_weights_are_saved_so_that_only_their_merging_is_done_again(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    places = FolderCheckpoints(tmp_path / "store")
+    record = Record(job, 1)
+    with Saving(places) as saving:
+        for step in range(1, job.config.steps + 1):
+            _step(record, here, step)
+            _verl_saves(here, step)
+            record.save(saving, here, step)
+    again = Record(job, 1)
+    assert again.resume(places, there) == job.config.steps
+    again.check_complete()
+    names = {path.name for path in there.rglob("*.pt")}
+    assert names == {"model_world_size_1_rank_0.pt", "data.pt"}
+
+
+def test_the_training_goes_on_while_a_checkpoint_is_saved_and_hears_of_one_that_was_not(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    may_end, saved = threading.Event(), []
+
+    class Slow(FolderCheckpoints):
+        def save(self, step: int, folder: Path) -> None:
+            may_end.wait()
+            if step == 2:
+                raise OSError("the disk is full")
+            saved.append(step)
+
+    def train(fails: bool) -> None:
+        with Saving(Slow(tmp_path)) as saving:
+            for step in (1, 2):
+                (tmp_path / str(step)).mkdir()
+            saving.save(1, tmp_path / "1")
+            assert not saved
+            may_end.set()
+            saving.save(2, tmp_path / "2")
+            assert saved == [1]
+            if fails:
+                raise ValueError("its own failure")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        train(fails=False)
+    assert not list(tmp_path.iterdir())
+    saved.clear()
+    may_end.clear()
+    with pytest.raises(ValueError, match="its own failure"):
+        train(fails=True)
+
+
 def test_a_checkpoint_of_another_job_or_another_number_of_gpus_is_refused(
     job: TrainingJob, tmp_path: Path
 ) -> None:
@@ -144,7 +202,8 @@ def test_a_checkpoint_of_another_job_or_another_number_of_gpus_is_refused(
     for step in (1, 2):
         _step(record, tmp_path, step)
     _verl_saves(tmp_path, 2)
-    record.save(places, tmp_path, 2)
+    with Saving(places) as saving:
+        record.save(saving, tmp_path, 2)
     with pytest.raises(CheckpointError, match=r"begun on 8 GPUs .* not with 4"):
         Record(job, 4).resume(places, tmp_path / "elsewhere")
     other = TrainingJob("solver", job.model_dir, ["a"], CONFIG, 8, job.output_dir)
@@ -182,7 +241,8 @@ def test_a_doctored_state_is_refused_in_one_line_and_nothing_is_written_outside(
     for step in (1, 2):
         _step(record, here, step)
     _verl_saves(here, 2)
-    record.save(places, here, 2)
+    with Saving(places) as saving:
+        record.save(saving, here, 2)
     file = places.root / "2" / "state.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     before = {path for path in tmp_path.rglob("*") if there not in path.parents}

@@ -14,6 +14,7 @@ from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import freeze, pinned_data
 from infra.artifacts.runs import freeze_run, load_run
 from infra.keys import clean_environment
+from infra.plan.here import check_run_fits
 from infra.store.store import Store
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import check_base_model, prepare_base_model
@@ -61,6 +62,8 @@ def begin(
             raise ConfigError(
                 f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
             )
+    if existing is None:
+        check_run_fits(config)
     known = existing.evaluation.data if existing else {}
     try:
         fresh = pinned_data(place, config, known)

@@ -53,7 +53,8 @@ def plan(
 ) -> None:
     """Tell whether a run fits some GPUs, and how.
 
-    How it lies on them, what it takes of memory and disks, and how long it may take. The exit code is 1 if it does not fit. Nothing is started, and nothing asked of a model hub.
+    How it lies on them, what it takes of memory and disks, how long it may take. The exit code is 1 if it
+    does not fit. Nothing is started, and nothing asked of a model hub.
     """
     from data.resolve import resolve
     from flows.commands.show import show_json, tell

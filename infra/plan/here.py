@@ -1,21 +1,43 @@
-"""A training fitted to the GPUs of this machine, as they are just before it starts."""
+"""What fits the GPUs of this machine: a run before it begins, a training just before it starts."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from data.backends import WHERE_IT_WORKS, VerlTrainerConfig
+from data.resolve import ConfigError
 from infra.jobs.errors import DeviceCrash
-from infra.machine.gpus import gpu_memory
+from infra.machine.gpus import found_gpus, gpu_memory
 from infra.machine.host import memory_bytes
 from infra.models.check import ModelDirectoryError
 from infra.plan.layout import DoesNotFit, Room, explained, fitted
-from infra.plan.shape import shape_of
+from infra.plan.memory import GIB
+from infra.plan.plan import Machine, planned
+from infra.plan.shape import shape_of, shape_of_base
 
 if TYPE_CHECKING:
-    from data.backends import VerlTrainerConfig
-    from data.config import GrpoConfig
+    from data.config import GrpoConfig, RunConfig
+
+
+def check_run_fits(config: RunConfig) -> None:
+    """ConfigError where verl would train on this machine's GPUs and the run does not fit them.
+
+    Nothing is said of GPUs that only a Ray cluster has, or of a model whose shape is not known yet.
+    """
+    verl = isinstance(config.trainer, VerlTrainerConfig) and config.trainer.device != "cpu"
+    gpus = found_gpus() if verl and WHERE_IT_WORKS["ray_address"] not in os.environ else ()
+    if (memory := gpu_memory(gpus)) is None:
+        return
+    try:
+        shape = shape_of_base(config.base_model)
+    except ModelDirectoryError:
+        return
+    machine = Machine(len(gpus), memory[0] / GIB, host_gib=memory_bytes() / GIB)
+    if problems := planned(config, shape, machine).problems:
+        raise ConfigError("\n".join(problems))
 
 
 def fitted_here(

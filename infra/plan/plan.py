@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.backends import EngineConfig, ServerSamplerConfig, TransformersSamplerConfig, VerlTrainerConfig
+from data.resolve import ConfigError
+from infra.jobs.errors import DeviceSetupError
 from infra.machine.gpus import side_by_side
 from infra.plan.layout import DoesNotFit, Layout, Room, explained, fitted
 from infra.plan.memory import GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
@@ -71,9 +73,12 @@ class Plan:
 
 
 def planned(config: RunConfig, shape: Shape, machine: Machine) -> Plan:
-    """How the run lies on the cluster. DeviceSetupError where its settings contradict the cluster's size."""
+    """How the run lies on the cluster. ConfigError where its settings contradict the cluster's size."""
     here = [str(number) for number in range(machine.gpus)]
-    trainer, solver = side_by_side(config.trainer, config.sampler, here)
+    try:
+        trainer, solver = side_by_side(config.trainer, config.sampler, here)
+    except DeviceSetupError as error:
+        raise ConfigError(str(error)) from None
     sampling = _engine("questions, answers, evaluation", shape, config.sampler, machine)
     disk = Training(1, 1)
     if not isinstance(trainer, VerlTrainerConfig):

@@ -72,6 +72,27 @@ def test_json_has_the_stages_and_the_spans_of_the_timeline() -> None:
     assert {span["stage"] for span in found["timeline"]["spans"]} >= {"train_challenger", "train_solver"}
 
 
+def test_a_layout_that_cannot_be_is_one_line() -> None:
+    done = _plan("--gpus", "4", "--memory-gib", "80", "--set", "trainer.solver_gpus=4")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "rzero: trainer.solver_gpus: 4 of 4 GPUs for the frozen Solver leave none to train on\n"
+    )
+
+
+def test_a_run_that_does_not_fit_this_machine_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(write_nvidia_smi(tmp_path / "bin", "580.1", gpus=1, mebibytes=40960)))
+    store = tmp_path / "store"
+    run = ["run", "--run", "a", "--preset", "qwen3-8b", "--store", str(store)]
+    done = CliRunner().invoke(main, run)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("rzero: train_challenger: loading the model takes")
+    assert "what fits: " in done.stderr
+    assert not store.exists()
+
+
 def test_without_numbers_this_machines_gpus_are_planned_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -41,6 +41,13 @@ def test_the_image_for_gpus_has_both_environments_and_a_compiler() -> None:
     assert "PATH=${PATH}:/opt/verl/bin" in variables
 
 
+def test_whatever_the_plain_image_runs_the_one_for_gpus_runs_too() -> None:
+    plain, gpu = ([given for name, given in instructions(path) if name == "RUN"] for path in IMAGES)
+    assert IMAGES[0].name == "Dockerfile"
+    assert plain
+    assert set(plain) <= set(gpu)
+
+
 def test_an_image_holds_the_code_and_nothing_that_was_made_beside_it(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_text((ROOT / ".dockerignore").read_text())
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]

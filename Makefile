@@ -22,7 +22,8 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-verl verl-cpu verl-gpu up down test test-fast test-verl faults lint format bench bench-verl clean
+.PHONY: help demo demo-verl verl-cpu verl-gpu up down test test-fast test-verl gpu-check faults lint format \
+  bench bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -85,6 +86,10 @@ demo-verl: $(BIN)/rzero $(VERL_VENV)/.made ## One small iteration of the tiny mo
 	  --set questions.count=60 --set questions.shard_size=60 --set answers.shard_size=60 \
 	  --set solver.steps=2 --set solver.prompts_per_step=8 --set solver.group_size=4 \
 	  --set solver.checkpoint_every_steps=1
+
+gpu-check: $(BIN)/rzero $(VERL_VENV)/.made-gpu ## On a machine with GPUs: does all of it work, and how fast? At most 30 minutes.
+	$(BIN)/pip install -q --no-build-isolation -e '.[smollm2]'
+	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/python -m tests.gpu_check --folder gpu-check
 
 test-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Tests that need verl, Ray and vLLM (CPU builds).
 	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/pytest tests/verl

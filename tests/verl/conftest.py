@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.left import processes_with
+
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
 RAY = ("-m", "ray.scripts.scripts")
 NODE_START_SECONDS = 120.0
@@ -77,17 +79,6 @@ def _said_by(python: str, *arguments: str) -> str:
     return subprocess.run([python, *arguments], capture_output=True, text=True, check=False).stdout
 
 
-def _processes_of(mark: str) -> dict[int, str]:
-    """The living processes that inherited this variable, with their commands."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (entry / "cmdline").read_text().replace("\0", " ")
-            if command and mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found[int(entry.name)] = command
-    return found
-
-
 @pytest.fixture(autouse=True)
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test starts is gone at its end, its shared memory too."""
@@ -95,5 +86,5 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(name, value)
     shared = set(Path("/dev/shm").glob("psm_*"))
     yield
-    assert _processes_of(f"{name}={value}") == {}
+    assert processes_with(f"{name}={value}") == {}
     assert set(Path("/dev/shm").glob("psm_*")) <= shared

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.plan.shape import Shape
     from infra.plan.timeline import Schedule
 
-TABLE_GPUS, TABLE_GIB = (1, 2, 4, 8, 16), (24, 40, 80, 141)
+_TABLE_GPUS, _TABLE_GIB = (1, 2, 4, 8, 16), (24, 40, 80, 141)
 _GPUS_OF_A_NODE = 8
 _CELLS = {"never": "full", "between_steps": "moved", "always": "host"}
 _WHERE = {
@@ -62,7 +62,7 @@ def plan(
     from infra.plan.shape import shape_of_base
 
     if every:
-        for line in fit_table():
+        for line in _fit_table():
             say(line)
         return
     config = resolve("plan", preset, overrides)
@@ -187,34 +187,39 @@ def _document(found: Plan) -> dict[str, Any]:
     return asdict(found) | {"stages": stages, "fits": not found.problems}
 
 
-def fit_table() -> Iterator[str]:
+def _fit_table() -> Iterator[str]:
     """How every preset fits clusters of many sizes, as the lines of a table in Markdown."""
     from data.resolve import yaml_names
 
-    yield "| preset | GPUs | " + " | ".join(f"{gib} GB" for gib in TABLE_GIB) + " |"
-    yield "|---|---|" + "---|" * len(TABLE_GIB)
+    yield "| preset | GPUs | " + " | ".join(f"{gib} GB" for gib in _TABLE_GIB) + " |"
+    yield "|---|---|" + "---|" * len(_TABLE_GIB)
     for preset in yaml_names("data.presets"):
-        for gpus in TABLE_GPUS:
-            cells = " | ".join(_cell(preset, gpus, gib) for gib in TABLE_GIB)
+        ways = list(_ways(preset))
+        for gpus in _TABLE_GPUS:
+            cells = " | ".join(_cell(ways, gpus, gib) for gib in _TABLE_GIB)
             yield f"| `{preset}` | {gpus} | {cells} |"
 
 
-def _cell(preset: str, gpus: int, gib: float) -> str:
-    """How a preset fits, in a word: as it is, else with LoRA, else not."""
-    from data.resolve import ConfigError, resolve
+def _ways(preset: str) -> Iterator[RunConfig]:
+    """The preset as it is, then with LoRA; the trainer `local` has no adapters."""
+    from data.resolve import resolve
+
+    config = resolve("plan", preset)
+    yield config
+    if config.trainer.backend == "verl":
+        yield resolve("plan", f"{preset}+lora")
+
+
+def _cell(ways: list[RunConfig], gpus: int, gib: float) -> str:
+    """How the first of the ways that fits does so, in a word."""
     from infra.plan.plan import Machine, planned
     from infra.plan.shape import shape_of_base
 
-    nodes = max(1, gpus // _GPUS_OF_A_NODE)
-    for overlay in ("", "+lora"):
-        try:
-            config = resolve("plan", preset + overlay)
-        except ConfigError:
-            # The trainer `local` has no adapters.
-            break
-        found = planned(config, shape_of_base(config.base_model), Machine(gpus // nodes, gib, nodes))
+    shape, nodes = shape_of_base(ways[0].base_model), max(1, gpus // _GPUS_OF_A_NODE)
+    for config in ways:
+        found = planned(config, shape, Machine(gpus // nodes, gib, nodes))
         if not found.problems:
             offloads = [stage.layout.training.offload for stage in found.stages if stage.layout]
-            last = max(offloads, key=list(_CELLS).index, default="never")
-            return "LoRA" if overlay else _CELLS[last]
+            hardest = max(offloads, key=list(_CELLS).index, default="never")
+            return _CELLS[hardest] if config is ways[0] else "LoRA"
     return "no"

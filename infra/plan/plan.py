@@ -12,6 +12,7 @@ from infra.machine.gpus import side_by_side
 from infra.plan.layout import DoesNotFit, Layout, Room, explained, fitted
 from infra.plan.memory import GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
 from infra.plan.shape import Shape
+from infra.trainers.verl.cluster import Cluster, check_fits
 
 if TYPE_CHECKING:
     from data.backends import BackendConfig, SamplerConfig
@@ -114,9 +115,12 @@ def _training(
     host = None if machine.host_gib is None else machine.host_gib * GIB
     asked = (shape, config, trainer, ranks, machine.nodes, Room(machine.memory_gib * GIB, taken, host))
     try:
+        check_fits(role, config, Cluster(machine.nodes, ranks // machine.nodes))
         layout = fitted(*asked)
     except DoesNotFit as error:
         return StagePlan(f"train_{role}", ranks, problem=explained(*asked, problem=str(error)))
+    except DeviceSetupError as error:
+        return StagePlan(f"train_{role}", ranks, problem=str(error))
     return StagePlan(f"train_{role}", ranks, layout.parts, layout, layout.kv_tokens)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.backends import VerlTrainerConfig
@@ -86,6 +86,14 @@ def test_what_cannot_fit_is_one_line_with_what_would(preset: str, machine: Machi
     assert "\n" not in problem
 
 
+def test_rollouts_that_cannot_be_shared_out_are_told_by_the_plan() -> None:
+    assert _plan("qwen3-4b", Machine(6, 80)).problems == [
+        "train_challenger: challenger: the 512 rollouts of an update cannot be shared among 3 GPUs",
+        "train_solver: solver: the 640 rollouts of an update cannot be shared among 6 GPUs",
+    ]
+    assert _plan("qwen3-4b+official-code", MACHINES["8x80"]).problems == []
+
+
 @pytest.mark.parametrize(("gpus", "memory_gib"), [(4, 40), (2, 80)])
 def test_states_that_must_stay_on_the_gpu_are_refused_where_they_do_not_fit(
     gpus: int, memory_gib: int
@@ -111,6 +119,7 @@ def test_a_pass_is_shortened_before_a_training_is_refused() -> None:
         assert layout.micro_batch_size == tokens // 4096
 
 
+@settings(max_examples=40)
 @given(st.integers(16, 140), st.sampled_from([1, 2, 4, 8]), st.sampled_from([0, 32]))
 def test_what_fits_some_gpus_fits_more_and_larger_ones(gib: int, ranks: int, lora_rank: int) -> None:
     shape = shape_of_base(FOUR.base_model)

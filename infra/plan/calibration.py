@@ -8,7 +8,11 @@ from pydantic import ValidationError
 
 from data.section import Section
 from infra.plan.measure import Measured
+from infra.plan.timeline import Rates
 from infra.store.store import Store
+
+_SAME_SIZE = 0.1
+"""80 GB are 74.5 GiB, of which the driver shows a little less."""
 
 
 class Calibration(Section):
@@ -17,11 +21,31 @@ class Calibration(Section):
     preset: str
     base_model: str
     gpus: int
-    """Devices of the machine; 0: its CPU."""
+    """0: the machine's CPU."""
+    memory_gib: float
+    """Of each GPU."""
     sampler: dict[str, Any]
     trainer: dict[str, Any]
     finished_at: str
     figures: Measured
+
+    def is_of(self, memory_gib: float) -> bool:
+        """Whether it was measured on GPUs of this size."""
+        return self.gpus > 0 and abs(self.memory_gib - memory_gib) <= _SAME_SIZE * memory_gib
+
+    def rates(self, billion_parameters: float) -> Rates:
+        """What it says of one GPU and a model of 4B parameters."""
+        share = billion_parameters / 4.0 / max(1, self.gpus)
+        figures = self.figures
+        return Rates(
+            memory_gib=self.memory_gib,
+            decode_tokens_per_second=share * max(each.tokens_per_second for each in figures.decoding),
+            train_tokens_per_second=share * figures.train_tokens_per_second,
+            engine_start_seconds=figures.engine_start_seconds,
+            trainer_start_seconds=figures.trainer_start_seconds,
+            upload_mebibytes_per_second=figures.upload_mebibytes_per_second,
+            source=f"measured with {self.preset} on {self.gpus} GPUs, {self.finished_at}",
+        )
 
 
 def keep(store: Store, calibration: Calibration) -> str:

@@ -17,13 +17,12 @@ from typing import Literal
 
 import yaml
 
-from data.config import GrpoConfig, RunConfig
+from data.config import RunConfig
 from data.section import Section
 
 Schedule = Literal["authors", "split", "shared"]
 SCHEDULES: tuple[Schedule, ...] = ("authors", "split", "shared")
 _WIDTH = 60
-_CHECKPOINT_BYTES_A_PARAMETER = 12
 _MODEL_BYTES_A_PARAMETER = 2
 
 
@@ -80,7 +79,10 @@ def load_of(config: RunConfig, parameters: int) -> Load:
 
 
 def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, load: Load) -> list[Span]:
-    """The spans of one iteration, one after another, without its evaluation; one GPU is always shared."""
+    """The spans of one iteration, one after another, without its evaluation; one GPU is always shared.
+
+    Checkpoints are not among them: they are saved while the training goes on.
+    """
     spans: list[Span] = []
     speed = 4.0 / load.billion_parameters
 
@@ -97,13 +99,9 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
     def start(stage: str, seconds: float, gpus: int) -> None:
         add(stage, "start", seconds, gpus, is_work=False)
 
-    def upload(stage: str, bytes_a_parameter: int, gpus: int) -> None:
-        mebibytes = bytes_a_parameter * load.billion_parameters * 1e9 / 2**20
+    def upload(stage: str, gpus: int) -> None:
+        mebibytes = _MODEL_BYTES_A_PARAMETER * load.billion_parameters * 1e9 / 2**20
         add(stage, "upload", mebibytes / rates.upload_mebibytes_per_second, gpus, is_work=False)
-
-    def checkpoint(stage: str, training: GrpoConfig, step: int, gpus: int) -> None:
-        if step % training.checkpoint_every_steps == 0 and step < training.steps:
-            upload(stage, _CHECKPOINT_BYTES_A_PARAMETER, gpus)
 
     half = gpus // 2
     splits = schedule != "shared" and half > 0
@@ -111,13 +109,12 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
     stage = "train_challenger"
     challenger, samples = config.challenger, config.challenger.reward_samples
     start(stage, max(rates.trainer_start_seconds, rates.engine_start_seconds), gpus)
-    for step in range(1, challenger.steps + 1):
+    for _ in range(challenger.steps):
         rollouts = challenger.prompts_per_step * challenger.group_size
         decode(stage, "rollouts", rollouts * load.question_tokens, training)
         decode(stage, "answers", rollouts * samples * load.answer_tokens, solver, first)
         update(stage, rollouts * load.question_tokens, training)
-        checkpoint(stage, challenger, step, gpus)
-    upload(stage, _MODEL_BYTES_A_PARAMETER, gpus)
+    upload(stage, gpus)
     start("generate_questions", rates.engine_start_seconds, gpus)
     count = config.questions.count
     decode("generate_questions", "questions", count * load.question_tokens, gpus)
@@ -126,12 +123,11 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
     stage = "train_solver"
     used = training if schedule == "authors" else gpus
     start(stage, rates.trainer_start_seconds, used)
-    for step in range(1, config.solver.steps + 1):
+    for _ in range(config.solver.steps):
         tokens = config.solver.prompts_per_step * config.solver.group_size * load.answer_tokens
         decode(stage, "rollouts", tokens, used)
         update(stage, tokens, used)
-        checkpoint(stage, config.solver, step, used)
-    upload(stage, _MODEL_BYTES_A_PARAMETER, used)
+    upload(stage, used)
     return spans
 
 

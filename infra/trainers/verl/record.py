@@ -26,8 +26,8 @@ from infra.trainers.checkpoint import read_state, readable, write_state
 from infra.trainers.errors import CheckpointError, NonFiniteError, TrainingError
 from infra.trainers.protocol import Checkpoints, Reward, Rollout, TrainingJob
 from infra.trainers.rollouts import joined, rollout_seed, rollout_table, scored, step_metrics
+from infra.trainers.saving import Saving
 from infra.trainers.verl.cluster import step_folder
-from infra.trainers.verl.saving import Saving
 
 _STD_EPSILON = 1e-6
 _OPTIMIZER = "optim_"

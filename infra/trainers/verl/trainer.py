@@ -27,9 +27,9 @@ from infra.scratch import ScratchFolder
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
+from infra.trainers.saving import Saving
 from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.record import Record
-from infra.trainers.verl.saving import Saving
 
 _ENTRY = "infra.trainers.verl.child:train"
 _LOOK_EVERY_SECONDS = 1.0

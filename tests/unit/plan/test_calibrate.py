@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from data.config import GrpoConfig
 from data.schemas import ENGINE_METRICS, METRICS, ROLLOUTS
 from flows.cli import main
-from infra.plan.calibration import kept
-from infra.plan.measure import Watch, short_training, update_seconds
+from infra.plan.calibration import Calibration, keep, kept
+from infra.plan.measure import Watch, gathered, short_training, update_seconds
 from infra.samplers.protocol import Completion
 from infra.store.store import Store
 from infra.trainers.protocol import Rollout, TrainingResult
@@ -37,6 +37,41 @@ def test_the_tiny_model_is_measured_and_the_store_holds_the_figures_alone(tmp_pa
     assert found.figures.train_tokens_per_second > 0
     assert found.figures.weight_sync_seconds is None
     assert (found.gpus, found.trainer["backend"]) == (0, "local")
+
+
+def test_the_plan_takes_what_was_measured_on_gpus_of_its_size_and_assumes_the_rest(tmp_path: Path) -> None:
+    measured = Calibration(
+        preset="qwen3-8b",
+        base_model="Qwen/Qwen3-8B-Base",
+        gpus=4,
+        memory_gib=79.2,
+        sampler={},
+        trainer={},
+        finished_at="2026-11-30T03:00:00+00:00",
+        figures=gathered(
+            {
+                "engine_start_seconds": 50,
+                "decoding.1": 100,
+                "decoding.64": 4000,
+                "trainer_start_seconds": 70,
+                "train_tokens_per_second": 2000,
+                "upload_mebibytes_per_second": 300,
+            }
+        ),
+    )
+    # A model of twice the size and a quarter of the GPUs.
+    assert measured.rates(8.0).decode_tokens_per_second == 2000
+    assert measured.rates(8.0).train_tokens_per_second == 1000
+    keep(Store(str(tmp_path)), measured)
+
+    def source(gib: int, preset: str = "qwen3-8b") -> str:
+        asked = ["--preset", preset, "--gpus", "8", "--memory-gib", str(gib), "--store", str(tmp_path)]
+        told = CliRunner().invoke(main, ["plan", *asked, "--json"])
+        return str(json.loads(told.stdout)["timeline"]["rates"]["source"])
+
+    assert source(80) == "measured with qwen3-8b on 4 GPUs, 2026-11-30T03:00:00+00:00"
+    assert source(141).startswith("assumed")
+    assert source(80, preset="qwen3-4b").startswith("assumed")
 
 
 def test_a_model_that_is_not_there_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:

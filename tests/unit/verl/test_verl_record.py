@@ -14,8 +14,8 @@ from data.config import GrpoConfig
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.rollouts import rollout_seed
+from infra.trainers.saving import Saving
 from infra.trainers.verl.record import Record, advantages_within_groups
-from infra.trainers.verl.saving import Saving
 from infra.trainers.verl.trainer import write_prompts
 from tests.support.folder_checkpoints import FolderCheckpoints
 

@@ -1,4 +1,4 @@
-"""Checkpoints go to the store in the background, while verl trains on or merges its last one."""
+"""Checkpoints go to the store in the background, while the training goes on."""
 
 from __future__ import annotations
 

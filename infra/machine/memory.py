@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
+
+batches_shrank: ContextVar[Callable[[int], None] | None] = ContextVar("batches_shrank", default=None)
+"""Called with the tokens that fit into memory when a sampler in this process has made its batches smaller."""
+
 
 class OutOfMemory(MemoryError):
     """The device ran out of memory; the message says what to try. An emptier device may have enough."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.foreign import one_line
-from infra.machine.memory import is_out_of_memory
+from infra.machine.memory import batches_shrank, is_out_of_memory
 from infra.models.check import ModelDirectoryError, check_model_directory
 from infra.samplers.protocol import Completion, Sampler, SamplingParams
 from infra.samplers.texts import eos_token_ids
@@ -32,7 +32,10 @@ class TransformersSampler(Sampler):
     def __init__(self, config: TransformersSamplerConfig, model_dir: Path) -> None:
         import torch
 
+        from infra.samplers.decoding.loop import Room
+
         self._config = config
+        self._room = Room(config.batch_tokens)
         device = config.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,9 +54,10 @@ class TransformersSampler(Sampler):
         assert self._model is not None
         torch.set_num_threads(self._config.threads)
         ids = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
-        return complete(
-            self._model, self._tokenizer, ids, params, seeds, self._end_tokens, self._config.batch_tokens
-        )
+        drawn = complete(self._model, self._tokenizer, ids, params, seeds, self._end_tokens, self._room)
+        if self._room.tokens < self._config.batch_tokens and (tell := batches_shrank.get()):
+            tell(self._room.tokens)
+        return drawn
 
     def _free(self, at_once: bool) -> None:
         import torch

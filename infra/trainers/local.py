@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from data.backends import TrainerBase
 from data.schemas import METRICS
 from infra.machine.memory import OutOfMemory, is_out_of_memory
-from infra.samplers.decoding.loop import complete
+from infra.samplers.decoding.loop import Room, complete
 from infra.samplers.protocol import SamplingParams
 from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.scratch import ScratchFolder
@@ -84,6 +84,7 @@ class _Training:
             self._policy, self._stored_dtype = load_policy(job.model_dir, self._device, dtype)
             self._learner = Learner(self._policy, job.config)
         self._end_tokens = eos_token_ids(self._policy.model, self._tokenizer)
+        self._room = Room(_ROLLOUT_TOKENS)
         self._pad = pad_token_id(self._tokenizer, self._end_tokens)
         self._prompt_ids = {prompt: self._tokenize(prompt) for prompt in dict.fromkeys(job.prompts)}
         self._tables: dict[str, list[pa.Table]] = {"rollouts": [], "metrics": []}
@@ -183,7 +184,7 @@ class _Training:
             SamplingParams.of(config, samples=config.group_size),
             seeds,
             self._end_tokens,
-            _ROLLOUT_TOKENS,
+            self._room,
         )
         return [
             Rollout(step, group, indices[group], prompts[group], completion)

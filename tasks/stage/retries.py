@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from data.config import RunConfig
-from infra.machine.memory import free_memory, is_out_of_memory
+from infra.machine.memory import batches_shrank, free_memory, is_out_of_memory
 from infra.samplers import release_sampler
+from tasks.stage.batches import Batches, read_batches, write_batches
 from tasks.stage.errors import StageError
 from tasks.stage.work import Work
 
@@ -53,46 +54,75 @@ def with_smaller_batches(body: Callable[..., None]) -> Callable[..., None]:
 
     Micro-batches and sampling batches only affect the order of additions, so the artifact keeps its key and
     its recorded configuration; the figure `batch_halvings` records what happened. A training resumes from its
-    newest checkpoint.
+    newest checkpoint. What fitted is where this run begins the next time it does the same kind of work.
     """
 
     @functools.wraps(body)
     def attempt(work: Work, *arguments: Any, **inputs: Any) -> None:
+        if not _has_batches(work):
+            body(work, *arguments, **inputs)
+            return
+        sizes = _Sizes(work)
         for halvings in range(HALVINGS + 1):
             try:
-                body(work, *arguments, **inputs)
+                with sizes.followed():
+                    body(work, *arguments, **inputs)
+                sizes.keep()
                 return
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or halvings == HALVINGS or not _has_batches(work):
+                if not is_out_of_memory(error) or halvings == HALVINGS:
                     raise
                 told = str(error).splitlines()[0] if str(error) else type(error).__name__
             # Outside the except block the traceback is gone, and with it what held the memory.
             release_sampler()
             free_memory()
-            smaller = halved(work.whole_config)
             work.log.warning(f"{work.stage.name}: {told}; again with batches of half the size")
-            work.begin_again(smaller, {"batch_halvings": halvings + 1})
+            sizes.halve()
 
     return attempt
 
 
+class _Sizes:
+    """The sizes of a stage's batches: those that fitted before, and smaller ones as memory runs out."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._configured = work, work.whole_config
+        self._kept = self._now = read_batches(work.store, work.location.run, work.stage)
+        if self._now != Batches():
+            self._begin()
+            work.log.info(f"{work.stage.name}: begins with the smaller batches that fitted before")
+
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[None]:
+        """Keep what fits from a training's first step on, and learn of a sampler's own smaller batches."""
+        self._work.batches_fit = self.keep
+        token = batches_shrank.set(self._shrank)
+        try:
+            yield
+        finally:
+            batches_shrank.reset(token)
+
+    def keep(self) -> None:
+        """These fitted."""
+        if self._now != self._kept:
+            self._kept = self._now
+            write_batches(self._work.store, self._work.location.run, self._work.stage, self._now)
+
+    def halve(self) -> None:
+        """Begin again with half of each."""
+        self._now = self._now.model_copy(update={"halvings": self._now.halvings + 1})
+        self._begin()
+
+    def _shrank(self, batch_tokens: int) -> None:
+        self._now = self._now.model_copy(update={"batch_tokens": batch_tokens})
+
+    def _begin(self) -> None:
+        halvings = self._now.halvings
+        figures = {"batch_halvings": halvings} if halvings else {}
+        self._work.begin_again(self._now.of(self._configured), figures)
+
+
 def _has_batches(work: Work) -> bool:
     """Whether the stage works in batches of a size that is ours to choose; vLLM chooses its own."""
-    return "trainer" in work.stage.reads or "batch_tokens" in type(work.whole_config.sampler).model_fields
-
-
-def halved(config: RunConfig) -> RunConfig:
-    """The configuration with batches of half the size, where they affect nothing but rounding."""
-
-    def half(section: Any, setting: str) -> Any:
-        if setting not in type(section).model_fields:
-            return section
-        return section.model_copy(update={setting: max(1, getattr(section, setting) // 2)})
-
-    return config.model_copy(
-        update={
-            "challenger": half(config.challenger, "micro_batch_size"),
-            "solver": half(config.solver, "micro_batch_size"),
-            "sampler": half(config.sampler, "batch_tokens"),
-        }
-    )
+    own = "batch_tokens" in type(work.whole_config.sampler).model_fields
+    return "trainer" in work.stage.reads or (own and "sampler" in work.stage.reads)

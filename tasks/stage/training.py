@@ -18,6 +18,7 @@ def step_reporter(
     """Moves the progress bar after a step, and logs a line every so many, `shown` filled with its metrics."""
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
+        work.batches_fit()
         if step % every == 0 or step == steps:
             work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown.format_map(metrics)}")
         report_progress(work, step, steps, "steps")

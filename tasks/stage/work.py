@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,6 +56,8 @@ class Work:
         self.figures: dict[str, Any] = {}
         self.log = run_log()
         self.lease: Lease | None = None
+        self.batches_fit: Callable[[], None] = lambda: None
+        """To be called once batches of the present size have fitted into memory."""
         self._recorded_config = config
         self._writer = ArtifactWriter(store, location)
         self._part_record: PartRecord | None = None

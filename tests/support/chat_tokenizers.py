@@ -48,7 +48,7 @@ def chat_tokenizer(
     return tokenizer
 
 
-def write_base_model(folder: Path, tokenizer: Any, likely: str) -> Path:
+def write_base_model(folder: Path, tokenizer: Any, likely: str, inner: int = 32) -> Path:
     """An untrained model whose configuration names the end of a text alone, and that often draws `likely`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -59,7 +59,7 @@ def write_base_model(folder: Path, tokenizer: Any, likely: str) -> Path:
             LlamaConfig(
                 vocab_size=len(tokenizer),
                 hidden_size=16,
-                intermediate_size=32,
+                intermediate_size=inner,
                 num_hidden_layers=1,
                 num_attention_heads=2,
                 max_position_embeddings=256,

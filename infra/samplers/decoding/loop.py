@@ -7,8 +7,8 @@ its samples, one token a row at a time, rows dropped as they finish.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once the others are a smaller share than this, since dropping means copying."""
+
+
+@dataclass
+class Room:
+    """Most tokens (rows times length) whose keys and values are held at once; fewer once memory ran out."""
+
+    tokens: int
+
+    def rows(self, length: int) -> int:
+        """Most rows of so many tokens; at least one."""
+        return max(1, self.tokens // length)
 
 
 class Decoded(NamedTuple):
@@ -47,11 +58,11 @@ def complete(
     params: SamplingParams,
     seeds: Sequence[int],
     end_tokens: Collection[int],
-    batch_tokens: int,
+    room: Room,
 ) -> list[list[Completion]]:
     """For each prompt its `params.samples` completions, in order; see `decode`."""
     pad = pad_token_id(tokenizer, end_tokens)
-    decoded = decode(model, prompt_ids, params, seeds, end_tokens, pad, batch_tokens)
+    decoded = decode(model, prompt_ids, params, seeds, end_tokens, pad, room)
     token_ids = [one.token_ids for group in decoded for one in group]
     texts = iter(completion_texts(tokenizer, token_ids, end_tokens))
     return [
@@ -67,16 +78,16 @@ def decode(
     seeds: Sequence[int],
     eos_token_ids: Collection[int],
     pad_token_id: int,
-    batch_tokens: int,
+    room: Room,
 ) -> list[list[Decoded]]:
     """For each prompt its `params.samples` completions, in order.
 
     `seeds` has one a prompt; a token is a function of its row's logits and of (seed, sample, position),
-    so a prompt's completions depend on the rest of the call through rounding alone. A batch holds at
-    most `batch_tokens` rows times (prompt + max_tokens), but at least one row. `pad_token_id` fills the
-    left of shorter prompts, where the mask hides it. A completion that reaches the model's longest
-    position ends there with 'length'. The model is in evaluation mode during the call. If a batch does
-    not fit into the device's memory, it and all later ones run in halves.
+    so a prompt's completions depend on the rest of the call through rounding alone. A batch has
+    `room` for rows times (prompt + max_tokens), but at least for one row. `pad_token_id` fills the left of
+    shorter prompts, where the mask hides it. A completion that reaches the model's longest position ends
+    there with 'length'. The model is in evaluation mode during the call. If a batch does not fit into the
+    device's memory, `room` is halved, and it and all later ones run in smaller pieces.
 
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
@@ -87,9 +98,11 @@ def decode(
     model.eval()
     try:
         with torch.no_grad():
-            for rows in _batches(prompt_ids, params, batch_tokens, loop.may_pad):
+            for rows in _batches(prompt_ids, params, room, loop.may_pad):
                 # Batches come in order of samples within a prompt, so appending keeps that order.
-                for row, decoded in zip(rows, _run_what_fits(loop, prompt_ids, rows, seeds), strict=True):
+                for row, decoded in zip(
+                    rows, _run_what_fits(loop, room, prompt_ids, rows, seeds), strict=True
+                ):
                     results[row.prompt].append(decoded)
     finally:
         model.train(was_training)
@@ -97,12 +110,18 @@ def decode(
 
 
 def _run_what_fits(
-    loop: _Loop, prompt_ids: Sequence[Sequence[int]], rows: Sequence[_Row], seeds: Sequence[int]
+    loop: _Loop,
+    room: Room,
+    prompt_ids: Sequence[Sequence[int]],
+    rows: Sequence[_Row],
+    seeds: Sequence[int],
 ) -> list[Decoded]:
     """Completions of a batch's rows, in order; in pieces of as many rows as fit into memory."""
     results: list[Decoded] = []
+    # The last row has the longest prompt.
+    length = len(prompt_ids[rows[-1].prompt]) + loop.max_tokens
     while len(results) < len(rows):
-        piece = rows[len(results) : len(results) + loop.most_rows]
+        piece = rows[len(results) : len(results) + room.rows(length)]
         keys = row_keys([seeds[row.prompt] for row in piece], [row.sample for row in piece], loop.device)
         try:
             results += loop.run(prompt_ids, piece, keys)
@@ -116,14 +135,14 @@ def _run_what_fits(
                     f"({str(error).splitlines()[0]}); try a smaller max_tokens, or dtype bfloat16"
                 ) from error
         # Only out here is the traceback gone, and with it what held the memory.
-        loop.most_rows = len(piece) // 2
+        room.tokens = len(piece) // 2 * length
         loop.forget()
         free_memory()
     return results
 
 
 def _batches(
-    prompt_ids: Sequence[Sequence[int]], params: SamplingParams, batch_tokens: int, may_pad: bool
+    prompt_ids: Sequence[Sequence[int]], params: SamplingParams, room: Room, may_pad: bool
 ) -> Iterator[list[_Row]]:
     """Rows in batches, shortest prompts first.
 
@@ -133,10 +152,10 @@ def _batches(
     batch: list[_Row] = []
     for index in sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i])):
         length = len(prompt_ids[index])
-        room = max(1, batch_tokens // (length + params.max_tokens))
         for sample in range(params.samples):
+            most = room.rows(length + params.max_tokens)
             padded = bool(batch) and len(prompt_ids[batch[0].prompt]) != length
-            if len(batch) >= room or (padded and (not may_pad or 2 * len(batch) >= room)):
+            if len(batch) >= most or (padded and (not may_pad or 2 * len(batch) >= most)):
                 yield batch
                 batch = []
             batch.append(_Row(index, sample))
@@ -151,7 +170,7 @@ class _Loop:
         self, model: PreTrainedModel, params: SamplingParams, eos_token_ids: Collection[int], pad: int
     ) -> None:
         self.device = model.device
-        self.most_rows = sys.maxsize
+        self.max_tokens = params.max_tokens
         self._model, self._params, self._pad = model, params, pad
         self._eos = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=self.device)
         longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from infra.machine.memory import OutOfMemory
 from infra.samplers.decoding.keyvalue import has_plain_attention
-from infra.samplers.decoding.loop import Decoded, decode
+from infra.samplers.decoding.loop import Decoded, Room, decode
 from infra.samplers.protocol import SamplingParams
 
 VOCABULARY, PAD = 64, 0
@@ -81,7 +81,7 @@ def run(
     eos: tuple[int, ...] = (),
     batch_tokens: int = 4096,
 ) -> list[list[Decoded]]:
-    return decode(model, prompts, params, seeds or list(range(len(prompts))), eos, PAD, batch_tokens)
+    return decode(model, prompts, params, seeds or list(range(len(prompts))), eos, PAD, Room(batch_tokens))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -16,9 +16,10 @@ from infra.jobs.errors import DeviceOutOfMemory
 from infra.machine.memory import OutOfMemory
 from infra.store.store import Store, StoreError, StoreUnavailable
 from infra.trainers.errors import CheckpointError, NonFiniteError, RewardError
+from tasks.stage.batches import halved
 from tasks.stage.errors import StageError
 from tasks.stage.graph import locate
-from tasks.stage.retries import HALVINGS, halved, is_transient, with_smaller_batches
+from tasks.stage.retries import HALVINGS, is_transient, with_smaller_batches
 from tasks.stage.work import Work
 
 REF = ArtifactRef(uri="made/before", digest="0" * 64, kind="model", bytes=1)

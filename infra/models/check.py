@@ -70,6 +70,11 @@ def longest_context(config: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
+def parameter_count(model_dir: Path) -> int:
+    """Numbers in the weights, from their headers; tied ones count once."""
+    return sum(math.prod(shape) for shape in _shapes(model_dir).values())
+
+
 def safetensors_shapes(file: Path) -> Shapes:
     """The shape of each tensor, by name, from the header alone.
 

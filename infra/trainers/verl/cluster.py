@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 RAY_VARIABLE = WHERE_IT_WORKS["ray_address"]
 """Names the Ray cluster to join, 'host:6379' or 'auto'; without it a training starts and stops its own."""
+KEPT_CHECKPOINTS = 2
+"""How many verl leaves in the work folder, the one that it saves included."""
+_TRAINED_BYTES, _FROZEN_BYTES = 12, 4
+"""Of a parameter in a checkpoint: the weight in float32 and, where it is trained, AdamW's two moments."""
 
 
 @dataclass(frozen=True)
@@ -89,4 +94,29 @@ def check_fits(role: str, config: GrpoConfig, cluster: Cluster) -> None:
         named = "GPUs" if cluster.has_gpus else "processes"
         raise DeviceSetupError(
             f"{role}: the {rollouts} rollouts of an update cannot be shared among {cluster.workers} {named}"
+        )
+
+
+def checkpoint_bytes(parameters: int, config: GrpoConfig, first: int, is_lora: bool) -> tuple[int, int]:
+    """How many new checkpoints of a training lie in its work folder at once, and the bytes of each.
+
+    It goes on after step `first`. With LoRA the moments, those of the adapters alone, are left out.
+    """
+    every = config.checkpoint_every_steps
+    # One after every so many steps, and the last.
+    saved = -(-config.steps // every) - first // every if first < config.steps else 0
+    return min(saved, KEPT_CHECKPOINTS), parameters * (_FROZEN_BYTES if is_lora else _TRAINED_BYTES)
+
+
+def check_space(
+    role: str, folder: Path, parameters: int, config: GrpoConfig, first: int, is_lora: bool
+) -> None:
+    """DeviceSetupError unless the file system of the work folder has room for the checkpoints to come."""
+    number, each = checkpoint_bytes(parameters, config, first, is_lora)
+    free = shutil.disk_usage(folder).free
+    if number * each > free:
+        raise DeviceSetupError(
+            f"trainer.work_folder: the {role}'s checkpoints need {number * each / 1e9:.1f} GB "
+            f"({number} of {each / 1e9:.1f} GB) and {folder} has {free / 1e9:.1f} GB free; "
+            "set trainer.work_folder to a folder with more room"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.jobs.errors import DeviceSetupError
 from infra.plan.layout import packed_tokens
-from infra.trainers.verl.cluster import Cluster, Paths
+from infra.trainers.verl.cluster import KEPT_CHECKPOINTS, Cluster, Paths
 
 if TYPE_CHECKING:
     from data.backends import VerlTrainerConfig
@@ -214,7 +214,7 @@ def verl_settings(
             "test_freq": -1,
             "val_before_train": False,
             "resume_mode": "auto",
-            "max_actor_ckpt_to_keep": 2,
+            "max_actor_ckpt_to_keep": KEPT_CHECKPOINTS,
             "default_local_dir": str(paths.checkpoints),
             "v1.sampler.custom_sampler.path": "pkg://infra.trainers.verl.replay",
             "v1.sampler.custom_sampler.name": "PromptReplayBuffer",

@@ -21,14 +21,14 @@ from data.schemas import METRICS
 from infra.jobs.errors import DeviceCrash
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
-from infra.models.check import check_model_directory
+from infra.models.check import check_model_directory, parameter_count
 from infra.plan.here import fitted_here
 from infra.scratch import ScratchFolder
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
 from infra.trainers.saving import Saving
-from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, cluster_of
+from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, check_space, cluster_of
 from infra.trainers.verl.record import Record
 
 _ENTRY = "infra.trainers.verl.child:train"
@@ -85,6 +85,8 @@ class VerlTrainer(Trainer):
             paths.checkpoints.mkdir()
             record = Record(job, cluster.workers)
             first = record.resume(checkpoints, paths.checkpoints)
+            is_lora = self._config.lora_rank > 0
+            check_space(job.role, work.parent, parameter_count(job.model_dir), config, first, is_lora)
             write_prompts(job, paths.data)
             spec = self._spec(job, settings, cluster, paths) | {"trained": first == config.steps}
             environment = self.environment(cluster, gpus, paths)

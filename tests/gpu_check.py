@@ -261,26 +261,29 @@ class Check:
             raise Failed(f"the run ended before it was killed, see {self.folder}/killed.log")
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
-        begun = time.monotonic()
-        while (left := processes_with(self.mark)) and time.monotonic() - begun < ENDING_SECONDS:
-            time.sleep(LOOK_SECONDS)
-        if left:
-            raise Failed(f"{len(left)} processes outlived the kill by {ENDING_SECONDS:g} s: {left}")
+        ended = self.until_nothing_is_left()
         step = max(int(path.parent.name.split("-")[1]) for path in self.store.glob(CHECKPOINT))
         yield f"- killed (kill -9) with the Challenger's step {step} saved"
-        yield f"- nothing of it ran {time.monotonic() - begun:.0f} s later"
+        yield f"- nothing of it ran {ended:.0f} s later"
         before = {manifest.key: manifest.finished_at for manifest in self.manifests()}
-        self.rzero("resumed", *command)
+        said = self.run("resumed", self.command(*command))
         made = {manifest.key: manifest.finished_at for manifest in self.manifests()}
         if again := [key for key, when in before.items() if made[key] != when]:
             raise Failed(f"made twice: {again}")
-        trained = [one for one in self.manifests() if one.stage == "train_challenger"]
-        if not trained:
-            raise Failed("the run ended without a Challenger")
-        yield f"- resumed by the same command; {len(before)} finished artifacts were left as they were"
-        yield "- all stages of the iteration finished; no process is left"
-        if left := processes_with(self.mark):
-            raise Failed(f"{len(left)} processes outlived the run: {left}")
+        if f"resumed from the checkpoint of step {step}" not in said:
+            raise Failed(f"the run did not resume from step {step}, see {self.folder}/resumed.log")
+        yield f"- resumed from step {step} by the same command; finished artifacts left alone: {len(before)}"
+        ended = self.until_nothing_is_left()
+        yield f"- all stages finished, and nothing of it ran {ended:.0f} s later"
+
+    def until_nothing_is_left(self) -> float:
+        """The seconds until no process of the check's runs; Failed where one stays."""
+        begun = time.monotonic()
+        while left := processes_with(self.mark):
+            if time.monotonic() - begun > ENDING_SECONDS:
+                raise Failed(f"{len(left)} processes were left after {ENDING_SECONDS:g} s: {left}")
+            time.sleep(LOOK_SECONDS)
+        return time.monotonic() - begun
 
     def rates(self, name: str, arguments: Sequence[str]) -> Iterator[str]:
         """Ours beside the bare engine's."""

@@ -19,6 +19,7 @@ def test_a_dry_check_kills_and_resumes_an_iteration_and_writes_down_what_it_meas
     assert done.returncode == 0, table
     assert "**everything worked**" in table
     assert "killed (kill -9) with the Challenger's step 1 saved" in table
+    assert "resumed from step 1 by the same command; " in table
     assert "| 1 train_solver |" in table
     assert table.count("rzero / bare:") == 2
 

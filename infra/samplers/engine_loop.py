@@ -1,25 +1,36 @@
-"""The loop of a vLLM engine, where vLLM is installed: draws what comes in and says what is finished."""
+"""A vLLM engine that draws what it is given step by step, where vLLM is installed."""
 
 from __future__ import annotations
 
 import functools
-import queue
-import time
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.jobs.channel import Channel
 from infra.samplers.protocol import check_prompts
 from infra.samplers.texts import completion_texts, end_tokens
 
-Say = Callable[[list[dict[str, Any]]], None]
-"""Is told what is finished, and nothing every few seconds of work, to tell work from a hang."""
-_WORD_EVERY_SECONDS = 10.0
 _KNOWN_PROMPTS = 256
 
 
+def capacity(sequences: int) -> int:
+    """How many sequences an engine holds that draws so many at once: some wait there for the next place."""
+    return sequences + sequences // 8 + 1
+
+
+def requests(channel: Channel) -> Iterator[list[dict[str, Any]]]:
+    """The sequences that the parent asks for, each time it does, until it ends the job."""
+    for request in channel.requests():
+        # In the job's folder, where this process was started.
+        file = Path(request["file"])
+        yield json.loads(file.read_text())
+        file.unlink()
+
+
 class EngineLoop:
-    """An engine; it draws in the thread that calls `run`, and what `inbox` is given may come from any."""
+    """An engine that is given sequences and takes step by step."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         from vllm import LLM
@@ -32,30 +43,37 @@ class EngineLoop:
         self._prompt_tokens: dict[str, int] = {}
         # The samples of a prompt come one after the other.
         self._prompt_ids = functools.lru_cache(_KNOWN_PROMPTS)(self._read)
-        self.inbox: queue.SimpleQueue[list[dict[str, Any]] | None] = queue.SimpleQueue()
-        """Lists of sequences to draw; None ends the loop."""
         self.sequences: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         """How many the engine draws at once, at most."""
 
-    def run(self, say: Say) -> None:
-        """Draw until `inbox` holds None."""
-        said = time.monotonic()
-        while True:
-            refused = []
-            # Wait for work only where there is none.
-            while not (self._prompt_tokens and self.inbox.empty()):
-                asked = self.inbox.get()
-                if asked is None:
-                    # Its worker releases shared memory when it is told to end, but not when it is orphaned.
-                    self._engine.engine_core.shutdown()
-                    return
-                refused += [problem for one in asked if (problem := self._add(one))]
-                if refused:
-                    break
-            finished = refused + self._drawn()
-            if finished or time.monotonic() - said > _WORD_EVERY_SECONDS:
-                said = time.monotonic()
-                say(finished)
+    @property
+    def has_work(self) -> bool:
+        """Whether a sequence is unfinished."""
+        return bool(self._prompt_tokens)
+
+    def add(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Begin sequences; those that it refuses."""
+        return [problem for one in asked if (problem := self._add(one)) is not None]
+
+    def step(self) -> list[dict[str, Any]]:
+        """What one step of the engine finishes."""
+        outputs = [one for one in self._engine.step() if one.finished]
+        token_ids = [list(map(int, one.outputs[0].token_ids)) for one in outputs]
+        texts = completion_texts(self._tokenizer, token_ids, self._eos) if outputs else []
+        return [
+            {
+                "number": int(output.request_id),
+                "prompt_tokens": self._prompt_tokens.pop(output.request_id),
+                "text": text,
+                "token_ids": ids,
+                "finish_reason": "length" if output.outputs[0].finish_reason == "length" else "stop",
+            }
+            for output, text, ids in zip(outputs, texts, token_ids, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Let its worker release shared memory, which it does not do when it is orphaned."""
+        self._engine.engine_core.shutdown()
 
     def _read(self, prompt: str) -> list[int]:
         ids: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -86,19 +104,3 @@ class EngineLoop:
         self._prompt_tokens[name] = len(ids)
         self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params)
         return None
-
-    def _drawn(self) -> list[dict[str, Any]]:
-        """What one step of the engine finishes."""
-        outputs = [one for one in self._engine.step() if one.finished] if self._prompt_tokens else []
-        token_ids = [list(map(int, one.outputs[0].token_ids)) for one in outputs]
-        texts = completion_texts(self._tokenizer, token_ids, self._eos) if outputs else []
-        return [
-            {
-                "number": int(output.request_id),
-                "prompt_tokens": self._prompt_tokens.pop(output.request_id),
-                "text": text,
-                "token_ids": ids,
-                "finish_reason": "length" if output.outputs[0].finish_reason == "length" else "stop",
-            }
-            for output, text, ids in zip(outputs, texts, token_ids, strict=True)
-        ]

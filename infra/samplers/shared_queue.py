@@ -20,7 +20,7 @@ from infra.jobs.errors import DeviceSetupError
 Asked = Mapping[str, Any]
 """What an engine needs to draw one sequence."""
 Drawn = Mapping[str, Any]
-"""What it drew, or why not (`refused`); `number` says of which sequence."""
+"""What it drew, or why not (`refused`); `number` says of which sequence, `by` perhaps on which engine."""
 Hand = Callable[[Sequence[Asked]], None]
 """Gives an engine sequences, each with its `number`; must not wait for the engine."""
 _LOOK_EVERY_SECONDS = 1.0
@@ -32,6 +32,7 @@ class _Batch:
 
     drawn: list[list[Drawn]]
     left: int
+    tell: Callable[[Asked, Drawn], None] | None = None
     error: Exception | None = None
     is_ended: bool = False
 
@@ -80,11 +81,7 @@ class SharedQueue:
         """
         batch = _Batch([[{}] * len(group) for group in groups], sum(map(len, groups)))
         with self._changed:
-            self._waiting.extend(
-                _Sequence(batch, number, place, asked)
-                for number, group in enumerate(groups)
-                for place, asked in enumerate(group)
-            )
+            self._wait(batch, groups)
             try:
                 self._feed()
                 while batch.left and not (batch.error or self.failure):
@@ -98,6 +95,12 @@ class SharedQueue:
                 raise copy.copy(error)
         return batch.drawn
 
+    def pass_on(self, groups: Sequence[Sequence[Asked]], tell: Callable[[Asked, Drawn], None]) -> None:
+        """As `draw`, without waiting: `tell` is called with each sequence and what becomes of it."""
+        with self._changed:
+            self._wait(_Batch([], 0, tell), groups)
+            self._feed()
+
     def finished(self, name: str, results: Iterable[Drawn]) -> None:
         """What an engine has drawn. Of one that was lost nothing counts: others draw what it held."""
         with self._changed:
@@ -107,17 +110,26 @@ class SharedQueue:
             for result in results:
                 sequence = engine.held.pop(result["number"])
                 batch = sequence.batch
+                if batch.tell is not None:
+                    batch.tell(sequence.asked, {"by": name, **result})
+                    continue
                 if "refused" in result:
                     batch.error = DeviceSetupError(result["refused"])
                     self._end(batch)
                     self._changed.notify_all()
                     continue
-                self.drawn_by[name] += 1
+                self.drawn_by[result.get("by", name)] += 1
                 batch.drawn[sequence.group][sequence.place] = result
                 batch.left -= 1
                 if not batch.left:
                     self._changed.notify_all()
             self._feed()
+
+    def holds(self, name: str) -> int:
+        """How many sequences an engine has been handed and not finished."""
+        with self._changed:
+            engine = self._engines.get(name)
+            return len(engine.held) if engine else 0
 
     def busy_seconds(self, name: str) -> float:
         """Since when an engine has had work without a pause; 0 where it has none."""
@@ -141,6 +153,13 @@ class SharedQueue:
         with self._changed:
             self.failure = self.failure or error
             self._changed.notify_all()
+
+    def _wait(self, batch: _Batch, groups: Sequence[Sequence[Asked]]) -> None:
+        self._waiting.extend(
+            _Sequence(batch, number, place, asked)
+            for number, group in enumerate(groups)
+            for place, asked in enumerate(group)
+        )
 
     def _end(self, batch: _Batch) -> None:
         """Hand out nothing more of it."""

@@ -1,7 +1,8 @@
 """The `vllm` sampler: `vllm.LLM` in processes of its own, one a replica, over the GPUs that are found.
 
 All replicas draw from one queue, and so do all calls that are under way; a replica that dies gives back what
-it has not finished. `serve` is an engine's process.
+it has not finished. Where the environment names a Ray cluster, the replicas are on all of its nodes
+(`ray_engines.py`). `serve` is the process of an engine of this machine.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceError
-from infra.jobs.process import DeviceJob, JobGroup, Message, interpreter
+from infra.jobs.process import PACKAGES, QUIET, DeviceJob, JobGroup, Message, interpreter
+from infra.ray.address import ray_address, token_mode
 from infra.run_log import run_log
 from infra.samplers.engine import engine_environment, engine_gpus, engine_options
-from infra.samplers.engine_loop import EngineLoop
+from infra.samplers.engine_loop import EngineLoop, capacity, requests
 from infra.samplers.protocol import Completion, Sampler, SamplingParams
 from infra.samplers.shared_queue import Asked, SharedQueue
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from data.backends import VllmSamplerConfig
 
 _LOOK_EVERY_SECONDS = 1.0
+_WORD_EVERY_SECONDS = 10.0
 
 
 class VllmSampler(Sampler):
@@ -39,23 +42,25 @@ class VllmSampler(Sampler):
     """
 
     def __init__(self, config: VllmSamplerConfig, model_dir: Path) -> None:
-        spec = {"options": engine_options(config, Path(model_dir))}
-        layout = engine_gpus(config)
-        python = interpreter()
+        options = engine_options(config, Path(model_dir))
         self._timeout = config.request_timeout_seconds
         self._log = run_log("rzero.device")
         self._queue = SharedQueue()
         self._replicas = JobGroup()
-        # Enough to fill every engine, and few enough that not all of a stage fails with them.
-        self.calls_at_once = 1 + 2 * len(layout)
+        address = ray_address()
         with self._replicas.ended_on_error():
-            for number, gpus in enumerate(layout):
-                name = "vllm" if len(layout) == 1 else f"vllm {number + 1}/{len(layout)}"
-                environment = engine_environment(config, gpus)
-                self._replicas.append(DeviceJob(name, "infra.samplers.vllm:serve", spec, python, environment))
+            # Numbers of GPUs are this machine's.
+            if address is None or config.gpus:
+                self._start_here(config, options)
+            else:
+                self._start_on_ray(config, options, address)
+            engines = 0
             for job in self._replicas:
                 ready = job.wait_for("ready", config.start_timeout_seconds, "the start of the engine")
                 self._add(job, ready["sequences"])
+                engines += ready["engines"]
+        # Enough to fill every engine, and few enough that not all of a stage fails with them.
+        self.calls_at_once = 1 + 2 * engines
 
     @property
     def is_lost(self) -> bool:
@@ -92,8 +97,35 @@ class VllmSampler(Sampler):
     def _free(self, at_once: bool) -> None:
         self._replicas.kill() if at_once else self._replicas.close()
 
+    def _start_here(self, config: VllmSamplerConfig, options: Mapping[str, Any]) -> None:
+        """A process for each replica."""
+        layout = engine_gpus(config)
+        python = interpreter()
+        for number, gpus in enumerate(layout):
+            name = "vllm" if len(layout) == 1 else f"vllm {number + 1}/{len(layout)}"
+            environment = engine_environment(config, gpus)
+            entry = "infra.samplers.vllm:serve"
+            self._replicas.append(DeviceJob(name, entry, {"options": options}, python, environment))
+
+    def _start_on_ray(self, config: VllmSamplerConfig, options: Mapping[str, Any], address: str) -> None:
+        """One process, which has engines on all nodes of a cluster and shares out the work among them."""
+        on_cpu = config.device == "cpu"
+        spec = {
+            "options": dict(options),
+            "address": address,
+            "replicas": config.replicas,
+            "tensor_parallel": config.tensor_parallel,
+            "on_cpu": on_cpu,
+            "timeout_seconds": self._timeout,
+            "packages": list(map(str, PACKAGES)),
+            # The cluster's processes have an environment of their own.
+            "variables": QUIET | (engine_environment(config, ()) if on_cpu else {}),
+        }
+        entry = "infra.samplers.ray_engines:serve"
+        self._replicas.append(DeviceJob("vllm", entry, spec, interpreter(), token_mode()))
+
     def _add(self, job: DeviceJob, sequences: int) -> None:
-        """Let an engine that draws so many sequences at once take part."""
+        """Let a process that holds at most so many sequences take part."""
         numbers = itertools.count()
 
         def hand(asked: Sequence[Asked]) -> None:
@@ -106,8 +138,7 @@ class VllmSampler(Sampler):
                 # Whoever follows it hears of its end, too.
                 return
 
-        # A little more than it draws at once, so that it need not wait for the next.
-        self._queue.join(job.name, sequences + sequences // 8 + 1, hand)
+        self._queue.join(job.name, sequences, hand)
         threading.Thread(target=self._follow, args=(job,), name=job.name, daemon=True).start()
 
     def _follow(self, job: DeviceJob) -> None:
@@ -145,20 +176,32 @@ class VllmSampler(Sampler):
 
 def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """The process of an engine, where vLLM is installed: draw whatever is asked."""
-    loop = EngineLoop(spec["options"])
+    engine = EngineLoop(spec["options"])
+    inbox: queue.SimpleQueue[list[dict[str, Any]] | None] = queue.SimpleQueue()
 
     def receive() -> None:
-        for request in channel.requests():
-            # In the job's folder, where this process was started.
-            file = Path(request["file"])
-            loop.inbox.put(json.loads(file.read_text()))
-            file.unlink()
-        loop.inbox.put(None)
+        for asked in requests(channel):
+            inbox.put(asked)
+        inbox.put(None)
 
     threading.Thread(target=receive, daemon=True).start()
-    channel.say("ready", sequences=loop.sequences)
-    loop.run(lambda finished: channel.say("drawn", finished=finished))
-    return {}
+    channel.say("ready", sequences=capacity(engine.sequences), engines=1)
+    said = time.monotonic()
+    while True:
+        finished: list[dict[str, Any]] = []
+        # Wait for work only where there is none.
+        while not finished and not (engine.has_work and inbox.empty()):
+            asked = inbox.get()
+            if asked is None:
+                engine.close()
+                return {}
+            finished = engine.add(asked)
+        if engine.has_work:
+            finished += engine.step()
+        # Now and then without news, so that the parent can tell work from a hang.
+        if finished or time.monotonic() - said > _WORD_EVERY_SECONDS:
+            said = time.monotonic()
+            channel.say("drawn", finished=finished)
 
 
 open_backend = VllmSampler

@@ -49,7 +49,7 @@ if __name__ == "__main__":
     spec = json.load(open(sys.argv[1]))
     from infra.trainers.verl.child import compose
     if spec["cpu"]:
-        from infra.trainers.verl.cpu import wait_longer_for_ray
+        from infra.ray.joined import wait_longer_for_ray
         wait_longer_for_ray()
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
     from verl.utils.device import auto_set_device

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 from data.backends import VllmSamplerConfig
+from infra.deploy.processes import kill_and_wait, with_descendants
 from infra.jobs.errors import DeviceCrash, DeviceOutOfMemory, DeviceSetupError
 from infra.samplers import Completion, Sampler, SamplingParams
 from infra.samplers.vllm import VllmSampler
@@ -38,6 +40,14 @@ class _Shard(threading.Thread):
             self.error = error
 
 
+def _two_shards(sampler: VllmSampler) -> list[_Shard]:
+    """Two calls at once, as the tasks of a stage make them; both engines have drawn some of them."""
+    middle = len(PROMPTS) // 2
+    shards = [_Shard(sampler, PROMPTS[part], SEEDS[part]) for part in (slice(middle), slice(middle, None))]
+    wait_until(lambda: len(sampler.drawn_by) == 2, lambda: f"drawn: {sampler.drawn_by}")
+    return shards
+
+
 def _check_each_is_drawn_once(shards: list[_Shard], sampler: VllmSampler) -> list[list[Completion]]:
     for shard in shards:
         shard.join()
@@ -64,12 +74,7 @@ def test_what_a_killed_replica_had_not_drawn_is_drawn_by_the_other_and_is_what_i
     config = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
     with VllmSampler(config, tiny_model) as sampler:
         first, second = sampler._replicas
-        # Two shards at once, as the tasks of a stage call it.
-        middle = len(PROMPTS) // 2
-        shards = [
-            _Shard(sampler, PROMPTS[part], SEEDS[part]) for part in (slice(middle), slice(middle, None))
-        ]
-        wait_until(lambda: len(sampler.drawn_by) == 2, lambda: f"drawn: {sampler.drawn_by}")
+        shards = _two_shards(sampler)
         os.kill(first.pid, signal.SIGKILL)
         drawn = _check_each_is_drawn_once(shards, sampler)
         assert sampler.drawn_by[first.name] < len(SEEDS)
@@ -87,3 +92,20 @@ def test_what_a_killed_replica_had_not_drawn_is_drawn_by_the_other_and_is_what_i
         assert isinstance(last.error, DeviceOutOfMemory)
         assert isinstance(last.error, DeviceCrash)
         assert sampler.is_lost
+
+
+def test_two_nodes_draw_from_one_queue_and_what_a_killed_one_had_not_drawn_is_drawn_by_the_other(
+    two_nodes: list[subprocess.Popen[bytes]], tiny_model: Path
+) -> None:
+    config = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
+    with VllmSampler(config, tiny_model) as sampler:
+        shards = _two_shards(sampler)
+        kill_and_wait(with_descendants(two_nodes[1].pid))
+        drawn = _check_each_is_drawn_once(shards, sampler)
+        assert all(0 < count < 2 * len(SEEDS) for count in sampler.drawn_by.values())
+        before = sampler.drawn_by
+        again = sampler.sample(PROMPTS, PARAMS, SEEDS)
+        assert _share_of_equals(drawn, again) > 0.99
+        assert len([name for name, count in sampler.drawn_by.items() if count > before[name]]) == 1
+        with pytest.raises(DeviceSetupError, match="prompt 1 is empty"):
+            sampler.sample([PROMPTS[0], ""], PARAMS, [1, 2])

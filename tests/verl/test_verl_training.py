@@ -25,13 +25,13 @@ from data.schemas import METRICS, ROLLOUTS
 from infra.jobs.errors import DeviceCrash, DeviceSetupError
 from infra.jobs.process import DeviceJob
 from infra.jobs.reap import processes_of
+from infra.ray.address import RAY_VARIABLE
 from infra.samplers import SamplingParams, open_sampler
 from infra.samplers.protocol import Completion
 from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
 from infra.trainers.verl import trainer as verl_trainer
-from infra.trainers.verl.cluster import RAY_VARIABLE
 from tests.support.chat_tokenizers import CHATML, chat_tokenizer, write_base_model
 from tests.support.folder_checkpoints import FolderCheckpoints
 from tests.support.listeners import listeners
@@ -209,7 +209,7 @@ def test_rollouts_stop_at_the_end_of_a_turn_in_the_base_models_chat_template(
 
 
 def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
-    two_nodes: str, started: Started, python: str, tiny_model: Path, tmp_path: Path
+    two_nodes: object, started: Started, python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file
 

@@ -7,8 +7,6 @@ reads the metrics file.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from infra.jobs.channel import Channel
 from infra.jobs.errors import DeviceSetupError
 from infra.jobs.reap import JOB_VARIABLE, give_back, shared_memory_of
-from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, step_folder
+from infra.ray.joined import check_reachable, give_back_on_all_nodes, wait_longer_for_ray
+from infra.trainers.verl.cluster import Cluster, Paths, step_folder
 from infra.trainers.verl.scoring import Handover
 from infra.trainers.verl.settings import AGENT_LOOP, verl_settings
 
 if TYPE_CHECKING:
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
-
-_ANSWER_SECONDS = 120.0
 
 
 def train(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
@@ -68,8 +65,6 @@ def _run_steps(
     composed = compose(settings)
     channel.say("composed")
     if not cluster.has_gpus:
-        from infra.trainers.verl.cpu import wait_longer_for_ray
-
         wait_longer_for_ray()
     run(composed, channel, joined=cluster.address is not None)
 
@@ -86,23 +81,6 @@ def check_resumed(paths: Paths) -> None:
             f"the checkpoint of this training was changed or is broken: {error}; "
             "find out who writes to the store, and remove the checkpoint to go on without it"
         ) from None
-
-
-def check_reachable(address: str) -> None:
-    """DeviceSetupError if no Ray cluster answers there; `ray.init` would try forever."""
-    # `ray status` does not know the protocol of a client's address ("ray://…").
-    if address.startswith("ray://"):
-        return
-    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
-        said = (asked.stdout + asked.stderr).strip().splitlines()
-    except subprocess.TimeoutExpired:
-        raise DeviceSetupError(
-            f"${RAY_VARIABLE}: {address} gave no answer in {_ANSWER_SECONDS:g} s"
-        ) from None
-    if asked.returncode:
-        raise DeviceSetupError(f"${RAY_VARIABLE}: {address}: {said[-1][:400] if said else 'no answer'}")
 
 
 def longest_prompt(paths: Paths) -> int:
@@ -157,7 +135,7 @@ def run(config: Any, channel: Channel, joined: bool) -> None:
         runner.end()
         shared = shared_memory_of(job_id)
         if joined:
-            _give_back_on_all_nodes(job_id)
+            give_back_on_all_nodes(job_id)
         ray.shutdown()
         give_back(shared)
 
@@ -185,26 +163,6 @@ class _HeldRunner:
         self._handover = Handover(self._channel)
         self._handle = self._actor_class.remote()
         return self._handle
-
-
-def _give_back_on_all_nodes(job_id: str) -> None:
-    """Remove the names of the job's shared memory; its processes keep the memory until they end."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    if not ray.is_initialized():
-        return
-
-    @ray.remote(num_cpus=0)
-    def give_back_here() -> None:
-        give_back(shared_memory_of(job_id))
-
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    asked = [
-        give_back_here.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
-        for node in nodes
-    ]
-    ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
 
 
 def validate(config: Any) -> None:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.backends import WHERE_IT_WORKS
 from infra.jobs.errors import DeviceSetupError
+from infra.ray.address import RAY_VARIABLE
 
 if TYPE_CHECKING:
     from data.backends import VerlTrainerConfig
     from data.config import GrpoConfig
 
-RAY_VARIABLE = WHERE_IT_WORKS["ray_address"]
-"""Names the Ray cluster to join, 'host:6379' or 'auto'; without it a training starts and stops its own."""
 KEPT_CHECKPOINTS = 2
 """How many verl leaves in the work folder, the one that it saves included."""
 _TRAINED_BYTES, _FROZEN_BYTES = 12, 4

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -23,12 +21,13 @@ from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.models.check import check_model_directory, parameter_count
 from infra.plan.here import fitted_here
+from infra.ray.address import CPU_PATIENCE, own_cluster, ray_address, token_mode
 from infra.scratch import ScratchFolder
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
 from infra.trainers.saving import Saving
-from infra.trainers.verl.cluster import RAY_VARIABLE, Cluster, Paths, check_fits, check_space, cluster_of
+from infra.trainers.verl.cluster import Cluster, Paths, check_fits, check_space, cluster_of
 from infra.trainers.verl.record import Record
 
 _ENTRY = "infra.trainers.verl.child:train"
@@ -43,10 +42,7 @@ _CPU_ENVIRONMENT = {
     # verl registers its FSDP engine for accelerators only.
     "VERL_ENGINE_DEVICE": "cuda",
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # Cores that are shared with others start processes slowly.
-    "RAY_worker_register_timeout_seconds": "600",
-    "RAY_agent_register_timeout_ms": "600000",
-    "RAY_gcs_server_port_wait_time_s": "600",
+    **CPU_PATIENCE,
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
@@ -61,7 +57,7 @@ class VerlTrainer(Trainer):
 
     def __init__(self, config: VerlTrainerConfig) -> None:
         self._config = config
-        self._ray_address = os.environ.get(RAY_VARIABLE) or None
+        self._ray_address = ray_address()
 
     def train(
         self, job: TrainingJob, reward: Reward, checkpoints: Checkpoints, report: Report
@@ -172,7 +168,7 @@ class VerlTrainer(Trainer):
         """Variables for verl's processes besides this process's own."""
         shared = {
             **_ENVIRONMENT,
-            **(_token_mode() if cluster.address else _own_cluster()),
+            **(token_mode() if cluster.address else own_cluster()),
             "VERL_FILE_LOGGER_PATH": str(paths.metrics),
             "HF_DATASETS_CACHE": str(paths.work / "datasets"),
             "HYDRA_FULL_ERROR": "1",
@@ -212,24 +208,6 @@ def write_prompts(job: TrainingJob, path: Path) -> None:
         )
     ]
     pq.write_table(pa.Table.from_pylist(rows), path)
-
-
-def _own_cluster() -> dict[str, str]:
-    """A cluster that this training starts is for this machine alone and has a key, written nowhere."""
-    return {
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_AUTH_MODE": "token",
-        # Its node's address is then 127.0.0.1, where Ray, verl and the engines listen.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    }
-
-
-def _token_mode() -> dict[str, str]:
-    """Once a user has a token, `ray start` asks for it, and whoever joins must be told to show it."""
-    if "RAY_AUTH_MODE" in os.environ:
-        return {}
-    told = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    return {"RAY_AUTH_MODE": "token"} if told or (Path.home() / ".ray" / "auth_token").is_file() else {}
 
 
 @contextlib.contextmanager

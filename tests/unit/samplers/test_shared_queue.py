@@ -173,3 +173,17 @@ def test_an_engine_without_work_is_not_busy(shared: SharedQueue) -> None:
     engine.draw()
     call.ended()
     assert shared.busy_seconds("a") == 0.0
+
+
+def test_what_is_passed_on_is_told_as_it_is_drawn_with_the_engine_that_did_it(shared: SharedQueue) -> None:
+    engine = Engine(shared, "a", 2)
+    told: list[tuple[int, str, str]] = []
+    shared.pass_on(
+        _groups(range(3)), lambda asked, drawn: told.append((asked["seed"], drawn["text"], drawn["by"]))
+    )
+    engine.draw()
+    assert told == [(0, "drawn with 0", "a")]
+    assert shared.holds("a") == 2
+    engine.draw(2)
+    assert [seed for seed, _, _ in told] == [0, 1, 2]
+    assert shared.holds("a") == 0

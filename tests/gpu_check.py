@@ -265,10 +265,10 @@ class Check:
         step = max(int(path.parent.name.split("-")[1]) for path in self.store.glob(CHECKPOINT))
         yield f"- killed (kill -9) with the Challenger's step {step} saved"
         yield f"- nothing of it ran {ended:.0f} s later"
-        before = {manifest.key: manifest.finished_at for manifest in self.manifests()}
+        before = self.finished()
         said = self.run("resumed", self.command(*command))
-        made = {manifest.key: manifest.finished_at for manifest in self.manifests()}
-        if again := [key for key, when in before.items() if made[key] != when]:
+        after = self.finished()
+        if again := [name for name, when in before.items() if after.get(name) != when]:
             raise Failed(f"made twice: {again}")
         if f"resumed from the checkpoint of step {step}" not in said:
             raise Failed(f"the run did not resume from step {step}, see {self.folder}/resumed.log")
@@ -340,6 +340,10 @@ class Check:
                 process.wait()
                 raise Failed("the check's minutes are over")
             time.sleep(LOOK_SECONDS)
+
+    def finished(self) -> dict[str, str]:
+        """When each artifact of the run was finished, by its iteration, stage and key."""
+        return {f"{one.iteration}/{one.stage}/{one.key}": one.finished_at for one in self.manifests()}
 
     def manifests(self) -> list[Manifest]:
         """Of the run's artifacts, in the order in which they were made."""

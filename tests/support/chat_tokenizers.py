@@ -58,10 +58,11 @@ def write_base_model(folder: Path, tokenizer: Any, likely: str, inner: int = 32)
         model = LlamaForCausalLM(
             LlamaConfig(
                 vocab_size=len(tokenizer),
-                hidden_size=16,
+                # Engines on a CPU want heads of 32.
+                hidden_size=32,
                 intermediate_size=inner,
                 num_hidden_layers=1,
-                num_attention_heads=2,
+                num_attention_heads=1,
                 max_position_embeddings=256,
                 tie_word_embeddings=True,
                 bos_token_id=None,
@@ -70,7 +71,10 @@ def write_base_model(folder: Path, tokenizer: Any, likely: str, inner: int = 32)
             )
         )
     with torch.no_grad():
-        model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(likely)] *= 40
+        # One direction that whatever was read points to, and this token's logit most.
+        embeddings = model.get_input_embeddings().weight
+        embeddings[:, 0] = 0.2
+        embeddings[tokenizer.convert_tokens_to_ids(likely), 0] = 0.95
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -86,6 +86,12 @@ def test_the_tiny_models_completions_end_where_they_always_did(tmp_path: Path) -
     assert end_tokens(tmp_path, tokenizer) == {tokenizer.eos_token_id} == {1}
 
 
+def test_a_model_that_names_the_end_of_its_turns_itself_ends_where_it_always_did(tmp_path: Path) -> None:
+    # As SmolLM2-135M-Instruct.
+    tokenizer = chat_tokenizer(CHATML, ("<|im_end|>", "<|im_start|>"))
+    assert end_tokens(tmp_path, tokenizer) == {tokenizer.eos_token_id}
+
+
 @pytest.fixture(scope="module")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "model"

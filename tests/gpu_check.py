@@ -86,7 +86,7 @@ DRY = Sizes(
         *("solver.steps=1", "solver.prompts_per_step=4", "solver.group_size=4"),
         *("solver.checkpoint_every_steps=1", "evaluation.benchmarks=[]"),
     ),
-    vllm=("4", "8", "1"),
+    vllm=("4", "8", "1", "--eager"),
     verl=("2", "4", "1"),
 )
 

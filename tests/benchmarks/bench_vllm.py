@@ -1,10 +1,11 @@
 """Tokens per second of the sampler `vllm` against bare `vllm.LLM`: the same prompts, seeds and options.
 
     export RZERO_COMPUTE_PYTHON=.venv-verl/bin/python
-    python -m tests.benchmarks.bench_vllm MODEL [PROMPTS [TOKENS [CALLS]]]
+    python -m tests.benchmarks.bench_vllm MODEL [PROMPTS [TOKENS [CALLS]]] [--eager]
 
 Both engines live in processes of the device environment and are asked in turn, CALLS times each, so that
-what else the machine does meets both; starts and the first call of each are not counted.
+what else the machine does meets both; starts and the first call of each are not counted. With `--eager`
+nothing is compiled: both start sooner and draw slower.
 """
 
 from __future__ import annotations
@@ -95,12 +96,13 @@ def bare(
 
 def main() -> None:
     """Measure and print."""
-    model = Path(sys.argv[1])
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 256
-    tokens = int(sys.argv[3]) if len(sys.argv) > 3 else 48
-    calls = int(sys.argv[4]) if len(sys.argv) > 4 else 6
+    given = [argument for argument in sys.argv[1:] if argument != "--eager"]
+    model = Path(given[0])
+    count = int(given[1]) if len(given) > 1 else 256
+    tokens = int(given[2]) if len(given) > 2 else 48
+    calls = int(given[3]) if len(given) > 3 else 6
     prompts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(count)]
-    config = VllmSamplerConfig(replicas=1, threads=2, gpu_memory_share=0.4)
+    config = VllmSamplerConfig(replicas=1, threads=2, gpu_memory_share=0.4, eager="--eager" in sys.argv)
     rates: dict[str, list[float]] = {"rzero": [], "bare": []}
     with open_sampler(config, model) as sampler, bare(config, model, prompts, tokens) as ask:
         for call in range(calls + 1):

@@ -69,16 +69,12 @@ def score_and_filter(
 
 
 def _filter(
-    work: Work,
-    scored: Sequence[ScoredQuestion],
-    rows: Sequence[dict[str, Any]],
-    prompt_tokens: Mapping[int, int],
+    work: Work, scored: Sequence[ScoredQuestion], rows: Sequence[dict[str, Any]], tokens: Mapping[int, int]
 ) -> None:
     """Say in each row whether it is kept, or why not; list those that resemble the evaluation's problems."""
     config, domain = work.config.filter, domains.get(work.config.domain)
-    problems = {
-        name: problems_of(work.store, work.config, name) for name in work.config.evaluation.benchmarks
-    }
+    names = work.config.evaluation.benchmarks
+    problems = {name: problems_of(work.store, work.config, name) for name in names}
     held_out = {domain.key(problem.problem) for each in problems.values() for problem in each}
     overlaps = _overlaps(work, [question.question for question in scored], problems)
     resembling = {overlap.question for overlap in overlaps} if config.contamination == "drop" else set()
@@ -89,7 +85,7 @@ def _filter(
             held_out=domain.key(question.question or "") in held_out,
             truth=row["true_answer"],
             contaminated=row["question_id"] in resembling,
-            prompt_tokens=prompt_tokens.get(row["question_id"], 0),
+            prompt_tokens=tokens.get(row["question_id"], 0),
         )
         row["kept"] = row["drop_reason"] is None
     if config.contamination != "off":
@@ -116,9 +112,8 @@ def _replayed(work: Work, memory: Sequence[Row], kept: Sequence[Row]) -> list[Ro
     """Earlier kept questions that the Solver trains on once more."""
     if work.config.memory is None:
         return []
-    again = replayed(
-        memory, [row["question"] for row in kept], work.config.memory.replay_share, work.seed_of("replay")
-    )
+    fresh = [row["question"] for row in kept]
+    again = replayed(memory, fresh, work.config.memory.replay_share, work.seed_of("replay"))
     work.figures["replayed"] = len(again)
     return again
 

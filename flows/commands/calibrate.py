@@ -15,9 +15,10 @@ _UNITS = {"tokens_per_second": "tokens/s", "mebibytes_per_second": "MiB/s", "sec
 @store_option
 @json_option
 def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None, as_json: bool) -> None:
-    """Measure this machine with a preset's model, and keep the rates in the store.
+    """Measure how fast this machine is with a model.
 
-    It draws, trains two short steps and uploads a file, each as a run of the preset would.
+    It draws, trains two short steps and uploads a file, each as a run of the preset would, and keeps the
+    rates in the store for `rzero plan`.
     """
     from datetime import UTC, datetime
 

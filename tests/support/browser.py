@@ -22,6 +22,7 @@ _QUIET = (
     *("--remote-debugging-port=0", "--window-size=1400,900", "--no-proxy-server"),
 )
 _PATIENCE_SECONDS = 180.0
+_TRIES = 6
 _PRESSABLE = "button, a, [role=tab], [role=menuitem], [role=option]"
 _MIDDLE = """(e.scrollIntoView({block: 'center'}),
     (r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect()))"""
@@ -56,11 +57,24 @@ class Browser:
         self._asked = 0
 
     def ask(self, method: str, **params: Any) -> Any:
-        """The result of a method of the DevTools protocol."""
-        self._asked += 1
-        self._page.send(json.dumps({"id": self._asked, "method": method, "params": params}))
-        while (answer := json.loads(self._page.recv(_PATIENCE_SECONDS))).get("id") != self._asked:
-            pass
+        """The result of a method of the DevTools protocol.
+
+        What may be done twice is asked again: Chromium loses an answer now and then while it changes pages.
+        """
+        tries = 1 if method.startswith("Input.") else _TRIES
+        for number in range(1, tries + 1):
+            self._asked += 1
+            self._page.send(json.dumps({"id": self._asked, "method": method, "params": params}))
+            try:
+                while (answer := json.loads(self._page.recv(_PATIENCE_SECONDS / tries))).get(
+                    "id"
+                ) != self._asked:
+                    pass
+            except TimeoutError:
+                if number == tries:
+                    raise
+            else:
+                break
         assert "error" not in answer, answer
         return answer["result"]
 

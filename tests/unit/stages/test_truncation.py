@@ -33,7 +33,7 @@ def test_more_than_a_tenth_is_one_line_and_a_figure(work: Work, caplog: pytest.L
     with caplog.at_level(logging.INFO):
         watch_truncation(work, _reasons(11, 89), "questions")
     assert work.figures == {"truncated_share": 0.11}
-    (said,) = set(caplog.messages)
+    (said,) = {said for said in caplog.messages if "completions" in said}
     assert said.startswith(
         "generate_questions: 11.0% of 100 completions were cut at questions.max_tokens (20); raise it"
     )
@@ -47,4 +47,5 @@ def test_a_tenth_is_a_figure_alone_and_nothing_drawn_is_none(
         assert work.figures == {}
         watch_truncation(work, _reasons(10, 90), "questions")
     assert work.figures == {"truncated_share": 0.1}
-    assert caplog.messages == []
+    # Other libraries may speak meanwhile, from threads of other tests.
+    assert not [said for said in caplog.messages if "completions were cut" in said]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -72,6 +73,15 @@ def _verl_saves(folder: Path, step: int) -> None:
     (folder / f"global_step_{step}" / "data.pt").write_bytes(b"loader")
 
 
+def _train(record: Record, folder: Path, steps: Iterable[int], places: FolderCheckpoints) -> None:
+    """Record these steps, with a checkpoint of each that is due."""
+    with Saving(places) as saving:
+        for step in steps:
+            _step(record, folder, step)
+            _verl_saves(folder, step)
+            record.save(saving, folder, step)
+
+
 def test_rollouts_are_scored_in_the_same_order_whatever_order_they_come_in(job: TrainingJob) -> None:
     seen = []
 
@@ -121,11 +131,7 @@ def test_a_training_goes_on_from_its_newest_checkpoint_elsewhere(job: TrainingJo
     there.mkdir()
     places = FolderCheckpoints(tmp_path / "store")
     record = Record(job, 1)
-    with Saving(places) as saving:
-        for step in (1, 2, 3):
-            _step(record, here, step)
-            _verl_saves(here, step)
-            record.save(saving, here, step)
+    _train(record, here, (1, 2, 3), places)
     assert not list(here.glob(".packed-*"))
     assert [path.name for path in places.root.iterdir()] == ["2"]
 
@@ -149,11 +155,7 @@ def test_of_the_last_step_the_weights_are_saved_so_that_only_their_merging_is_do
     there.mkdir()
     places = FolderCheckpoints(tmp_path / "store")
     record = Record(job, 1)
-    with Saving(places) as saving:
-        for step in range(1, job.config.steps + 1):
-            _step(record, here, step)
-            _verl_saves(here, step)
-            record.save(saving, here, step)
+    _train(record, here, range(1, job.config.steps + 1), places)
     again = Record(job, 1)
     assert again.resume(places, there) == job.config.steps
     again.check_complete()

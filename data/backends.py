@@ -78,6 +78,11 @@ class VllmSamplerConfig(EngineSamplerConfig):
     """`vllm.LLM` in processes of its own."""
 
     backend: Literal["vllm"] = Field("vllm", description="vllm.LLM in processes of its own.")
+    sleeps: Unkeyed[bool] = Field(
+        False,
+        description="Leave the GPU to others while there is nothing to draw, weights in the host's memory. "
+        "The frozen Solver does so by itself where it shares the GPUs of the Challenger's training.",
+    )
 
 
 class ServerSamplerConfig(EngineSamplerConfig):

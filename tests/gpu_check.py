@@ -246,11 +246,11 @@ class Check:
         sizes = [float(row[0]) for row in smi("memory.total")] or [80 * 1024.0]
         plan = planned(config, shape_of_base(config.base_model), Machine(len(sizes), min(sizes) / 1024))
         found = {stage.stage: stage.bytes for stage in plan.stages}
-        solver = found.get("its frozen Solver", 0.0)
         found |= dict.fromkeys(DRAWING, found["questions, answers, evaluation"])
-        training = found["train_challenger"]
-        beside = training + solver if plan.shares_gpus else max(training, solver)
-        return found | {"train_challenger": beside}, plan.problems
+        for stage in plan.stages:
+            if stage.layout is not None:
+                found[stage.stage] = max(stage.bytes, stage.layout.drawing_bytes)
+        return found, plan.problems
 
     def _killed_and_resumed(self) -> Iterator[str]:
         settings = [item for setting in self.sizes.settings for item in ("--set", setting)]

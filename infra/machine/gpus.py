@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from data.backends import BackendConfig, EngineConfig, SamplerConfig, ServerSamplerConfig, TrainerConfig
+from data.backends import (
+    BackendConfig,
+    EngineConfig,
+    SamplerConfig,
+    ServerSamplerConfig,
+    TrainerConfig,
+    VerlTrainerConfig,
+    VllmSamplerConfig,
+)
 from infra.jobs.errors import DeviceSetupError
 
 _QUESTION_SECONDS = 20.0
@@ -124,16 +132,23 @@ def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> tuple[tuple[i
 
 
 def side_by_side(
-    trainer: TrainerConfig, sampler: SamplerConfig, there: Sequence[str] | None = None
+    trainer: TrainerConfig,
+    sampler: SamplerConfig,
+    there: Sequence[str] | None = None,
+    ray_address: str | None = None,
 ) -> tuple[TrainerConfig, SamplerConfig]:
     """Both configurations, each with its part of `trainer.gpus` and of their memory.
 
     | GPUs | training (verl)                    | frozen Solver (vllm or server) |
     |------|------------------------------------|--------------------------------|
     | none | all cores, in turns                | all cores, in turns            |
-    | 1    | the GPU                            | the same GPU, a third of it    |
+    | 1    | the GPU                            | the same GPU, a third of it,   |
+    |      |                                    | and only while it answers      |
     | 4    | 2                                  | 2                              |
     | 8    | 4                                  | 4                              |
+
+    With verl on a Ray cluster at `ray_address` these are the GPUs of each node, and Ray, which gives a GPU to
+    one actor only, places both.
 
     Backends that run in this process stay as they are, as does a sampler whose endpoints run elsewhere.
     DeviceSetupError where the GPUs cannot be split so.
@@ -143,11 +158,45 @@ def side_by_side(
         return trainer, sampler
     numbers = trainer.gpus if isinstance(trainer, EngineConfig) else ()
     found = chosen_gpus("trainer", numbers, trainer.device, there)
+    if ray_address is not None and isinstance(trainer, VerlTrainerConfig) and trainer.device != "cpu":
+        return _on_ray(trainer, sampler, trainer.gpus_per_node or len(found), ray_address)
     if not found:
         return trainer, sampler
     training, solver = share_gpus(numbers or range(len(found)), trainer.solver_gpus)
     memory = (_SHARED_ROLLOUT_MEMORY, _SHARED_SOLVER_MEMORY) if training == solver else (1.0, 1.0)
+    if training == solver and isinstance(sampler, VllmSamplerConfig):
+        sampler = sampler.model_copy(update={"sleeps": True})
     return _placed(trainer, training, memory[0]), _placed(sampler, solver, memory[1])
+
+
+def _on_ray(
+    trainer: VerlTrainerConfig, sampler: SamplerConfig, per_node: int, address: str
+) -> tuple[TrainerConfig, SamplerConfig]:
+    """Both on the same nodes of a Ray cluster, each with so many GPUs of every node."""
+    if not per_node or not isinstance(sampler, EngineConfig):
+        # Without GPUs both are placed anywhere, and so is a training whose Solver is in this process.
+        return trainer, sampler
+    if not isinstance(sampler, VllmSamplerConfig):
+        raise DeviceSetupError(
+            f"sampler.backend: {sampler.backend} starts engines on GPUs that the Ray cluster at {address} "
+            "may give to the training; use vllm, or name the urls of servers elsewhere"
+        )
+    training, solver = share_gpus(range(per_node), trainer.solver_gpus)
+    if training == solver:
+        raise DeviceSetupError(
+            f"trainer.solver_gpus: the Ray cluster at {address} gives a GPU to the training or to the frozen "
+            "Solver, not to both; set trainer.solver_gpus to 1 or more of trainer.gpus_per_node"
+        )
+    if len(solver) % sampler.tensor_parallel:
+        raise DeviceSetupError(
+            f"sampler.tensor_parallel: {sampler.tensor_parallel} does not divide the {len(solver)} GPUs of "
+            "each node that the frozen Solver takes (trainer.solver_gpus)"
+        )
+    engines = trainer.nodes * len(solver) // sampler.tensor_parallel
+    return (
+        trainer.model_copy(update={"gpus_per_node": len(training)}),
+        sampler.model_copy(update={"gpus": (), "replicas": engines}),
+    )
 
 
 def _placed(config: B, gpus: tuple[int, ...], most_memory: float) -> B:
@@ -156,3 +205,8 @@ def _placed(config: B, gpus: tuple[int, ...], most_memory: float) -> B:
         return config
     memory = min(config.gpu_memory_share, most_memory)
     return config.model_copy(update={"gpus": gpus, "gpu_memory_share": memory})
+
+
+def waking_share(sampler: SamplerConfig) -> float:
+    """Share of each of its GPUs that a sampler takes while it draws and leaves at other times."""
+    return sampler.gpu_memory_share if isinstance(sampler, VllmSamplerConfig) and sampler.sleeps else 0.0

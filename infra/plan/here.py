@@ -48,11 +48,13 @@ def fitted_here(
     ranks: int,
     nodes: int,
     gpus: Sequence[str],
+    waking_share: float = 0.0,
 ) -> tuple[GrpoConfig, VerlTrainerConfig]:
     """Both with the layout that fits `gpus`; unchanged where their memory or the model's shape is not known.
 
-    `model`: its config.json. DoesNotFit where no layout does; DeviceCrash, which is tried again, where one
-    would if others had not taken so much of the GPUs.
+    `model`: its config.json; `waking_share`: what others, who sleep now, take of each GPU while rollouts are
+    scored. DoesNotFit where no layout does; DeviceCrash, which is tried again, where one would if others had
+    not taken so much of the GPUs.
     """
     memory = gpu_memory(gpus)
     try:
@@ -61,7 +63,7 @@ def fitted_here(
         return config, trainer
     if memory is None:
         return config, trainer
-    room = Room(*memory, host_bytes=memory_bytes())
+    room = Room(*memory, host_bytes=memory_bytes(), waking_bytes=waking_share * memory[0])
     try:
         layout = fitted(shape, config, trainer, ranks, nodes, room)
     except DoesNotFit as error:

@@ -46,9 +46,11 @@ class Room:
     gpu_bytes: float
     """Of each of its GPUs, all of it."""
     taken_bytes: float = 0.0
-    """Of each, by others: the frozen Solver where it shares the GPU."""
+    """Of each, by others, all the time."""
     host_bytes: float | None = None
     """Of each node; None: not known, taken as enough."""
+    waking_bytes: float = 0.0
+    """Of each GPU, by the frozen Solver that sleeps but while rollouts are drawn and scored."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Layout:
     micro_batch_size: int
     parts: dict[str, float]
     """Bytes of a GPU at its fullest, by what takes them."""
+    drawing_bytes: float
+    """Of a GPU while rollouts are drawn and scored, engines and others included."""
     kv_tokens: int
     """Tokens that the engines of a GPU hold while they draw."""
     host_bytes: float
@@ -108,9 +112,12 @@ def explained(
             return False
         return True
 
-    share = room.taken_bytes / room.gpu_bytes
+    taken, waking = room.taken_bytes / room.gpu_bytes, room.waking_bytes / room.gpu_bytes
     sizes = [size for size in _SIZES_GIB if size * GIB > 1.1 * room.gpu_bytes]
-    larger = [replace(room, gpu_bytes=size * GIB, taken_bytes=share * size * GIB) for size in sizes]
+    larger = [
+        replace(room, gpu_bytes=size * GIB, taken_bytes=taken * size * GIB, waking_bytes=waking * size * GIB)
+        for size in sizes
+    ]
     more = [count for count in _COUNTS if count > ranks]
     ways = []
     if not trainer.lora_rank and fits(lora_rank=_LORA_RANK):
@@ -147,13 +154,16 @@ def _layouts(
             for size in sizes:
                 tokens = packed_tokens(config.model_copy(update={"micro_batch_size": size}), longest)
                 training = Training(ranks, tokens, offload, trainer.lora_rank)
+                engine = trainer.gpu_memory_share * room.gpu_bytes
+                held = sum(rollout_gpu(shape, training).values())
                 yield Layout(
                     training,
                     span,
                     size,
                     training_gpu(shape, training)
-                    | ({"solver": room.taken_bytes} if room.taken_bytes else {}),
-                    kv_tokens(shape, span, trainer.gpu_memory_share * room.gpu_bytes),
+                    | ({"others": room.taken_bytes} if room.taken_bytes else {}),
+                    held + engine + max(room.taken_bytes, room.waking_bytes),
+                    kv_tokens(shape, span, engine),
                     host_node(shape, training, nodes, of_a_node // span, config.kl_coefficient > 0),
                 )
 
@@ -163,33 +173,36 @@ def _problem(
 ) -> str | None:
     """What is short in a layout, None where nothing is."""
     usable, share = _USABLE * room.gpu_bytes, trainer.gpu_memory_share * room.gpu_bytes
-    beside = f" beside {_gib(room.taken_bytes)} GiB of others" if room.taken_bytes else ""
+    taken = room.taken_bytes
     ranks = layout.training.ranks
     of_gpus = (
         f"of {'the GPU' if ranks == 1 else f'each of {ranks} GPUs'}, which has {_gib(room.gpu_bytes)} GiB"
     )
     engine = engine_gpu(shape, layout.tensor_parallel)
-    rollouts = sum(rollout_gpu(shape, layout.training).values()) + share + room.taken_bytes
     needs = {
         "training": sum(layout.parts.values()),
-        "loading the model": loading_gpu(shape, layout.training) + room.taken_bytes,
-        "sending weights to the engine": sending_gpu(shape, layout.training, layout.tensor_parallel)
-        + room.taken_bytes,
+        "loading the model": loading_gpu(shape, layout.training) + taken,
+        "sending weights to the engine": sending_gpu(shape, layout.training, layout.tensor_parallel) + taken,
     }
     for what, need in needs.items():
         if need > usable:
-            return f"{what} takes {_gib(need - room.taken_bytes)} GiB{beside} {of_gpus}"
+            return f"{what} takes {_gib(need - taken)} GiB{_beside(taken)} {of_gpus}"
     if layout.kv_tokens < longest:
         sequence = shape.kv_bytes_per_token * longest / layout.tensor_parallel
         return (
             f"the engine of the rollouts takes {_gib(engine + sequence)} GiB with one sequence, its share "
             f"(trainer.gpu_memory_share) is {_gib(share)} GiB {of_gpus}"
         )
-    if rollouts > room.gpu_bytes:
-        return f"drawing rollouts takes {_gib(rollouts - room.taken_bytes)} GiB{beside} {of_gpus}"
+    if layout.drawing_bytes > room.gpu_bytes:
+        awake = max(taken, room.waking_bytes)
+        return f"drawing rollouts takes {_gib(layout.drawing_bytes - awake)} GiB{_beside(awake)} {of_gpus}"
     if room.host_bytes is not None and layout.host_bytes > room.host_bytes:
         return f"a node needs {_gib(layout.host_bytes)} GiB of memory and has {_gib(room.host_bytes)}"
     return None
+
+
+def _beside(others: float) -> str:
+    return f" beside {_gib(others)} GiB of others" if others else ""
 
 
 def _gib(count: float) -> str:

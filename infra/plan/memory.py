@@ -28,6 +28,8 @@ _RESERVE = 3.5e9
 """CUDA's contexts, NCCL's buffers, the sleeping engine's rest, and what fragments."""
 _ENGINE_RESERVE = 2 * GIB
 """vLLM's CUDA graphs, its largest batch of a profile run, and its samplers' logits."""
+ASLEEP = 2 * GIB
+"""What a sleeping engine keeps of a GPU: its context, CUDA graphs and buffers outside of vLLM's pools."""
 _SYNC = 2 * GIB
 """verl's bucket of weights on the way to the engine (`update_weights_bucket_megabytes`), beside a context."""
 

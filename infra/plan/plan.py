@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.backends import EngineConfig, ServerSamplerConfig, TransformersSamplerConfig, VerlTrainerConfig
+from data.backends import (
+    EngineConfig,
+    ServerSamplerConfig,
+    TransformersSamplerConfig,
+    VerlTrainerConfig,
+    VllmSamplerConfig,
+)
 from data.resolve import ConfigError
 from infra.jobs.errors import DeviceSetupError
 from infra.machine.gpus import side_by_side
 from infra.plan.layout import DoesNotFit, Layout, Room, explained, fitted
-from infra.plan.memory import GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
+from infra.plan.memory import ASLEEP, GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
 from infra.plan.shape import Shape
 from infra.trainers.verl.cluster import Cluster, check_fits
 
@@ -92,12 +98,11 @@ def planned(config: RunConfig, shape: Shape, machine: Machine) -> Plan:
         )
     # A sampler elsewhere, or in this process, is given no GPUs.
     shares = isinstance(solver, EngineConfig) and bool({*trainer.gpus} & {*solver.gpus})
-    taken = solver.gpu_memory_share * machine.memory_gib * GIB if shares else 0.0  # type: ignore[union-attr]
     stages = (
-        _training("challenger", shape, config.challenger, trainer, machine, taken),
+        _training("challenger", shape, config.challenger, trainer, machine, solver if shares else None),
         _engine("its frozen Solver", shape, solver, machine),
         sampling,
-        _training("solver", shape, config.solver, config.trainer, machine, 0.0),  # type: ignore[arg-type]
+        _training("solver", shape, config.solver, config.trainer, machine, None),  # type: ignore[arg-type]
     )
     disk = Training(1, 1, lora_rank=trainer.lora_rank)
     return Plan(stages, store_disk(shape, disk, config.iterations), work_disk(shape, disk), shares)
@@ -109,11 +114,16 @@ def _count(config: BackendConfig, machine: Machine) -> int:
 
 
 def _training(
-    role: str, shape: Shape, config: GrpoConfig, trainer: VerlTrainerConfig, machine: Machine, taken: float
+    role: str,
+    shape: Shape,
+    config: GrpoConfig,
+    trainer: VerlTrainerConfig,
+    machine: Machine,
+    beside: SamplerConfig | None,
 ) -> StagePlan:
+    """A training; `beside`: the frozen Solver on the same GPUs."""
     ranks = _count(trainer, machine) * machine.nodes
-    host = None if machine.host_gib is None else machine.host_gib * GIB
-    asked = (shape, config, trainer, ranks, machine.nodes, Room(machine.memory_gib * GIB, taken, host))
+    asked = (shape, config, trainer, ranks, machine.nodes, _room(machine, beside))
     try:
         check_fits(role, config, Cluster(machine.nodes, ranks // machine.nodes))
         layout = fitted(*asked)
@@ -122,6 +132,17 @@ def _training(
     except DeviceSetupError as error:
         return StagePlan(f"train_{role}", ranks, problem=str(error))
     return StagePlan(f"train_{role}", ranks, layout.parts, layout, layout.kv_tokens)
+
+
+def _room(machine: Machine, beside: SamplerConfig | None) -> Room:
+    gpu = machine.memory_gib * GIB
+    host = None if machine.host_gib is None else machine.host_gib * GIB
+    if not isinstance(beside, EngineConfig):
+        return Room(gpu, host_bytes=host)
+    share = beside.gpu_memory_share * gpu
+    if isinstance(beside, VllmSamplerConfig) and beside.sleeps:
+        return Room(gpu, ASLEEP, host, waking_bytes=share)
+    return Room(gpu, share, host)
 
 
 def _engine(stage: str, shape: Shape, config: SamplerConfig, machine: Machine) -> StagePlan:

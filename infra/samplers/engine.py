@@ -11,7 +11,7 @@ from infra.machine.gpus import chosen_gpus, replica_gpus
 from infra.models.check import check_model_directory, longest_context
 
 if TYPE_CHECKING:
-    from data.backends import EngineSamplerConfig
+    from data.backends import EngineSamplerConfig, VllmSamplerConfig
 
 _CPU_CACHE_GIB = 1
 
@@ -37,6 +37,11 @@ def engine_options(config: EngineSamplerConfig, model_dir: Path) -> dict[str, An
     if config.device != "cpu":
         options["gpu_memory_utilization"] = config.gpu_memory_share
     return options
+
+
+def sleep_options(config: VllmSamplerConfig, has_gpus: bool) -> dict[str, Any]:
+    """Options of an engine that leaves its GPUs while it has nothing to draw; without GPUs vLLM cannot."""
+    return {"enable_sleep_mode": True} if config.sleeps and has_gpus else {}
 
 
 def engine_gpus(config: EngineSamplerConfig) -> list[tuple[str, ...]]:

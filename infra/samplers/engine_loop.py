@@ -37,6 +37,8 @@ class EngineLoop:
 
         llm = LLM(**options, disable_log_stats=True)
         self._engine: Any = llm.llm_engine
+        self._sleeps = bool(options.get("enable_sleep_mode"))
+        self._is_asleep = False
         self._tokenizer: Any = llm.get_tokenizer()
         self._eos = end_tokens(Path(options["model"]), self._tokenizer)
         self._longest: int = self._engine.model_config.max_model_len
@@ -53,6 +55,9 @@ class EngineLoop:
 
     def add(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Begin sequences; those that it refuses."""
+        if asked and self._is_asleep:
+            self._engine.wake_up()
+            self._is_asleep = False
         return [problem for one in asked if (problem := self._add(one)) is not None]
 
     def step(self) -> list[dict[str, Any]]:
@@ -70,6 +75,17 @@ class EngineLoop:
             }
             for output, text, ids in zip(outputs, texts, token_ids, strict=True)
         ]
+
+    def rest(self) -> None:
+        """Nothing is asked for now: where it is to sleep, free the GPU but for some 2 GiB, until it is.
+
+        To be called before anybody hears of the last sequence: whoever shares the GPU may then fill it, and
+        an engine that falls asleep meanwhile takes another's growth for a failure of its own.
+        """
+        if self._sleeps and not self.has_work and not self._is_asleep:
+            # The weights go to the host's memory; keys and values are forgotten.
+            self._engine.sleep(level=1)
+            self._is_asleep = True
 
     def close(self) -> None:
         """Let its worker release shared memory, which it does not do when it is orphaned."""

@@ -40,6 +40,7 @@ class Engine:
         """How many sequences it holds at most, once it can draw."""
         check_model_directory(Path(options["model"]))
         self._loop = EngineLoop(options)
+        self._loop.rest()
         return capacity(self._loop.sequences)
 
     def work(self, asked: Sequence[Asked]) -> list[Drawn]:
@@ -48,6 +49,7 @@ class Engine:
         ends = time.monotonic() + _CALL_SECONDS
         while self._loop.has_work and not finished and time.monotonic() < ends:
             finished += self._loop.step()
+        self._loop.rest()
         return finished
 
     def end(self) -> None:
@@ -61,7 +63,10 @@ def places(nodes: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> list[
     if spec["on_cpu"]:
         return list(itertools.islice(itertools.cycle(alive), max(1, spec["replicas"])))
     size = spec["tensor_parallel"]
-    found = [node for node in alive for _ in range(int(node["Resources"].get("GPU", 0)) // size)]
+    held = [(node, int(node["Resources"].get("GPU", 0)) // size) for node in alive]
+    # In turns over the nodes: what others want of each is left on all of them.
+    rounds = range(max((count for _, count in held), default=0))
+    found = [node for turn in rounds for node, count in held if turn < count]
     if len(found) < (spec["replicas"] or 1):
         raise DeviceSetupError(
             f"sampler: {spec['replicas'] or 1} replicas of {size} GPUs on one node each, but the Ray cluster "

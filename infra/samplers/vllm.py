@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.jobs.channel import Channel
-from infra.jobs.errors import DeviceError
+from infra.jobs.errors import DeviceCrash, DeviceError
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, JobGroup, Message, interpreter
 from infra.ray.address import ray_address, token_mode
 from infra.run_log import run_log
-from infra.samplers.engine import engine_environment, engine_gpus, engine_options
+from infra.samplers.engine import engine_environment, engine_gpus, engine_options, sleep_options
 from infra.samplers.engine_loop import EngineLoop, capacity, requests
 from infra.samplers.protocol import Completion, Sampler, SamplingParams
 from infra.samplers.shared_queue import Asked, SharedQueue
@@ -105,13 +105,14 @@ class VllmSampler(Sampler):
             name = "vllm" if len(layout) == 1 else f"vllm {number + 1}/{len(layout)}"
             environment = engine_environment(config, gpus)
             entry = "infra.samplers.vllm:serve"
-            self._replicas.append(DeviceJob(name, entry, {"options": options}, python, environment))
+            spec = {"options": {**options, **sleep_options(config, bool(gpus))}}
+            self._replicas.append(DeviceJob(name, entry, spec, python, environment))
 
     def _start_on_ray(self, config: VllmSamplerConfig, options: Mapping[str, Any], address: str) -> None:
         """One process, which has engines on all nodes of a cluster and shares out the work among them."""
         on_cpu = config.device == "cpu"
         spec = {
-            "options": dict(options),
+            "options": {**options, **sleep_options(config, not on_cpu)},
             "address": address,
             "replicas": config.replicas,
             "tensor_parallel": config.tensor_parallel,
@@ -147,9 +148,12 @@ class VllmSampler(Sampler):
             while (message := self._next(job)).kind != "done":
                 if message.kind == "drawn":
                     self._queue.finished(job.name, message.values["finished"])
-        except DeviceError as error:
+        except Exception as problem:
             if self.is_lost:
                 return
+            error = problem
+            if not isinstance(problem, DeviceError):
+                error = DeviceCrash(f"{job.name}: what it says makes no sense ({problem!r})")
             left = self._queue.lose(job.name)
             if left:
                 self._log.warning(f"{error}; what it had not drawn goes to the other {left}")
@@ -185,6 +189,7 @@ def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         inbox.put(None)
 
     threading.Thread(target=receive, daemon=True).start()
+    engine.rest()
     channel.say("ready", sequences=capacity(engine.sequences), engines=1)
     said = time.monotonic()
     while True:
@@ -198,6 +203,8 @@ def serve(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
             finished = engine.add(asked)
         if engine.has_work:
             finished += engine.step()
+        if inbox.empty():
+            engine.rest()
         # Now and then without news, so that the parent can tell work from a hang.
         if finished or time.monotonic() - said > _WORD_EVERY_SECONDS:
             said = time.monotonic()

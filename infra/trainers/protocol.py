@@ -64,6 +64,8 @@ class TrainingJob:
     """An empty local folder that gets the trained model."""
     reward_columns: Sequence[NamedColumn] = ()
     """Columns of the table `rollouts` that the reward function fills beside those of the contract."""
+    waking_share: float = 0.0
+    """Share of each GPU that the reward function takes while it scores, and leaves at other times."""
 
     @property
     def rollouts_schema(self) -> pa.Schema:

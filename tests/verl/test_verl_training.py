@@ -28,6 +28,7 @@ from infra.jobs.reap import processes_of
 from infra.ray.address import RAY_VARIABLE
 from infra.samplers import SamplingParams, open_sampler
 from infra.samplers.protocol import Completion
+from infra.samplers.vllm import VllmSampler
 from infra.trainers import open_trainer
 from infra.trainers.errors import RewardError
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
@@ -208,10 +209,20 @@ def test_rollouts_stop_at_the_end_of_a_turn_in_the_base_models_chat_template(
     assert sum(one.token_ids[-1] == ends[1] for one in drawn) > len(drawn) / 2
 
 
-def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
+def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_where_the_frozen_solver_answers_too(
     two_nodes: object, started: Started, python: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file
+
+    asked = 0
+
+    def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
+        nonlocal asked
+        seeds = range(asked, asked + len(rollouts))
+        answers = solver.sample([one.prompt for one in rollouts], SamplingParams(max_tokens=8), list(seeds))
+        assert [each.seed for (each,) in answers] == list(seeds)
+        asked += len(rollouts)
+        return _reward(rollouts)
 
     trainer = open_trainer(
         VerlTrainerConfig(
@@ -223,7 +234,14 @@ def test_adapters_are_trained_in_bfloat16_on_two_nodes_of_a_cluster_that_exists(
         )
     )
     places = FolderCheckpoints(tmp_path / "store")
-    result = trainer.train(_job(tiny_model, tmp_path / "out"), _reward, places, lambda step, metrics: None)
+    frozen = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
+    with open_sampler(frozen, tiny_model) as solver:
+        job = _job(tiny_model, tmp_path / "out")
+        result = trainer.train(job, reward, places, lambda step, metrics: None)
+        assert isinstance(solver, VllmSampler)
+        # It has drawn for every rollout of three steps, and lives on when verl has left the cluster.
+        assert sum(solver.drawn_by.values()) == asked == 3 * 16
+        assert solver.sample([PROMPTS[0]], SamplingParams(max_tokens=8), [1])[0][0].seed == 1
     assert result.metrics["step"].to_pylist() == [1, 2, 3]
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_model, result.model_dir))
     assert before.keys() == after.keys()

@@ -72,7 +72,7 @@ class VerlTrainer(Trainer):
         cluster = cluster_of(self._config, gpus, self._ray_address)
         check_fits(job.role, config, cluster)
         config, settings = fitted_here(
-            job.role, model, config, self._config, cluster.workers, cluster.nodes, gpus
+            job.role, model, config, self._config, cluster.workers, cluster.nodes, gpus, job.waking_share
         )
         job = replace(job, config=config)
         python = interpreter()

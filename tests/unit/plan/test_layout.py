@@ -75,7 +75,7 @@ def test_lora_fits_where_the_host_cannot_hold_what_the_gpu_cannot() -> None:
         (
             "qwen3-4b",
             Machine(1, 24),
-            "loading the model takes 17 GiB beside 7 GiB of others of the GPU, which",
+            "the engine of the rollouts takes 10 GiB with one sequence, its share",
         ),
         ("qwen3-8b", Machine(2, 24), "what fits: 2 training GPUs or GPUs of 40 GiB"),
     ],
@@ -163,3 +163,31 @@ def test_a_training_learns_what_its_gpus_hold_before_it_starts(
         _here(monkeypatch, tmp_path / "b", gpus=1, mebibytes=40960)
     with pytest.raises(DeviceCrash, match="beside 30 GiB of others"):
         _here(monkeypatch, tmp_path / "c", gpus=8, mebibytes=40960, used=30 * 1024)
+
+
+def test_a_solver_that_sleeps_leaves_its_share_to_the_training_but_not_to_the_drawing_of_rollouts() -> None:
+    asleep, awake = (
+        _plan("qwen3-8b", Machine(8, 40), "trainer.solver_gpus=0", f"sampler.backend={backend}")
+        # Servers do not sleep.
+        for backend in ("vllm", "server")
+    )
+    (challenger, _), (beside, _) = (
+        [stage.layout for stage in plan.stages if stage.layout] for plan in (asleep, awake)
+    )
+    assert challenger.parts["others"] == 2 * GIB
+    assert beside.parts["others"] == 0.3 * 40 * GIB
+    assert (challenger.training.offload, beside.training.offload) == ("between_steps", "always")
+    assert challenger.drawing_bytes > 0.7 * 40 * GIB
+
+
+def test_what_would_wake_beside_the_rollouts_is_counted_before_a_training_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("infra.plan.here.memory_bytes", lambda: 2**42)
+    monkeypatch.setenv("PATH", str(write_nvidia_smi(tmp_path, "580.1", gpus=8, mebibytes=81920)))
+    names = [str(number) for number in range(8)]
+    asked = ("challenger", CONFIG_JSON, FOUR.challenger, VerlTrainerConfig(gpu_memory_share=0.4), 8, 1, names)
+    _, trainer = fitted_here(*asked, waking_share=0.3)
+    assert trainer.offload == "never"
+    with pytest.raises(DoesNotFit, match=r"drawing rollouts takes \d+ GiB beside 48 GiB of others"):
+        fitted_here(*asked, waking_share=0.6)

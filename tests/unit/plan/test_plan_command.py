@@ -33,7 +33,7 @@ def test_a_plan_that_does_not_fit_says_what_would_and_draws_nothing() -> None:
     done = _plan("--preset", "qwen3-8b", "--gpus", "1", "--memory-gib", "40")
     assert done.exit_code == 1
     assert "qwen3-8b does not fit 1 GPU of 40 GiB" in done.stdout
-    assert "rzero: train_challenger: loading the model takes" in done.stderr
+    assert "rzero: train_challenger: the engine of the rollouts takes" in done.stderr
     assert "what fits:" in done.stderr
     assert "|" not in done.stdout
 
@@ -88,7 +88,7 @@ def test_a_run_that_does_not_fit_this_machine_is_refused_before_anything_is_writ
     run = ["run", "--run", "a", "--preset", "qwen3-8b", "--store", str(store)]
     done = CliRunner().invoke(main, run)
     assert done.exit_code == 2
-    assert done.stderr.startswith("rzero: train_challenger: loading the model takes")
+    assert done.stderr.startswith("rzero: train_challenger: the engine of the rollouts takes")
     assert "what fits: " in done.stderr
     assert not store.exists()
 

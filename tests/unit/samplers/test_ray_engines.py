@@ -23,9 +23,13 @@ def _ids(**settings: Any) -> list[str]:
 
 
 def test_every_living_node_gets_as_many_engines_as_its_gpus_hold() -> None:
-    assert _ids() == ["a"] * 4 + ["b"] * 3
-    assert _ids(tensor_parallel=2) == ["a", "a", "b"]
-    assert _ids(tensor_parallel=2, replicas=2) == ["a", "a"]
+    assert _ids() == ["a", "b", "a", "b", "a", "b", "a"]
+    assert _ids(tensor_parallel=2) == ["a", "b", "a"]
+
+
+def test_fewer_engines_than_there_is_room_for_leave_gpus_on_every_node() -> None:
+    assert _ids(replicas=4) == ["a", "b", "a", "b"]
+    assert _ids(tensor_parallel=2, replicas=2) == ["a", "b"]
 
 
 def test_on_cpus_the_replicas_are_spread_over_the_nodes() -> None:

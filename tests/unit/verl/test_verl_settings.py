@@ -9,6 +9,7 @@ import pytest
 
 from data.backends import (
     LocalTrainerConfig,
+    SamplerConfig,
     ServerSamplerConfig,
     TransformersSamplerConfig,
     VerlTrainerConfig,
@@ -17,7 +18,9 @@ from data.backends import (
 from data.config import GrpoConfig
 from data.resolve import resolve
 from infra.jobs.errors import DeviceSetupError
-from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side
+from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side, waking_share
+from infra.samplers.engine import sleep_options
+from infra.samplers.ray_engines import places
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
 from infra.trainers.verl.settings import verl_settings
 from infra.trainers.verl.trainer import VerlTrainer
@@ -224,8 +227,59 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
     there = [str(number) for number in range(count)]
     trains, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
     assert (trains.gpus, answers.gpus) == (training, solver)
+    assert answers.sleeps == (count == 1)
     if count == 1:
         assert trains.gpu_memory_share + answers.gpu_memory_share < 0.8
+
+
+def test_a_solver_that_shares_gpus_leaves_them_while_nothing_is_asked_and_no_other_engine_does() -> None:
+    there = [str(number) for number in range(8)]
+    shared = VerlTrainerConfig(solver_gpus=0)
+    trains, answers = side_by_side(shared, VllmSamplerConfig(dtype="bfloat16"), there)
+    assert trains.gpus == answers.gpus == tuple(range(8))
+    assert waking_share(answers) == answers.gpu_memory_share > 0
+    assert sleep_options(answers, has_gpus=True) == {"enable_sleep_mode": True}
+    # vLLM cannot sleep without a GPU.
+    assert sleep_options(answers, has_gpus=False) == {}
+    _, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(), there)
+    assert (waking_share(answers), sleep_options(answers, has_gpus=True)) == (0.0, {})
+    _, served = side_by_side(shared, ServerSamplerConfig(), there)
+    assert waking_share(served) == 0.0
+
+
+def test_on_a_ray_cluster_the_frozen_solver_takes_gpus_that_ray_does_not_give_to_the_training() -> None:
+    trainer = VerlTrainerConfig(nodes=3, gpus_per_node=8, work_folder="/shared", solver_gpus=2)
+    trains, answers = side_by_side(trainer, VllmSamplerConfig(), [], "head:6379")
+    assert cluster_of(trains, [], "head:6379") == Cluster(3, 6, True, "head:6379")
+    nodes = [{"NodeID": name, "Alive": True, "Resources": {"GPU": 8.0}} for name in "abc"]
+    spec = {"on_cpu": False, "address": "head:6379"}
+    spec |= {"replicas": answers.replicas, "tensor_parallel": answers.tensor_parallel}
+    assert [node["NodeID"] for node in places(nodes, spec)] == list("abcabc")
+    # Where nothing is said of the number of GPUs, the other nodes are like this one.
+    trains, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(), ["0", "1"], "head:6379")
+    assert (trains.gpus_per_node, answers.gpus, answers.replicas) == (1, (), 1)
+    on_cpus = VerlTrainerConfig(device="cpu", gpus_per_node=2), VllmSamplerConfig(device="cpu")
+    assert side_by_side(*on_cpus, [], "head:6379") == on_cpus
+
+
+@pytest.mark.parametrize(
+    ("trainer", "sampler", "told"),
+    [
+        (
+            {"gpus_per_node": 1},
+            VllmSamplerConfig(),
+            "gives a GPU to the training or to the frozen Solver, not",
+        ),
+        ({"gpus_per_node": 4, "solver_gpus": 0}, VllmSamplerConfig(), "set trainer.solver_gpus to 1 or more"),
+        ({"gpus_per_node": 6}, VllmSamplerConfig(tensor_parallel=2), "2 does not divide the 3 GPUs of each"),
+        ({"gpus_per_node": 4}, ServerSamplerConfig(), "sampler.backend: server starts engines on GPUs that"),
+    ],
+)
+def test_what_ray_cannot_place_side_by_side_is_one_clear_line(
+    trainer: dict[str, int], sampler: SamplerConfig, told: str
+) -> None:
+    with pytest.raises(DeviceSetupError, match=told):
+        side_by_side(VerlTrainerConfig(**trainer), sampler, [], "head:6379")
 
 
 def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus() -> None:

@@ -8,7 +8,6 @@ from data import domains
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.machine.gpus import side_by_side, waking_share
-from infra.ray.address import ray_address
 from infra.samplers import Sampler, SamplingParams, open_sampler
 from infra.scratch import ScratchFolder
 from infra.trainers import open_trainer
@@ -35,9 +34,7 @@ def train_challenger(
     formula = ChallengerReward(config.reward)
     known = [row["question"] for row in remembered(work, earlier)]
     prompts = Prompts(work.config, work.model(challenger))
-    trainer_config, sampler_config = side_by_side(
-        work.config.trainer, work.config.sampler, ray_address=ray_address()
-    )
+    trainer_config, sampler_config = side_by_side(work.config.trainer, work.config.sampler)
     # The untrained Challenger is sampled before anything else takes the device.
     before = _first_questions(work, challenger, prompts) if config.probe_questions else []
     with (

@@ -19,6 +19,7 @@ from data.backends import (
     VllmSamplerConfig,
 )
 from infra.jobs.errors import DeviceSetupError
+from infra.ray.address import ray_address
 
 _QUESTION_SECONDS = 20.0
 _SHARED_SOLVER_MEMORY = 0.3
@@ -131,11 +132,16 @@ def share_gpus(numbers: Sequence[int], solver_gpus: int | None) -> tuple[tuple[i
     return tuple(numbers[: count - wanted]), tuple(numbers[count - wanted :])
 
 
-def side_by_side(
+def side_by_side(trainer: TrainerConfig, sampler: SamplerConfig) -> tuple[TrainerConfig, SamplerConfig]:
+    """`share_out` for this machine, or the Ray cluster that its environment names."""
+    return share_out(trainer, sampler, address=ray_address())
+
+
+def share_out(
     trainer: TrainerConfig,
     sampler: SamplerConfig,
     there: Sequence[str] | None = None,
-    ray_address: str | None = None,
+    address: str | None = None,
 ) -> tuple[TrainerConfig, SamplerConfig]:
     """Both configurations, each with its part of `trainer.gpus` and of their memory.
 
@@ -147,7 +153,7 @@ def side_by_side(
     | 4    | 2                                  | 2                              |
     | 8    | 4                                  | 4                              |
 
-    With verl on a Ray cluster at `ray_address` these are the GPUs of each node, and Ray, which gives a GPU to
+    With verl on a Ray cluster at `address` these are the GPUs of each node, and Ray, which gives a GPU to
     one actor only, places both.
 
     Backends that run in this process stay as they are, as does a sampler whose endpoints run elsewhere.
@@ -158,8 +164,8 @@ def side_by_side(
         return trainer, sampler
     numbers = trainer.gpus if isinstance(trainer, EngineConfig) else ()
     found = chosen_gpus("trainer", numbers, trainer.device, there)
-    if ray_address is not None and isinstance(trainer, VerlTrainerConfig) and trainer.device != "cpu":
-        return _on_ray(trainer, sampler, trainer.gpus_per_node or len(found), ray_address)
+    if address is not None and isinstance(trainer, VerlTrainerConfig) and trainer.device != "cpu":
+        return _on_ray(trainer, sampler, trainer.gpus_per_node or len(found), address)
     if not found:
         return trainer, sampler
     training, solver = share_gpus(numbers or range(len(found)), trainer.solver_gpus)

@@ -14,7 +14,7 @@ from data.backends import (
 )
 from data.resolve import ConfigError
 from infra.jobs.errors import DeviceSetupError
-from infra.machine.gpus import side_by_side
+from infra.machine.gpus import share_out
 from infra.plan.layout import DoesNotFit, Layout, Room, explained, fitted
 from infra.plan.memory import ASLEEP, GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
 from infra.plan.shape import Shape
@@ -83,7 +83,7 @@ def planned(config: RunConfig, shape: Shape, machine: Machine) -> Plan:
     """How the run lies on the cluster. ConfigError where its settings contradict the cluster's size."""
     here = [str(number) for number in range(machine.gpus)]
     try:
-        trainer, solver = side_by_side(config.trainer, config.sampler, here)
+        trainer, solver = share_out(config.trainer, config.sampler, here)
     except DeviceSetupError as error:
         raise ConfigError(str(error)) from None
     sampling = _engine("questions, answers, evaluation", shape, config.sampler, machine)

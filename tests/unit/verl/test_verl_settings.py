@@ -18,7 +18,7 @@ from data.backends import (
 from data.config import GrpoConfig
 from data.resolve import resolve
 from infra.jobs.errors import DeviceSetupError
-from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, side_by_side, waking_share
+from infra.machine.gpus import chosen_gpus, replica_gpus, share_gpus, share_out, waking_share
 from infra.samplers.engine import sleep_options
 from infra.samplers.ray_engines import places
 from infra.trainers.verl.cluster import Cluster, Paths, check_fits, cluster_of
@@ -225,7 +225,7 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
     solver: tuple[int, ...],
 ) -> None:
     there = [str(number) for number in range(count)]
-    trains, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
+    trains, answers = share_out(VerlTrainerConfig(), VllmSamplerConfig(dtype="bfloat16"), there)
     assert (trains.gpus, answers.gpus) == (training, solver)
     assert answers.sleeps == (count == 1)
     if count == 1:
@@ -235,31 +235,31 @@ def test_the_challengers_training_and_the_frozen_solver_share_one_four_or_eight_
 def test_a_solver_that_shares_gpus_leaves_them_while_nothing_is_asked_and_no_other_engine_does() -> None:
     there = [str(number) for number in range(8)]
     shared = VerlTrainerConfig(solver_gpus=0)
-    trains, answers = side_by_side(shared, VllmSamplerConfig(dtype="bfloat16"), there)
+    trains, answers = share_out(shared, VllmSamplerConfig(dtype="bfloat16"), there)
     assert trains.gpus == answers.gpus == tuple(range(8))
     assert waking_share(answers) == answers.gpu_memory_share > 0
     assert sleep_options(answers, has_gpus=True) == {"enable_sleep_mode": True}
     # vLLM cannot sleep without a GPU.
     assert sleep_options(answers, has_gpus=False) == {}
-    _, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(), there)
+    _, answers = share_out(VerlTrainerConfig(), VllmSamplerConfig(), there)
     assert (waking_share(answers), sleep_options(answers, has_gpus=True)) == (0.0, {})
-    _, served = side_by_side(shared, ServerSamplerConfig(), there)
+    _, served = share_out(shared, ServerSamplerConfig(), there)
     assert waking_share(served) == 0.0
 
 
 def test_on_a_ray_cluster_the_frozen_solver_takes_gpus_that_ray_does_not_give_to_the_training() -> None:
     trainer = VerlTrainerConfig(nodes=3, gpus_per_node=8, work_folder="/shared", solver_gpus=2)
-    trains, answers = side_by_side(trainer, VllmSamplerConfig(), [], "head:6379")
+    trains, answers = share_out(trainer, VllmSamplerConfig(), [], "head:6379")
     assert cluster_of(trains, [], "head:6379") == Cluster(3, 6, True, "head:6379")
     nodes = [{"NodeID": name, "Alive": True, "Resources": {"GPU": 8.0}} for name in "abc"]
     spec = {"on_cpu": False, "address": "head:6379"}
     spec |= {"replicas": answers.replicas, "tensor_parallel": answers.tensor_parallel}
     assert [node["NodeID"] for node in places(nodes, spec)] == list("abcabc")
     # Where nothing is said of the number of GPUs, the other nodes are like this one.
-    trains, answers = side_by_side(VerlTrainerConfig(), VllmSamplerConfig(), ["0", "1"], "head:6379")
+    trains, answers = share_out(VerlTrainerConfig(), VllmSamplerConfig(), ["0", "1"], "head:6379")
     assert (trains.gpus_per_node, answers.gpus, answers.replicas) == (1, (), 1)
     on_cpus = VerlTrainerConfig(device="cpu", gpus_per_node=2), VllmSamplerConfig(device="cpu")
-    assert side_by_side(*on_cpus, [], "head:6379") == on_cpus
+    assert share_out(*on_cpus, [], "head:6379") == on_cpus
 
 
 @pytest.mark.parametrize(
@@ -275,19 +275,19 @@ def test_on_a_ray_cluster_the_frozen_solver_takes_gpus_that_ray_does_not_give_to
         ({"gpus_per_node": 4}, ServerSamplerConfig(), "sampler.backend: server starts engines on GPUs that"),
     ],
 )
-def test_what_ray_cannot_place_side_by_side_is_one_clear_line(
+def test_what_ray_cannot_place_share_out_is_one_clear_line(
     trainer: dict[str, int], sampler: SamplerConfig, told: str
 ) -> None:
     with pytest.raises(DeviceSetupError, match=told):
-        side_by_side(VerlTrainerConfig(**trainer), sampler, [], "head:6379")
+        share_out(VerlTrainerConfig(**trainer), sampler, [], "head:6379")
 
 
 def test_backends_of_this_process_and_endpoints_elsewhere_are_not_given_gpus() -> None:
     here = LocalTrainerConfig(), TransformersSamplerConfig()
-    assert side_by_side(*here, ["0", "1"]) == here
+    assert share_out(*here, ["0", "1"]) == here
     elsewhere = VerlTrainerConfig(), ServerSamplerConfig(urls=("http://host:8000/v1",))
-    assert side_by_side(*elsewhere, ["0", "1"]) == elsewhere
-    trains, answers = side_by_side(LocalTrainerConfig(), VllmSamplerConfig(), ["0", "1"])
+    assert share_out(*elsewhere, ["0", "1"]) == elsewhere
+    trains, answers = share_out(LocalTrainerConfig(), VllmSamplerConfig(), ["0", "1"])
     assert (trains, answers.gpus) == (LocalTrainerConfig(), (1,))
 
 

@@ -7,8 +7,8 @@ import polars as pl
 from tasks.grading.scores import Interval, bootstrap
 
 KEYS = ["line", "run", "iteration"]
-MEASURES = ("pass@1", "maj@k", "greedy")
-COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "correct", "majority_correct")
+MEASURES = ("greedy", "pass@1", "maj@k")
+COLUMNS = ("benchmark", "problem_id", "group", "mode", "sample", "tokens", "correct", "majority_correct")
 
 
 def problem_scores(evaluation: pl.DataFrame) -> pl.DataFrame:
@@ -76,6 +76,18 @@ def accuracy_by_sample(evaluation: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("correct").mean().alias("value"))
         .sort(keys)
     )
+
+
+def length_by_iteration(evaluation: pl.DataFrame) -> pl.DataFrame:
+    """line, run, iteration, mode, value, low, high: mean tokens of an answer, and its quartiles.
+
+    Means over benchmarks, as accuracies are, so that a large one does not hide the others.
+    """
+    tokens = pl.col("tokens").cast(pl.Float64)
+    figures = {"value": tokens.mean(), "low": tokens.quantile(0.25), "high": tokens.quantile(0.75)}
+    keys = [*KEYS, "mode"]
+    of_benchmarks = evaluation.group_by(*keys, "benchmark").agg(**figures)
+    return of_benchmarks.group_by(keys).agg(pl.col(*figures).mean()).sort(keys)
 
 
 def accuracy_by_group(evaluation: pl.DataFrame) -> pl.DataFrame:

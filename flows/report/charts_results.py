@@ -30,9 +30,9 @@ _BOOTSTRAP = "95\u00a0% interval if the problems were drawn anew (bootstrap)"
 
 
 _MEANINGS = {
+    "greedy": "Accuracy of the likeliest answer (temperature 0).",
     "pass@1": "Mean accuracy of one sampled answer.",
     "maj@k": "Accuracy of the majority of the samples.",
-    "greedy": "Accuracy of the likeliest answer (temperature 0).",
 }
 
 
@@ -63,6 +63,22 @@ def accuracy_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Cha
     dots = " Small circles: pass@1 with each sample alone, the spread of the dice." if single else ""
     said = {"majority": names["maj@k"], "spread": spread, "dots": dots}
     return [series_chart("accuracy", series, x, height=400, wide=True, **said)]
+
+
+def length_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:
+    """Tokens of an answer by iteration: one chart for each way of decoding."""
+    if evaluation.is_empty():
+        return []
+    table = acc.length_by_iteration(evaluation)
+    x = whole_axis("iteration (0: the base model)", table["iteration"].to_list())
+    spread = spread_words(lines, "the middle half of the answers")
+    charts = []
+    for mode in ("greedy", "sampled"):
+        found = line_series(table.filter(pl.col("mode") == mode), lines)
+        if found:
+            said: dict[str, Any] = {"key": f"length-{mode}", "mode": mode, "spread": spread}
+            charts.append(series_chart("length", found, x, share=False, whole=False, **said))
+    return charts
 
 
 def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:

@@ -121,7 +121,7 @@ def _gain(line: Line, evaluation: pl.DataFrame, measure: str) -> acc.Interval | 
 def _of_accuracy(line: Line, evaluation: pl.DataFrame) -> list[str]:
     if evaluation.is_empty():
         return []
-    sampled, agreed, greedy = (_gain(line, evaluation, measure) for measure in acc.MEASURES)
+    greedy, sampled, agreed = (_gain(line, evaluation, measure) for measure in acc.MEASURES)
     noise = "the range of the runs" if len(line.runs) > 1 else "its 95\u00a0% interval"
     told = []
     if sampled and sampled.low > 0 and greedy and greedy.low <= 0:

@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from data.foreign import visible
 from flows.report import accuracy as acc
+from flows.report import answers, findings
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
-from flows.report import findings
 from flows.report import questions as q
+from flows.report.answers import spaced
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
 from flows.summary import summary_rows
@@ -28,7 +29,7 @@ from infra.store.store import Store
 _CONFIG_WIDTH = 110
 _KEPT, _DROPPED, _BADLY_FORMED = 10, 8, 2
 _SHOWN_ANSWERS = 5
-_SHARES = ("kept_share", "unique_share", "label_accuracy", "pass@1", "greedy")
+_SHARES = ("kept_share", "unique_share", "label_accuracy", "greedy", "pass@1")
 
 
 def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -> str:
@@ -55,6 +56,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
         cautions=findings.cautions(lines, evaluation, probe, scored),
         charts={
             "accuracy": cr.accuracy_charts(lines, evaluation),
+            "answers": cr.length_charts(lines, evaluation),
             "groups": cr.group_charts(lines, evaluation),
             "challenger": [*cq.reward_charts(lines, probe, scored), *cq.p_hat_charts(lines, probe, scored)],
             "filter": cq.kept_charts(lines, scored),
@@ -65,6 +67,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
             "time": cr.time_charts(runs),
         },
         summaries=[] if evaluation.is_empty() else [(run.name, *_summary(run)) for run in in_lines],
+        answers=[(run.name, answers.before_and_after(run)) for run in in_lines],
         clusters=_clusters(scored),
         asked_before=[[*where, percent(share)] for *where, share in asked_before],
         samples=[(run.name, samples(run)) for run in runs],
@@ -156,13 +159,6 @@ def _link(store: Store, uri: str, target: Path | None) -> Markup:
     else:
         href = path.absolute().as_uri()
     return Markup('<a href="{}"><code>{}</code></a>').format(href, os.path.relpath(uri, store.root))
-
-
-def spaced(count: int, wanted: int) -> list[int]:
-    """`wanted` indices spread evenly over `count` rows; all of them where there are no more."""
-    if count <= wanted:
-        return list(range(count))
-    return [index * count // wanted for index in range(wanted)]
 
 
 def choose(scored: pl.DataFrame) -> pl.DataFrame:

@@ -93,7 +93,9 @@ def _outcome(
         return "evaluation", {"evaluation": evaluation_rows(iteration, rng)}, {"pass@1": 0.5, "greedy": 0.9}
     if stage == "generate_questions":
         return "questions", {"questions": question_rows(hostile)}, {}
-    if stage in ("sample_answers", "sample_evaluation"):
+    if stage == "sample_evaluation":
+        return "completions", {"completions": completion_rows(iteration, hostile)}, {}
+    if stage == "sample_answers":
         return STAGES[stage].kind, {STAGES[stage].kind: []}, {}
     if stage == "score_and_filter":
         tables = {"scored": scored_rows(iteration, rng, hostile), "curriculum": []}
@@ -136,6 +138,13 @@ def evaluation_rows(iteration: int, rng: random.Random, samples: int = 4) -> lis
                     }
                 )
     return rows
+
+
+def completion_rows(iteration: int, hostile: bool) -> list[dict[str, Any]]:
+    """The greedy answers to the problems of `evaluation_rows`."""
+    fixed = {"benchmark": "arithmetic", "mode": "greedy", "sample": 0, "seed": 1, "finish_reason": "stop"}
+    text = HOSTILE if hostile else f"written in iteration {iteration}"
+    return [{**fixed, "problem_id": problem, "completion": text, "tokens": 3} for problem in range(24)]
 
 
 QUESTIONS = 60

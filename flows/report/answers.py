@@ -24,8 +24,8 @@ def before_and_after(run: Run) -> dict[str, Any] | None:
     """Greedy answers to some problems, of the base model and of the last Solver that was measured.
 
     `last`: its iteration; `counts`: how many problems had each outcome; `rows`: those shown, evenly spaced
-    by number, with benchmark, problem, gold, outcome, and `before` and `after` as (completion, tokens, is
-    right). None where there is no last one beside the base, or the store does not have the completions.
+    by number, with problem, gold, outcome, and `before` and `after` as (completion, tokens, is right). None
+    where there is no last one beside the base, or the store does not have the completions.
     """
     measured = [i for i in run.iterations() if run.artifact(i, "evaluate")]
     if not measured or measured[0] != 0 or measured[-1] == 0:
@@ -39,8 +39,9 @@ def before_and_after(run: Run) -> dict[str, Any] | None:
         found = both.filter((pl.col("correct") == before) & (pl.col("correct_after") == after))
         counts[outcome] = found.height
         rows += [
-            {name: row[name] for name in ("benchmark", "problem", "gold")}
-            | {
+            {
+                "problem": row["problem"],
+                "gold": row["gold"],
                 "outcome": outcome,
                 "before": (row["completion"], row["tokens"], before),
                 "after": (row["completion_after"], row["tokens_after"], after),

@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from data.foreign import visible
 from flows.report import accuracy as acc
-from flows.report import answers, findings
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
+from flows.report import findings
 from flows.report import questions as q
-from flows.report.answers import spaced
+from flows.report.answers import before_and_after, spaced
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
 from flows.summary import summary_rows
@@ -67,7 +67,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
             "time": cr.time_charts(runs),
         },
         summaries=[] if evaluation.is_empty() else [(run.name, *_summary(run)) for run in in_lines],
-        answers=[(run.name, answers.before_and_after(run)) for run in in_lines],
+        answers=[(run.name, before_and_after(run)) for run in in_lines],
         clusters=_clusters(scored),
         asked_before=[[*where, percent(share)] for *where, share in asked_before],
         samples=[(run.name, samples(run)) for run in runs],

@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.backends import (
-    EngineConfig,
-    ServerSamplerConfig,
-    TransformersSamplerConfig,
-    VerlTrainerConfig,
-    VllmSamplerConfig,
-)
+from data.backends import EngineConfig, ServerSamplerConfig, TransformersSamplerConfig, VerlTrainerConfig
 from data.resolve import ConfigError
 from infra.jobs.errors import DeviceSetupError
-from infra.machine.gpus import share_out
+from infra.machine.gpus import share_out, waking_share
 from infra.plan.layout import DoesNotFit, Layout, Room, explained, fitted
 from infra.plan.memory import ASLEEP, GIB, Training, engine_gpu, kv_tokens, local_gpu, store_disk, work_disk
 from infra.plan.shape import Shape
@@ -139,10 +133,9 @@ def _room(machine: Machine, beside: SamplerConfig | None) -> Room:
     host = None if machine.host_gib is None else machine.host_gib * GIB
     if not isinstance(beside, EngineConfig):
         return Room(gpu, host_bytes=host)
-    share = beside.gpu_memory_share * gpu
-    if isinstance(beside, VllmSamplerConfig) and beside.sleeps:
-        return Room(gpu, ASLEEP, host, waking_bytes=share)
-    return Room(gpu, share, host)
+    if waking := waking_share(beside):
+        return Room(gpu, ASLEEP, host, waking_bytes=waking * gpu)
+    return Room(gpu, beside.gpu_memory_share * gpu, host)
 
 
 def _engine(stage: str, shape: Shape, config: SamplerConfig, machine: Machine) -> StagePlan:

@@ -151,9 +151,8 @@ class VllmSampler(Sampler):
         except Exception as problem:
             if self.is_lost:
                 return
-            error = problem
-            if not isinstance(problem, DeviceError):
-                error = DeviceCrash(f"{job.name}: what it says makes no sense ({problem!r})")
+            nonsense = DeviceCrash(f"{job.name}: what it says makes no sense ({problem!r})")
+            error = problem if isinstance(problem, DeviceError) else nonsense
             left = self._queue.lose(job.name)
             if left:
                 self._log.warning(f"{error}; what it had not drawn goes to the other {left}")

@@ -275,7 +275,7 @@ def test_on_a_ray_cluster_the_frozen_solver_takes_gpus_that_ray_does_not_give_to
         ({"gpus_per_node": 4}, ServerSamplerConfig(), "sampler.backend: server starts engines on GPUs that"),
     ],
 )
-def test_what_ray_cannot_place_share_out_is_one_clear_line(
+def test_what_ray_cannot_place_side_by_side_is_one_clear_line(
     trainer: dict[str, int], sampler: SamplerConfig, told: str
 ) -> None:
     with pytest.raises(DeviceSetupError, match=told):

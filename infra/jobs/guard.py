@@ -12,10 +12,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 from infra.jobs.reap import JOB_VARIABLE, end_processes
 
 _PATIENCE_SECONDS = 5.0
+_ROOT = str(Path(__file__).resolve().parents[2])
 _guards: list[subprocess.Popen[bytes]] = []
 
 
@@ -23,9 +25,11 @@ _guards: list[subprocess.Popen[bytes]] = []
 def ended_with_this_process() -> Iterator[None]:
     """What is started within, and does not end before, ends with this process."""
     before, name = os.environ.get(JOB_VARIABLE), uuid.uuid4().hex
-    guard = [sys.executable, "-m", "infra.jobs.guard", name]
+    # The working folder may have an `infra` of its own.
+    guard = [sys.executable, "-P", "-m", "infra.jobs.guard", name]
+    environment = os.environ | {"PYTHONPATH": _ROOT}
     # Its own session: an interrupt from the terminal is not meant for it.
-    _guards.append(subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True))
+    _guards.append(subprocess.Popen(guard, env=environment, stdin=subprocess.PIPE, start_new_session=True))
     os.environ[JOB_VARIABLE] = name
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from data.backends import WHERE_IT_WORKS, VerlTrainerConfig
@@ -23,10 +24,20 @@ if TYPE_CHECKING:
 
 
 def check_run_fits(config: RunConfig) -> None:
-    """ConfigError where verl would train on this machine's GPUs and the run does not fit them.
+    """ConfigError where packages are missing here, or verl would train on GPUs that the run does not fit.
 
     Nothing is said of GPUs that only a Ray cluster has, or of a model whose shape is not known yet.
     """
+    local = (
+        config.trainer.backend == "local"
+        or config.sampler.backend == "transformers"
+        or config.base_model.tiny is not None
+    )
+    needed = ("torch", "transformers") if local else ("transformers",)
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"a run needs {' and '.join(missing)}, not installed here: pip install 'rzero[local]'"
+        )
     verl = isinstance(config.trainer, VerlTrainerConfig) and config.trainer.device != "cpu"
     gpus = found_gpus() if verl and WHERE_IT_WORKS["ray_address"] not in os.environ else ()
     if (memory := gpu_memory(gpus)) is None:

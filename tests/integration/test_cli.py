@@ -83,6 +83,18 @@ def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["in-the-way"]
 
 
+def test_without_torch_a_run_is_refused_in_one_line_that_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if it were not installed.
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.chdir(tmp_path)
+    said = refusal("run", "--run", "a")
+    assert "needs torch, not installed here: pip install 'rzero[local]'" in said
+    assert len(said.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_name_of_a_run_with_another_configuration_is_refused(small_store: Path) -> None:
     before = sorted(path for path in small_store.rglob("*"))
     arguments = [item for override in SMALL_RUN for item in ("--set", override)]

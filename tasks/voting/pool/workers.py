@@ -95,7 +95,7 @@ class WorkerPool:
         paths = os.pathsep.join(path for path in sys.path if path)
         with tempfile.TemporaryFile("w+") as log:
             server = subprocess.Popen(
-                [sys.executable, "-c", _START, _ROOT, str(self.memory_bytes), str(self.workers)],
+                [sys.executable, "-P", "-c", _START, _ROOT, str(self.memory_bytes), str(self.workers)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

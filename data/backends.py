@@ -1,8 +1,8 @@
-"""The backends that sample and train: one class each, with the settings that it reads.
+"""The backends that sample, train and track: one class each, with the settings that it reads.
 
-`backend` tells the members of `SamplerConfig` and `TrainerConfig` apart. To add a backend X, write its class
-here, add it to the union, and implement it in `infra/samplers/X.py` or `infra/trainers/X.py`
-(docs/extending.md).
+`backend` tells the members of `SamplerConfig`, `TrainerConfig` and `TrackerConfig` apart. To add a backend X,
+write its class here, add it to the union, and implement it in `infra/samplers/X.py`, `infra/trainers/X.py` or
+`infra/trackers/X.py` (docs/extending.md).
 
 Unkeyed fields say where and how fast, not what: they enter no artifact's key, and may differ when a run is
 resumed.
@@ -13,7 +13,7 @@ from the environment of the process that works (`WHERE_IT_WORKS`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import Field, field_validator, model_validator
 
@@ -182,7 +182,62 @@ class VerlTrainerConfig(EngineConfig, TrainerBase):
 TrainerConfig = Annotated[LocalTrainerConfig | VerlTrainerConfig, Field(discriminator="backend")]
 
 
-def variants(annotation: Any) -> dict[str, type[BackendConfig]]:
-    """The classes of a union of backends, by backend; empty for any other annotation."""
-    classes = [kind for kind in get_args(annotation) if isinstance(kind, type)]
-    return {kind.model_fields["backend"].default: kind for kind in classes if issubclass(kind, BackendConfig)}
+class TrackerBase(Section):
+    """Settings of every experiment tracker. Its server, if any, and keys are the environment's to name."""
+
+    package: ClassVar[str]
+    """What must be importable; the extra of rzero that brings it has the backend's name."""
+    backend: str = Field(description="Which tracker it is.")
+    folder: str | None = Field(
+        None,
+        description="Where its files lie; empty: `trackers/` in a store that is a folder, else "
+        "./rzero-trackers.",
+    )
+
+
+class _InProject(TrackerBase):
+    project: str = Field(
+        "rzero", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="The project that runs stand in."
+    )
+
+
+class TensorboardConfig(TrackerBase):
+    """Event files that TensorBoard reads."""
+
+    package = "tensorboard"
+    backend: Literal["tensorboard"] = Field("tensorboard", description="Event files.")
+
+
+class MlflowConfig(_InProject):
+    """MLflow: the server at $MLFLOW_TRACKING_URI of the process that works, else an SQLite file."""
+
+    package = "mlflow"
+    backend: Literal["mlflow"] = Field("mlflow", description="MLflow: a server or an SQLite file.")
+
+
+class WandbConfig(_InProject):
+    """Weights & Biases, offline: files that `wandb sync` uploads."""
+
+    package = "wandb"
+    backend: Literal["wandb"] = Field("wandb", description="Weights & Biases, offline.")
+
+
+class TrackioConfig(_InProject):
+    """Trackio, local."""
+
+    package = "trackio"
+    backend: Literal["trackio"] = Field("trackio", description="Trackio, local.")
+
+
+TrackerConfig = Annotated[
+    TensorboardConfig | MlflowConfig | WandbConfig | TrackioConfig, Field(discriminator="backend")
+]
+
+
+def variants(annotation: Any) -> dict[str, type[Section]]:
+    """The classes of a union of backends, or of a tuple of them, by backend; empty for all else."""
+    parts = [part for part in get_args(annotation) if part is not Ellipsis]
+    if get_origin(annotation) is tuple and len(parts) == 1:
+        return variants(get_args(parts[0])[0]) if get_origin(parts[0]) is Annotated else {}
+    classes = [kind for kind in parts if isinstance(kind, type) and issubclass(kind, Section)]
+    return {kind.model_fields["backend"].default: kind for kind in classes if "backend" in kind.model_fields}

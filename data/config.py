@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from data.backends import SamplerConfig, TrainerConfig
+from data.backends import SamplerConfig, TrackerConfig, TrainerConfig
 from data.domain import PromptStyle
 from data.foreign import ENDPOINT, one_line
 from data.section import Count, Probability, Section
@@ -283,6 +283,11 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = Field(description="How the Solver is measured.")
     sampler: SamplerConfig = Field(description="The backend that draws completions.")
     trainer: TrainerConfig = Field(description="The backend that trains.")
+    trackers: tuple[TrackerConfig, ...] = Field(
+        (),
+        description="Experiment trackers that the run is told to, each once: a name, or settings with "
+        "`backend`. They decide nothing of what a run computes, so they may change when a run is resumed.",
+    )
     timeout_seconds: dict[str, Count] = Field(
         default_factory=dict,
         description="Longest attempt at a stage, by the stage's name (of one shard, where it has shards). "
@@ -293,3 +298,17 @@ class RunConfig(Section):
     @classmethod
     def _name_is_safe(cls, value: str) -> str:
         return check_run_name(value)
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _names_are_trackers(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            return given
+        return [{"backend": each} if isinstance(each, str) else each for each in given]
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_once(cls, value: tuple[TrackerConfig, ...]) -> tuple[TrackerConfig, ...]:
+        if len({each.backend for each in value}) < len(value):
+            raise ValueError("a tracker is named twice")
+        return value

@@ -21,6 +21,7 @@ from infra.store.store import Store
 from tasks.publish.markdown import escaped, fenced, sample_of_questions
 from tasks.publish.plots import draw_accuracy, image
 from tasks.publish.shown import in_flow_run, key_of, show
+from tasks.publish.tracking import tracked
 from tasks.stage.task import after_stage
 
 _QUESTIONS = 3
@@ -39,15 +40,23 @@ _LEGEND = (
 def overview(config: RunConfig, iteration: int) -> Iterator[None]:
     """Show how the run stands while the block works, anew after each stage; then write the run's report.
 
+    The run's trackers are told the same.
+
     What fails here is one warning, and fails no run.
     """
     shown = Overview(config, iteration)
     shown.update()
-    token = after_stage.set(shown.update)
-    try:
-        yield
-    finally:
-        after_stage.reset(token)
+    with tracked(config, iteration) as tell_trackers:
+
+        def show_and_tell() -> None:
+            shown.update()
+            tell_trackers()
+
+        token = after_stage.set(show_and_tell)
+        try:
+            yield
+        finally:
+            after_stage.reset(token)
     shown.report()
 
 

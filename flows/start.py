@@ -16,6 +16,7 @@ from infra.artifacts.runs import freeze_run, load_run
 from infra.keys import clean_environment
 from infra.plan.here import check_run_fits
 from infra.store.store import Store
+from infra.trackers.open import check_trackers
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import check_base_model, prepare_base_model
 from tasks.rewards.challenger import settled
@@ -52,6 +53,7 @@ def begin(
             {} if iterations is None else {"iterations": iterations}
         )
         config = validate(existing.model_dump(mode="json") | changes)
+        check_trackers(config)
         ended_before(config, iteration or 1)
         return config
     config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))
@@ -62,6 +64,7 @@ def begin(
             raise ConfigError(
                 f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
             )
+    check_trackers(config)
     if existing is None:
         check_run_fits(config)
     known = existing.evaluation.data if existing else {}

@@ -53,6 +53,11 @@ class StoreCheckpoints:
         """The step of the newest checkpoint, damaged or not; None where there is none."""
         return max((step for step, _ in self._saved()), default=None)
 
+    def newest_file(self, name: str) -> bytes | None:
+        """A file of the newest checkpoint, damaged or not; None where there is none."""
+        saved = self._saved()
+        return self._store.get(f"{self._path}/{saved[-1][1]}/{name}") if saved else None
+
     def save(self, step: int, folder: Path) -> None:
         """Publish a folder as the checkpoint of a step and drop all but the newest two."""
         path = f"{self._path}/step-{step:06d}-{uuid.uuid4().hex[:12]}"

@@ -11,8 +11,9 @@ from data.resolve import ConfigError, first_difference, validate
 from data.section import Section
 from infra.store.store import Store, StoreError
 
-MAY_DIFFER = ("store", "iterations", "timeout_seconds")
-"""Where the store is mounted, how far to go and how long it may take do not change what an artifact holds."""
+_SAVED_ANEW = ("timeout_seconds", "trackers")
+MAY_DIFFER = ("store", "iterations", *_SAVED_ANEW)
+"""Where the store is mounted, how far to go, how long it may take and who watches change no artifact."""
 
 
 def may_differ(config: RunConfig) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def known_run(store: Store, run: str) -> RunConfig:
 def freeze_run(store: Store, config: RunConfig) -> None:
     """Save the configuration of a new run; ConfigError where the run exists with another one.
 
-    Time limits that differ are saved in place of the earlier ones.
+    Time limits and trackers that differ are saved in place of the earlier ones.
     """
     existing = load_run(store, config.run)
     if existing is None:
@@ -83,8 +84,8 @@ def freeze_run(store: Store, config: RunConfig) -> None:
             f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
             "choose another name for the run, or leave the setting as it was"
         )
-    if existing is not None and existing.timeout_seconds != config.timeout_seconds:
-        changed = existing.model_copy(update={"timeout_seconds": config.timeout_seconds})
+    anew = {name: getattr(config, name) for name in _SAVED_ANEW}
+    if existing is not None and existing != (changed := existing.model_copy(update=anew)):
         store.put(run_path(config.run), _content(changed))
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from infra.trainers.protocol import TrainingResult
 from tasks.publish.progress import report_progress
+from tasks.publish.tracking import track_steps
 from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
 
@@ -15,13 +16,18 @@ from tasks.stage.work import Work
 def step_reporter(
     work: Work, steps: int, shown: str = "reward {reward_mean:.3f}, kl {kl:.4f}", every: int = 1
 ) -> Callable[[int, Mapping[str, float]], None]:
-    """Moves the progress bar after a step, and logs a line every so many, `shown` filled with its metrics."""
+    """Moves the progress bar after a step, and logs a line every so many, `shown` filled with its metrics.
+
+    The run's trackers are told of every step.
+    """
+    track = track_steps(work)
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         work.batches_fit()
         if step % every == 0 or step == steps:
             work.log.info(f"{work.stage.name}: step {step}/{steps}, {shown.format_map(metrics)}")
         report_progress(work, step, steps, "steps")
+        track(step, metrics)
 
     return report
 

@@ -225,7 +225,7 @@ def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) 
 def _suggestion(name: str, known: Collection[str]) -> str:
     if close := difflib.get_close_matches(name[:80], known, n=1):
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {one_line(', '.join(known), 160)}" if known else ""
+    return f"; there are: {one_line(', '.join(known), 140)}" if known else ""
 
 
 def _difference(old: Any, new: Any, path: str, ignore: Sequence[str]) -> str | None:

@@ -49,6 +49,7 @@ def of_settings() -> Iterator[Case]:
             "sampler.backend=[1]",
             "trainer.backend={}",
         ),
+        *("trackers=tensorboard", "trackers=[nope]", "trackers=[{}]", "trackers=[1]", "trackers=[[]]"),
         *(
             "sampler.gpus=[1",
             "memory={a: &a [1], b: *a}",

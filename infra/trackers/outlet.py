@@ -77,6 +77,8 @@ class Outlet:
                 self.name, "infra.trackers.child:track", self._spec, sys.executable, environment
             ) as job:
                 self._job = job
+                if self.has_failed:
+                    return
                 job.wait_for("ready", self._start_seconds, "its start")
                 while not isinstance(item := self._rows.get(), bool):
                     job.ask(row=asdict(item))

@@ -92,8 +92,8 @@ class _Tracking:
 
     def tell_step(self, stage: str, iteration: int, step: int, metrics: Mapping[str, Any]) -> None:
         """Tell of one step of a training."""
-        steps = sum(getattr(self._config, role).steps for role in STAGES[stage].role[:1] if iteration)
-        self._put(Row(stage, max(iteration - 1, 0) * steps + step, _numbers(metrics)))
+        before = (iteration - 1) * getattr(self._config, STAGES[stage].role[0]).steps if iteration else 0
+        self._put(Row(stage, before + step, _numbers(metrics)))
 
     def tell_steps_before(self, work: Work, step: int) -> None:
         """Tell of the steps that the checkpoint holds which the training has gone on from."""

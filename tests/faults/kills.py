@@ -96,11 +96,11 @@ def finished_files(store: Path, run: str) -> Unchanged:
     return {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in found.items()}
 
 
-def start(store: str, run: str, log: IO[str]) -> subprocess.Popen[str]:
+def start(store: str, run: str, log: IO[str], more: Sequence[str] = ()) -> subprocess.Popen[str]:
     """The small run's command, in a process group of its own, with the Prefect server of this session."""
     from prefect.settings import get_current_settings
 
-    overrides = [item for override in SMALL_RUN for item in ("--set", override)]
+    overrides = [item for override in (*SMALL_RUN, *more) for item in ("--set", override)]
     command = [sys.executable, "-m", "flows.cli", "run", "--run", run, "--iterations", "1"]
     environment = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url)}
     return subprocess.Popen(
@@ -113,13 +113,13 @@ def start(store: str, run: str, log: IO[str]) -> subprocess.Popen[str]:
     )
 
 
-def attempt(store: str, run: str, moment: Moment | None) -> Attempt:
+def attempt(store: str, run: str, moment: Moment | None, more: Sequence[str] = ()) -> Attempt:
     """Start the command and kill it at the moment, unless it ends before; None lets it run."""
     begun = time.monotonic()
     folder = Path(store) / "runs" / run
     before = _files(folder, moment)
     with tempfile.TemporaryFile("w+") as log:
-        process = start(store, run, log)
+        process = start(store, run, log, more)
         try:
             if moment is not None:
                 while _files(folder, moment) < before + moment.files and not _ends(process, LOOK_SECONDS):
@@ -167,8 +167,10 @@ def random_moments(dice: random.Random, files: int, whole: Attempt, count: int) 
     return [Moment(dice.uniform(0.0, 2 * pause), files=dice.randint(0, files // 4)) for _ in range(count)]
 
 
-def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: Path) -> list[Attempt]:
-    """Kill and resume a run until it is finished, and check what must hold.
+def run_through(
+    store: Path, run: str, moments: Iterator[Moment], undisturbed: Path, more: Sequence[str] = ()
+) -> list[Attempt]:
+    """Kill and resume a run, with `more` settings, until it is finished, and check what must hold.
 
     No finished artifact or shard is touched by a later attempt; in the end every artifact has the digest of
     the undisturbed run 'small' in the store `undisturbed`.
@@ -176,7 +178,7 @@ def run_through(store: Path, run: str, moments: Iterator[Moment], undisturbed: P
     attempts: list[Attempt] = []
     unchanged: Unchanged = {}
     while not attempts or attempts[-1].was_killed:
-        attempts.append(attempt(str(store), run, next(moments, None)))
+        attempts.append(attempt(str(store), run, next(moments, None), more))
         seen = finished_files(store, run)
         touched = [path for path, stat in unchanged.items() if seen.get(path) != stat]
         assert not touched, f"made twice: {touched}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from data.backends import TensorboardConfig
 from data.config import RunConfig
 from data.resolve import resolve
 from data.schemas import METRICS, ROLLOUTS
@@ -129,6 +131,23 @@ def test_steps_of_verl_are_told_like_those_of_the_local_trainer(config: RunConfi
     assert found.steps("train_solver") == [1, 2, 3]
     assert found.values["train_solver/reward_mean"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert found.values["train_solver/gradient_norm"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+def test_a_tracker_that_has_failed_is_one_warning_however_many_iterations_follow(
+    config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("")
+    broken = config.model_copy(update={"trackers": (TensorboardConfig(folder=str(tmp_path / "taken")),)})
+    logging.getLogger("rzero").addHandler(caplog.handler)
+    try:
+        for iteration in (1, 2):
+            with tracked(broken, iteration):
+                track_steps(work_of(broken, iteration))(1, metrics(1))
+    finally:
+        logging.getLogger("rzero").removeHandler(caplog.handler)
+    # One record may reach the handler twice: by its own logger, and by the root's where that is its parent.
+    (warning,) = {id(record): record.getMessage() for record in caplog.records}.values()
+    assert warning.startswith("tracker tensorboard: FileExistsError: ")
 
 
 def test_a_run_without_trackers_writes_nothing_for_them(config: RunConfig) -> None:

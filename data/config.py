@@ -45,14 +45,17 @@ def check_run_name(name: str) -> str:
 class TinyModelConfig(Section):
     """How the tiny language model of the embedded default is pre-trained in place."""
 
-    training_steps: Count = Field(default=900, description="Optimiser steps of the pre-training.")
+    training_steps: Count = Field(default=700, description="Optimiser steps of the pre-training.")
     batch_size: Count = Field(default=48, description="Texts in one pre-training batch.")
-    noise: Probability = Field(default=0.10, description="Share of reasoning steps that are wrong.")
-    solver_terms: int = Field(default=20, ge=2, le=40, description="Terms of the Solver's longest chain.")
-    straying_share: Probability = Field(
-        default=0.08, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+    noise: Probability = Field(default=0.04, description="Share of reasoning steps that are wrong by chance.")
+    parts_share: Probability = Field(
+        default=0.44, description="Share of reasoning steps in parts, which are right; at once some are not."
     )
-    challenger_share: Probability = Field(default=0.12, description="Share of text in the Challenger's role.")
+    solver_terms: int = Field(default=8, ge=2, le=25, description="Terms of the longest chain of both roles.")
+    straying_share: Probability = Field(
+        default=0.06, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
+    )
+    challenger_share: Probability = Field(default=0.18, description="Share of text in the Challenger's role.")
     held_out_per_length: Count = Field(
         default=40, description="Held-out questions for each number of terms, in no training text."
     )

@@ -18,6 +18,10 @@ ReadAnswer = Callable[[str], tuple[str | None, str | None]]
 """A Solver's completion in; (answer, None) or (None, reason) out."""
 
 
+Habits = Callable[[str], Iterable[tuple[str, bool]]]
+"""A Solver's completion in; each occasion for a way of working, and whether it worked so, out."""
+
+
 class DomainError(ValueError):
     """A domain cannot be used; the message is one line that says what to do."""
 
@@ -46,6 +50,8 @@ class Domain:
     Both must be fast on any text, since they run without a time limit. `equal` compares two answers; None: by
     mathematical value. It runs in worker processes that are killed where they take too much time or memory.
 
+    `habits` names the ways of working that show in an answer; the report counts them by iteration.
+
     `truth` serves to watch a run; only `filter.labels: truth` trains on it. `key` is equal for problems that
     are the same: no candidate with the key of a benchmark's problem is trained on.
 
@@ -58,6 +64,7 @@ class Domain:
     read_proposal: ReadProposal | None = None
     read_answer: ReadAnswer | None = None
     equal: Callable[[str, str], bool] | None = None
+    habits: Habits | None = None
     truth: Callable[[str], Truth] = lambda question: Truth()
     key: Callable[[str], Hashable] = plain_text
 

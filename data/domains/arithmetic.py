@@ -1,11 +1,11 @@
-"""The tiny model's world: chains of small sums such as `37+5-8`, in its own marks instead of a chat."""
+"""The tiny model's world: chains of small sums such as `37 a+5 b-4`, in its own marks instead of a chat."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from data.domain import Domain, PromptStyle, Truth, plain_text
-from data.tiny import arithmetic
+from data.tiny import arithmetic, ways
 from data.tiny.tokenizer import CHALLENGER, SOLVER
 
 
@@ -31,4 +31,12 @@ def key(problem: str) -> Hashable:
     return plain_text(problem) if chain is None else chain.key
 
 
-DOMAIN = Domain(challenger=challenger, solver=solver, truth=truth, key=key)
+def habits(completion: str) -> Iterable[tuple[str, bool]]:
+    """Of each step that has parts: whether it needs them, being wrong at once, and whether it has them."""
+    for value, step, is_in_parts in arithmetic.steps_shown(completion):
+        if ways.parts(value, step):
+            is_needed = ways.misremembered(value, step) is not None
+            yield ("steps in parts, where needed" if is_needed else "steps in parts, elsewhere"), is_in_parts
+
+
+DOMAIN = Domain(challenger=challenger, solver=solver, habits=habits, truth=truth, key=key)

@@ -1,8 +1,10 @@
-"""The tiny model's world: chains of small sums such as `37+5-8`, their texts and their held-out set.
+"""The tiny model's world: chains of small sums such as `37 a+5 b-4`, their texts and their held-out set.
 
 A *chain* is a start followed by signed steps; its *terms* are the start and the steps together. The
-model's own domain is a start of 35 to 64, steps of 1 to 9 and every partial value in 0 to 99, but
+model's own domain is a start of 35 to 64, steps of 1 to 5 and every partial value in 0 to 99, but
 `parse` reads any chain of whole numbers, since a Challenger may leave the domain.
+
+A Solver adds a step at once or in parts (`ways.py`).
 
 Everything here is pure: no torch, no files, no clock; randomness comes from the generator passed in.
 """
@@ -12,17 +14,28 @@ from __future__ import annotations
 import math
 import random
 import re
+import string
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from data.tiny import ways
+
 LOWEST, HIGHEST = 0, 99
-"""Every partial value of a chain in the domain lies between these, both included."""
+"""Every partial value of a chain in the domain lies between these, both included.
+
+A chain of at most eight terms that starts in the domain cannot leave them."""
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,5})"
-_CHAIN = re.compile(rf"{_NUMBER}(?:[+-]{_NUMBER})*")
-_PART = re.compile(r"[+-]?[0-9]+")
+_CHAIN = re.compile(rf"({_NUMBER})((?: [a-z][+-]{_NUMBER})*)")
+_STEP = re.compile(r" ([a-z])([+-][0-9]+)")
+_STEP_SHOWN = re.compile(
+    r" [a-z](?P<step>[+-][1-9])"
+    r"(?: =(?P<at_once>[0-9]{1,6})|:[+-][1-9]=[0-9]{1,6}[+-][1-9]=(?P<in_parts>[0-9]{1,6}))"
+)
 _MOST_CHARACTERS = 1000
+LETTERS = string.ascii_lowercase
+"""Of a chain's steps, in turn: each step is one word, and another word than the same step elsewhere."""
 NO_ANSWER = "=?"
 """How a Solver ends where it gives no answer."""
 
@@ -32,14 +45,14 @@ ChainKey = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A start and signed steps: `Chain(37, (5, -8))` is `37+5-8`, of three terms."""
+    """A start and signed steps: `Chain(37, (5, -4))` is `37 a+5 b-4`, of three terms."""
 
     start: int
     steps: tuple[int, ...]
 
     @property
     def question(self) -> str:
-        return str(self.start) + "".join(f"{step:+d}" for step in self.steps)
+        return str(self.start) + "".join(lettered(number, step) for number, step in enumerate(self.steps))
 
     @property
     def key(self) -> ChainKey:
@@ -69,16 +82,24 @@ class Chain:
         return all(LOWEST <= value <= HIGHEST for value in self.partial_values)
 
 
+def lettered(number: int, step: int) -> str:
+    """A step as it is written, with a blank before it: ` a+5`. `number` counts from 0."""
+    return f" {LETTERS[number]}{step:+d}"
+
+
 def parse(question: str) -> Chain | None:
     """The chain that a question spells; None where it is anything else.
 
-    Strict: whole decimal numbers of at most six digits without leading zeros, joined by single signs,
-    no blanks. Steps of zero are allowed.
+    Strict: whole decimal numbers of at most six digits without leading zeros; before each but the first a
+    blank, the letter of the step, `a` to `z` in turn, and a single sign. Steps of zero are allowed.
     """
-    if len(question) > _MOST_CHARACTERS or not _CHAIN.fullmatch(question):
+    read = _CHAIN.fullmatch(question) if len(question) <= _MOST_CHARACTERS else None
+    if read is None:
         return None
-    start, *steps = (int(part) for part in _PART.findall(question))
-    return Chain(start, tuple(steps))
+    steps = _STEP.findall(read[2])
+    if [letter for letter, _ in steps] != list(LETTERS[: len(steps)]):
+        return None
+    return Chain(int(read[1]), tuple(int(step) for _, step in steps))
 
 
 def random_chain(rng: random.Random, length: int) -> Chain:
@@ -86,7 +107,7 @@ def random_chain(rng: random.Random, length: int) -> Chain:
     value = start = 35 + int(rng.random() * 30)
     steps = []
     for _ in range(length - 1):
-        lowest, highest = max(-9, LOWEST - value), min(9, HIGHEST - value)
+        lowest, highest = max(-ways.LARGEST_STEP, LOWEST - value), min(ways.LARGEST_STEP, HIGHEST - value)
         # Zero is no step: draw from one number fewer and skip it.
         step = lowest + int(rng.random() * (highest - lowest))
         step += step >= 0
@@ -100,41 +121,88 @@ def straying_chain(rng: random.Random, length: int) -> Chain:
     while True:
         upwards = rng.random()
         signs = [1 if rng.random() < upwards else -1 for _ in range(length - 1)]
-        chain = Chain(int(rng.random() * 100), tuple(sign * (1 + int(rng.random() * 9)) for sign in signs))
+        chain = Chain(
+            int(rng.random() * 100),
+            tuple(sign * (1 + int(rng.random() * ways.LARGEST_STEP)) for sign in signs),
+        )
         if not chain.in_range:
             return chain
 
 
 def malformed_question(rng: random.Random, chain: Chain) -> str:
-    """The question of a chain without its start, or with a character amiss, so that it is none in range."""
+    """The question of a chain with something amiss, so that it is none in range.
+
+    Mostly its letters are out of turn: one is another, or a step is left out. Else its start is missing, or a
+    character is another or too many.
+    """
     question = chain.question
     while True:
-        place, amiss = int(rng.random() * len(question)), rng.choice("0123456789+-")
-        skipped = int(rng.random() * 3) - 1
-        without_start = question.lstrip("0123456789")
-        text = without_start if skipped < 0 else question[:place] + amiss + question[place + skipped :]
+        kind, place = rng.random(), int(rng.random() * len(question))
+        words = question.split(" ")
+        step = 1 + int(rng.random() * (chain.terms - 1))
+        if kind < 0.35:
+            words[step] = rng.choice(LETTERS[:12]) + words[step][1:]
+            text = " ".join(words)
+        elif kind < 0.7:
+            text = " ".join(words[:step] + words[step + 1 :])
+        elif kind < 0.8:
+            text = " ".join(words[1:])
+        else:
+            skipped = int(rng.random() * 2)
+            text = question[:place] + rng.choice(string.digits + "+- ") + question[place + skipped :]
         read = parse(text)
         if read is None or not read.in_range:
             return text
 
 
-def solution(chain: Chain, rng: random.Random, noise: float) -> str:
-    r"""What a Solver writes for a chain: `37+5=42-8=34\n\boxed{34}`.
+def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float) -> str:
+    r"""What a Solver writes for a chain: `37 a+5 =42 b-4:-2=40-2=38\n\boxed{38}`.
 
-    Each step is wrong with probability `noise`, and the rest carries on from the wrong value, so that
-    the mistakes of a model that learnt from it are random rather than systematic, and votes can mend them.
-    A step that would leave the range ends it without an answer, `95+8=?`: an abstention.
+    Of the steps that have parts, `parts_share` are added in parts, the others at once, some of them wrongly
+    (`ways.py`). Besides, each step is wrong with probability `noise`. The rest carries on from a wrong value.
+    A step that would leave the range ends it without an answer, `95 a+8=?`: an abstention.
     """
     value, text = chain.start, str(chain.start)
-    for step in chain.steps:
-        value += step
-        if not LOWEST <= value <= HIGHEST:
-            return f"{text}{step:+d}{NO_ANSWER}"
-        if rng.random() < noise:
-            errors = [error for error in _ERRORS if LOWEST <= value + error <= HIGHEST]
-            value += errors[int(rng.random() * len(errors))]
-        text += f"{step:+d}={value}"
+    for number, step in enumerate(chain.steps):
+        if not LOWEST <= value + step <= HIGHEST:
+            return f"{text}{lettered(number, step)}{NO_ANSWER}"
+        found = ways.parts(value, step)
+        if found and rng.random() < parts_share:
+            first, second = found
+            right = value + step
+            shown = _amiss(rng, right) if rng.random() < noise else right
+            text += f"{lettered(number, step)}:{first:+d}={value + first}{second:+d}={shown}"
+        else:
+            right = value + step
+            errors = ways.misremembered(value, step)
+            if errors and rng.random() < ways.MAIN_SHARE:
+                shown = next(right + error for error in errors if LOWEST <= right + error <= HIGHEST)
+            else:
+                shown = _amiss(rng, right) if errors or rng.random() < noise else right
+            text += f"{lettered(number, step)} ={shown}"
+        value = shown
     return f"{text}\n\\boxed{{{value}}}"
+
+
+def steps_shown(text: str) -> list[tuple[int, int, bool]]:
+    """Of each step with a result in a Solver's text: the value before it, the step, whether in parts.
+
+    The value is that which the text shows. Reads up to what is no such step; any text is allowed.
+    """
+    first_line = text[:_MOST_CHARACTERS].partition("\n")[0]
+    start = re.match(r"[0-9]{1,6}", first_line)
+    if start is None:
+        return []
+    value, place, found = int(start[0]), start.end(), []
+    while read := _STEP_SHOWN.match(first_line, place):
+        found.append((value, int(read["step"]), read["at_once"] is None))
+        value, place = int(read["at_once"] or read["in_parts"]), read.end()
+    return found
+
+
+def _amiss(rng: random.Random, right: int) -> int:
+    errors = [error for error in _ERRORS if LOWEST <= right + error <= HIGHEST]
+    return right + errors[int(rng.random() * len(errors))]
 
 
 _ERRORS = (-10, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 10)

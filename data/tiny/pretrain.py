@@ -1,8 +1,8 @@
 """Pre-training of the tiny model in place, on text made on the fly in both roles.
 
-The text is right but for random mistakes (`TinyModelConfig.noise`), and the model is trained to the end
-on it: it then knows the sums, yet at temperature 1 it reasons noisily. A vote of its samples is far
-better than one sample, which is what self-training with votes needs.
+The text knows two ways of adding a step, of which the likelier errs more (`ways.py`), and both err by chance
+(`TinyModelConfig.noise`). So the model's likeliest answer is not its best: it is mostly wrong, one sample is
+right more often, and a vote of its samples far more often, which is what self-training with votes needs.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY = 0.88
-CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 4.0, 0.1
+CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 3.0, 0.2
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
 it cannot learn to ask longer ones without exceeding its token limit."""
-MALFORMED_SHARE = 0.03
+MALFORMED_SHARE = 0.08
 """Of the Solver's text: questions that are no chain, and get no answer. Where the Solver guesses at them, its
 votes split, and the Challenger learns to ask nothing else."""
-CLEAN_SHARE = 0.4
-"""The first part of the training sees text without noise: the sums are learnt sooner from it."""
 EMBEDDING_STD = 0.1
 """Of the vectors that embeddings are spelt with; large enough not to be washed away by Adam's steps."""
 LENGTH_GROUPS = 2
@@ -43,13 +41,16 @@ LENGTH_GROUPS = 2
 
 
 class Texts:
-    """An endless stream of (prompt, completion) pairs in both roles, decided by the seed alone."""
+    """An endless stream of (prompt, completion) pairs in both roles, decided by the seed alone.
+
+    The Solver reads chains of two terms more than the Challenger writes: one that ends its sums where its own
+    text ended would be wrong in the same way each time, and its Challenger would ask for nothing but that.
+    """
 
     def __init__(self, config: TinyModelConfig, seed: int) -> None:
         self._config = config
-        self._drawn, self._total = 0, config.training_steps * config.batch_size
         self._rng = random.Random(f"rzero tiny text {seed}")
-        self._solver_lengths = arithmetic.geometric_lengths(config.solver_terms, SOLVER_LENGTH_DECAY)
+        self._solver_lengths = arithmetic.geometric_lengths(config.solver_terms + 2, SOLVER_LENGTH_DECAY)
         self._challenger_lengths = arithmetic.short_lengths(
             config.solver_terms, CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE
         )
@@ -59,7 +60,6 @@ class Texts:
 
     def next(self) -> tuple[str, str]:
         rng, config = self._rng, self._config
-        self._drawn += 1
         if rng.random() < config.challenger_share:
             chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{chain.value}}}{END}"
@@ -68,8 +68,7 @@ class Texts:
             return f"{SOLVER}{arithmetic.malformed_question(rng, chain)}\n", f"{arithmetic.NO_ANSWER}{END}"
         if rng.random() < config.straying_share:
             chain = self._straying()
-        noise = config.noise if self._drawn > CLEAN_SHARE * self._total else 0.0
-        solution = arithmetic.solution(chain, rng, noise)
+        solution = arithmetic.solution(chain, rng, config.noise, config.parts_share)
         return f"{SOLVER}{chain.question}\n", f"{solution}{END}"
 
     def _straying(self) -> arithmetic.Chain:
@@ -84,7 +83,7 @@ class Texts:
 def pretrain(config: TinyModelConfig, seed: int, output_dir: Path, threads: int, report: Report) -> None:
     """Train a new model and write it to `output_dir` as a Hugging Face model directory.
 
-    `report(step, metrics)` is called after each step with the loss (nats per completion token), the
+    `report(step, metrics)` is called after each step with the loss (nats per token), the
     gradient's norm and the learning rate. Byte-identical output for the same arguments.
     """
     import torch
@@ -154,8 +153,9 @@ def _spell_embeddings(model: LlamaForCausalLM) -> None:
     vectors: dict[tuple[int, str], torch.Tensor] = {}
     with torch.no_grad():
         for index, token in enumerate(vocabulary()):
-            # A named token such as <eos> is one character.
-            characters = [token] if len(token) > 3 else list(reversed(token))
+            # A named token such as <eos> or \\boxed{ is one character.
+            is_named = len(token) > 1 and token[0] in "<\\"
+            characters = [token] if is_named else list(reversed(token))
             for place in enumerate(characters):
                 if place not in vectors:
                     vectors[place] = torch.randn(weight.shape[1]) * EMBEDDING_STD
@@ -187,32 +187,30 @@ def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     return optimizers
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]
-) -> list[tuple[list[int], list[int]]]:
-    """(token ids, labels) of each text, shortest first; labels of prompt tokens are -100."""
-    flat = [part for text in texts for part in text]
-    ids = tokenizer(flat, add_special_tokens=False)["input_ids"]
-    pairs = zip(ids[::2], ids[1::2], strict=True)
-    rows = [(prompt + completion, [-100] * len(prompt) + completion) for prompt, completion in pairs]
-    return sorted(rows, key=lambda row: len(row[0]))
+def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]) -> list[list[int]]:
+    """Token ids of each text, prompt and completion, shortest first."""
+    rows = tokenizer([prompt + completion for prompt, completion in texts], add_special_tokens=False)
+    return sorted(rows["input_ids"], key=len)
 
 
-def _backward(model: LlamaForCausalLM, rows: list[tuple[list[int], list[int]]], pad: int) -> float:
-    """Accumulate the gradient of the mean loss over the batch's completion tokens; that mean, in nats."""
+def _backward(model: LlamaForCausalLM, rows: list[list[int]], pad: int) -> float:
+    """Accumulate the gradient of the mean loss over the batch's tokens; that mean, in nats.
+
+    The questions in the Solver's prompts count too: from them the model learns how a question is written.
+    """
     import torch
 
-    tokens = sum(label >= 0 for _, labels in rows for label in labels)
+    tokens = sum(len(row) - 1 for row in rows)
     part, total = -(-len(rows) // LENGTH_GROUPS), 0.0
     for first in range(0, len(rows), part):
         group = rows[first : first + part]
-        width = len(group[-1][0])
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row, _ in group])
-        labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in group])
+        width = len(group[-1])
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in group])
+        labels = torch.tensor([row[1:] + [-100] * (width - len(row)) for row in group])
         # Padding is on the right, where the causal mask hides it from every token that counts.
         logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
         loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+            logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum"
         )
         (loss / tokens).backward()
         total += loss.item()

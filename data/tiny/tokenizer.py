@@ -1,8 +1,9 @@
 r"""The tiny model's tokenizer: the parts of a chain, one token each, and printable ASCII besides.
 
-`37+5=42-8=34` is five tokens, `37 +5 =42 -8 =34`: a step and its value are one prediction each, which
-halves the length of every text. Anything else is spelt in characters, digits two at a time. Decoding
-gives back exactly the text that was encoded; no token is added at the beginning or the end.
+A term with its blank, a value after its equals sign, and the way to it, ` ` at once or `:` in parts, are one
+token each: `37| a+5| |=42| b-4|:|-2|=40|-2|=38`. So the way is chosen before any value, and a right value at
+once does not compete with those in parts. Anything else is spelt in characters, digits two at a time.
+Decoding gives back exactly the text that was encoded; no token is added at the beginning or the end.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ CHALLENGER, SOLVER = "<|challenger|>", "<|solver|>"
 MARKS = ("<question>", "</question>", "\\boxed{")
 """Parts of the written format; ordinary tokens that stay in decoded text."""
 
-
-_PARTS = r"[+-][1-9](?![0-9])|=[1-9][0-9]?|=0(?![0-9])|[0-9][0-9]|[\s\S]"
+LETTERS = string.ascii_lowercase[:12]
+"""Of the steps that are one token each."""
+_PARTS = r"(?: [a-l])?[+-][1-5](?![0-9])|=[1-9][0-9]?|=0(?![0-9])|[0-9][0-9]|[\s\S]"
 """Steps of one digit, values after an equals sign, pairs of digits, single characters."""
 
 
@@ -27,7 +29,8 @@ def vocabulary() -> list[str]:
     """Every token, by id."""
     characters = [chr(code) for code in range(ord(" "), ord("~") + 1)] + ["\n"]
     pairs = [first + second for first in string.digits for second in string.digits]
-    steps = [sign + digit for sign in "+-" for digit in string.digits[1:]]
+    before = ["", *(f" {letter}" for letter in LETTERS)]
+    steps = [letter + sign + digit for letter in before for sign in "+-" for digit in string.digits[1:6]]
     values = [f"={value}" for value in range(100)]
     return [PAD, END, UNKNOWN, CHALLENGER, SOLVER, *MARKS, *characters, *pairs, *steps, *values]
 

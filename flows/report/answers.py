@@ -1,16 +1,40 @@
-"""The same problems before and after: what the base model wrote, and what the last Solver writes."""
+"""The answers themselves: ways of working, and the same problems before and after."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from flows.report.read import Run
+from data import domains
+from flows.report.read import Line, Run
 
 _PROBLEM = ["benchmark", "problem_id"]
 _OUTCOMES = (("learnt", False, True, 3), ("lost", True, False, 1), ("never right", False, False, 1))
 """What became of a problem, whether it was right before and after, and how many of these are shown."""
+
+
+def habits_shown(lines: Sequence[Line]) -> pl.DataFrame:
+    """line, run, iteration, habit, shown: each occasion for a way of working that the domain names.
+
+    In the sampled answers to the benchmarks. Empty where no domain names any.
+    """
+    parts = []
+    for line in lines:
+        for run in line.runs:
+            name = run.config.domain
+            habits = domains.get(name).habits if name in domains.names() else None
+            for iteration in run.iterations() if habits else ():
+                texts = run.table(iteration, "sample_evaluation", columns=["mode", "completion"])
+                if habits is None or texts is None:
+                    continue
+                sampled = texts.filter(pl.col("mode") == "sampled")["completion"]
+                found = [occasion for text in sampled for occasion in habits(text)]
+                where = [pl.lit(line.label).alias("line"), pl.lit(run.name).alias("run")]
+                rows = pl.DataFrame(found, {"habit": pl.String, "shown": pl.Boolean}, orient="row")
+                parts.append(rows.select(*where, pl.lit(iteration).alias("iteration"), pl.all()))
+    return pl.concat(parts) if parts else pl.DataFrame()
 
 
 def spaced(count: int, wanted: int) -> list[int]:

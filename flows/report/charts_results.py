@@ -17,10 +17,12 @@ from flows.report.charts import (
     axis,
     line_series,
     series_chart,
+    share_chart,
     spread_words,
     stacked_bars,
     whole_axis,
 )
+from flows.report.questions import share_by_iteration
 from flows.report.read import Line, Run, of_line
 from flows.text import duration
 from tasks.stage.graph import STAGES
@@ -79,6 +81,18 @@ def length_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart
             said: dict[str, Any] = {"key": f"length-{mode}", "mode": mode, "spread": spread}
             charts.append(series_chart("length", found, x, share=False, whole=False, **said))
     return charts
+
+
+def habit_charts(lines: Sequence[Line], shown: pl.DataFrame) -> list[Chart]:
+    """How often the Solver works in each way that its domain names, by iteration: one chart a way."""
+    if shown.is_empty():
+        return []
+    return [
+        share_chart(
+            "habit", share_by_iteration(part, pl.col("shown")), lines, key=f"habit-{index}", habit=habit
+        )
+        for index, ((habit,), part) in enumerate(shown.sort("habit").group_by("habit", maintain_order=True))
+    ]
 
 
 def group_charts(lines: Sequence[Line], evaluation: pl.DataFrame) -> list[Chart]:

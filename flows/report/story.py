@@ -19,7 +19,7 @@ from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
 from flows.report import findings
 from flows.report import questions as q
-from flows.report.answers import before_and_after, spaced
+from flows.report.answers import before_and_after, habits_shown, spaced
 from flows.report.page import render
 from flows.report.read import Run, collect, config_differences, lines_of
 from flows.summary import summary_rows
@@ -56,7 +56,10 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
         cautions=findings.cautions(lines, evaluation, probe, scored),
         charts={
             "accuracy": cr.accuracy_charts(lines, evaluation),
-            "answers": cr.length_charts(lines, evaluation),
+            "answers": [
+                *cr.length_charts(lines, evaluation),
+                *cr.habit_charts(lines, habits_shown(lines)),
+            ],
             "groups": cr.group_charts(lines, evaluation),
             "challenger": [*cq.reward_charts(lines, probe, scored), *cq.p_hat_charts(lines, probe, scored)],
             "filter": cq.kept_charts(lines, scored),

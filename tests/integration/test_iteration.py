@@ -248,5 +248,5 @@ def test_a_reward_term_of_another_package_has_its_columns_and_its_say(
             pl.col("question").is_not_null()
         )
         assert well_formed.height > 0
-        assert well_formed["word_share"].min() == 0.1, "the tiny model's questions are one word of ten"
+        assert well_formed["word_share"].min() == 0.2, "the shortest chains are two words of ten"
         assert (well_formed["reward"] - well_formed.select(reward).to_series()).abs().max() < 1e-12

@@ -48,7 +48,7 @@ CONFIG = GrpoConfig(
 )
 Started = list[tuple[DeviceJob, Mapping[str, Any]]]
 PATHS = ["/v1/models", "/health", "/tokenize", "/invocations", "/metrics", "/docs"]
-PROMPTS = ["<|solver|>37+5-8\n", "<|solver|>22+5-9\n", "<|solver|>41+5\n"]
+PROMPTS = ["<|solver|>37 a+5 b-8\n", "<|solver|>22 a+5 b-9\n", "<|solver|>41 a+5\n"]
 
 
 @pytest.fixture

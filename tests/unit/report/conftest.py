@@ -124,7 +124,7 @@ def evaluation_rows(iteration: int, rng: random.Random, samples: int = 4) -> lis
                         "benchmark": "arithmetic",
                         "problem_id": problem,
                         "group": f"{terms:02d}",
-                        "problem": "20+1",
+                        "problem": "20 +1",
                         "gold": "21",
                         "mode": mode,
                         "sample": sample,
@@ -141,10 +141,22 @@ def evaluation_rows(iteration: int, rng: random.Random, samples: int = 4) -> lis
 
 
 def completion_rows(iteration: int, hostile: bool) -> list[dict[str, Any]]:
-    """The greedy answers to the problems of `evaluation_rows`."""
-    fixed = {"benchmark": "arithmetic", "mode": "greedy", "sample": 0, "seed": 1, "finish_reason": "stop"}
-    text = HOSTILE if hostile else f"written in iteration {iteration}"
-    return [{**fixed, "problem_id": problem, "completion": text, "tokens": 3} for problem in range(24)]
+    """The greedy answers to the problems of `evaluation_rows`, and a sampled one to each, of two steps.
+
+    The second step, mostly wrong at once, is in parts in as many of ten answers as the iteration says;
+    the first always is, and never needs it.
+    """
+    fixed = {"benchmark": "arithmetic", "sample": 0, "seed": 1, "finish_reason": "stop", "tokens": 3}
+    greedy = HOSTILE if hostile else f"written in iteration {iteration}"
+    sampled = [
+        "36 a+4:+2=38+2=40" + (" b-5:-2=38-3=35" if problem % 10 < iteration else " b-5 =36")
+        for problem in range(24)
+    ]
+    return [
+        {**fixed, "problem_id": problem, "mode": mode, "completion": text}
+        for problem in range(24)
+        for mode, text in (("greedy", greedy), ("sampled", sampled[problem]))
+    ]
 
 
 QUESTIONS = 60

@@ -1,4 +1,4 @@
-"""The same problems before and after, and how long the answers to them are."""
+"""The same problems before and after, how long the answers to them are, and in which ways they work."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from data.config import RunConfig
 from flows.report import accuracy as acc
-from flows.report.answers import before_and_after
-from flows.report.read import Run, read_runs
+from flows.report.answers import before_and_after, habits_shown
+from flows.report.questions import share_by_iteration
+from flows.report.read import Run, lines_of, read_runs
 from flows.report.story import report_html
 from infra.store.store import Store
 
@@ -80,3 +81,22 @@ def test_the_length_of_answers_is_a_mean_over_benchmarks_with_quartiles() -> Non
     (row,) = acc.length_by_iteration(pl.DataFrame(rows)).to_dicts()
     assert row["value"] == pytest.approx((15 + 100) / 2)
     assert row["low"] < row["value"] < row["high"]
+
+
+def test_ways_of_working_are_counted_in_sampled_answers_by_iteration(
+    store: Store, fabricate: Callable[..., RunConfig]
+) -> None:
+    shown = habits_shown(lines_of([_run(store, fabricate)]))
+    for habit, shares in (
+        ("steps in parts, where needed", [0.0, 3 / 24, 6 / 24]),
+        ("steps in parts, elsewhere", [1.0, 1.0, 1.0]),
+    ):
+        found = share_by_iteration(shown.filter(pl.col("habit") == habit), pl.col("shown"))
+        assert found.sort("iteration")["value"].to_list() == pytest.approx(shares)
+        assert found["n"].to_list() == [24] * 3
+
+
+def test_a_domain_that_names_no_way_of_working_shows_none(
+    store: Store, fabricate: Callable[..., RunConfig]
+) -> None:
+    assert habits_shown(lines_of([_run(store, fabricate, overrides=["domain=mathematics"])])).is_empty()

@@ -80,7 +80,7 @@ def test_a_finished_run_has_every_chart_and_its_numbers(finished: Path) -> None:
     assert finished.relative_to(store_of(finished).root) == Path("runs/made/report.html")
     page = page_of(finished)
     wanted = {"accuracy", "group-0", "group-1", "group-2", "reward", "p-hat-0", "p-hat-1"}
-    wanted |= {"length-greedy", "length-sampled"}
+    wanted |= {"length-greedy", "length-sampled", "habit-0", "habit-1"}
     wanted |= {"answered-share", "uncertainty", "cluster-share"}
     wanted |= {
         "kept",

@@ -22,8 +22,8 @@ from infra.models.check import ModelDirectoryError
 from infra.samplers import SamplingParams, open_sampler
 from tests.support.chat_tokenizers import CHATML, chat_tokenizer, write_base_model
 
-PROMPT = f"{SOLVER}37+5\n"
-ANSWER = "37+5=42\n\\boxed{42}"
+PROMPT = f"{SOLVER}37 +5\n"
+ANSWER = "37 +5 =42\n\\boxed{42}"
 
 
 class Endpoint:

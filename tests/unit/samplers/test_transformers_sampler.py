@@ -18,7 +18,7 @@ from infra.samplers import SamplingParams, open_sampler
 from infra.samplers.transformers import ModelDirectoryError, TransformersSampler
 
 CONFIG = TransformersSamplerConfig(device="cpu")
-PROMPTS = [CHALLENGER, f"{SOLVER}37+5\n", f"{SOLVER}37+5-8+9\n", CHALLENGER]
+PROMPTS = [CHALLENGER, f"{SOLVER}37 a+5\n", f"{SOLVER}37 a+5 b-8 c+9\n", CHALLENGER]
 
 
 @pytest.fixture(scope="module")

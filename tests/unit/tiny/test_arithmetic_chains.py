@@ -16,6 +16,7 @@ from data.domain import Truth
 from data.domains.arithmetic import truth
 from data.tiny import arithmetic
 from data.tiny.arithmetic import (
+    LETTERS,
     Chain,
     held_out,
     parse,
@@ -25,21 +26,21 @@ from data.tiny.arithmetic import (
 )
 
 NUMBERS = st.integers(0, 999_999)
-STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=12)
+STEPS = st.lists(st.tuples(st.sampled_from("+-"), NUMBERS), max_size=26)
 
 
 @pytest.mark.parametrize(
     ("question", "value", "length", "inside"),
     [
-        ("37+5-8", "34", 3, True),
+        ("37 a+5 b-8", "34", 3, True),
         ("37", "37", 1, True),
-        ("9-9+0", "0", 3, True),
-        ("95+4", "99", 2, True),
-        ("95+5-9", "91", 3, False),
-        ("3-5+9", "7", 3, False),
-        ("20+12-15", "17", 3, True),
-        ("5-70", "-65", 2, False),
-        ("100-5", "95", 2, False),
+        ("9 a-9 b+0", "0", 3, True),
+        ("95 a+4", "99", 2, True),
+        ("95 a+5 b-9", "91", 3, False),
+        ("3 a-5 b+9", "7", 3, False),
+        ("20 a+12 b-15", "17", 3, True),
+        ("5 a-70", "-65", 2, False),
+        ("100 a-5", "95", 2, False),
     ],
 )
 def test_a_chain_has_its_true_value_its_terms_and_its_range(
@@ -52,26 +53,39 @@ def test_a_chain_has_its_true_value_its_terms_and_its_range(
     "question",
     [
         "",
-        " 37+5",
-        "37 + 5",
-        "37+5\n",
-        "37+5=",
-        "+5",
-        "-5+3",
-        "37+",
-        "37++5",
-        "37+-5",
-        "37*5",
-        "037+5",
-        "37+05",
-        "3.5+1",
+        " 37 a+5",
+        "37 a+ 5",
+        "37 a +5",
+        "37 +5",
+        "37+5",
+        "37a+5",
+        "37 b+5",
+        "37 A+5",
+        "37 a+5 c-8",
+        "37 a+5 a-8",
+        "37 b+5 a-8",
+        "37  a+5",
+        "37 a+5 ",
+        "37 a+5\n",
+        "37 a+5=",
+        "a+5",
+        "-5 a+3",
+        "37 a+",
+        "37 a5",
+        "37 a++5",
+        "37 a+-5",
+        "37 a*5",
+        "037 a+5",
+        "37 a+05",
+        "3.5 a+1",
         "1e3",
         "0x10",
         "٣+٥",
         "²+1",
         "__import__('os')",
         "9" * 7,
-        "1" + "+1" * 600,
+        "1" + "".join(f" {letter}+1" for letter in LETTERS) + " a+1",
+        "1" + " a+1" * 600,
     ],
 )
 def test_anything_but_a_plain_chain_has_no_truth(question: str) -> None:
@@ -80,7 +94,9 @@ def test_anything_but_a_plain_chain_has_no_truth(question: str) -> None:
 
 @given(NUMBERS, STEPS)
 def test_the_truth_is_the_sum_of_the_signed_numbers(start: int, steps: list[tuple[str, int]]) -> None:
-    question = str(start) + "".join(f"{sign}{number}" for sign, number in steps)
+    question = str(start) + "".join(
+        f" {letter}{sign}{number}" for letter, (sign, number) in zip(LETTERS, steps, strict=False)
+    )
     assert truth(question).answer == str(start + sum(n if sign == "+" else -n for sign, n in steps))
     assert truth(question).terms == 1 + len(steps)
 
@@ -91,53 +107,20 @@ def test_no_text_makes_the_parser_fail(text: str) -> None:
     assert value is None or re.fullmatch("-?[0-9]+", value)
 
 
-@given(st.integers(0, 10**9), st.integers(2, 40))
+@given(st.integers(0, 10**9), st.integers(2, 27))
 def test_a_random_chain_lies_in_the_domain_and_is_read_back(seed: int, length: int) -> None:
     chain = random_chain(random.Random(seed), length)
     assert parse(chain.question) == chain
     assert truth(chain.question) == Truth(str(chain.value), True, length)
     assert 35 <= chain.start <= 64
-    assert all(1 <= abs(step) <= 9 for step in chain.steps)
+    assert all(1 <= abs(step) <= 5 for step in chain.steps)
 
 
 def test_random_chains_use_every_start_and_every_step() -> None:
     rng = random.Random(0)
     chains = [random_chain(rng, 6) for _ in range(4000)]
     assert {chain.start for chain in chains} == set(range(35, 65))
-    assert {step for chain in chains for step in chain.steps} == set(range(-9, 10)) - {0}
-
-
-@given(st.integers(0, 10**9), st.integers(2, 20))
-def test_a_solution_without_noise_is_the_running_sum_and_boxes_the_truth(seed: int, length: int) -> None:
-    rng = random.Random(seed)
-    chain = random_chain(rng, length)
-    running = str(chain.start)
-    for step, value in zip(chain.steps, chain.partial_values[1:], strict=True):
-        running += f"{step:+d}={value}"
-    assert solution(chain, rng, 0.0) == f"{running}\n\\boxed{{{truth(chain.question).answer}}}"
-
-
-def test_noise_makes_that_share_of_steps_wrong_and_stays_in_range() -> None:
-    rng = random.Random(3)
-    wrong = total = abstained = 0
-    for _ in range(2000):
-        chain = random_chain(rng, 8)
-        written = solution(chain, rng, 0.1)
-        if written.endswith("=?"):
-            abstained += 1
-            continue
-        text, boxed = written.split("\n")
-        start, *rest = re.findall(r"[+-][1-9]|=[0-9]+|^[0-9]+", text)
-        value = int(start)
-        assert [int(step) for step in rest[::2]] == list(chain.steps)
-        for step, shown in zip(rest[::2], rest[1::2], strict=True):
-            wrong += int(shown[1:]) != value + int(step)
-            total += 1
-            value = int(shown[1:])
-            assert 0 <= value <= 99
-        assert boxed == f"\\boxed{{{value}}}"
-    assert abs(wrong / total - 0.1) < 0.01
-    assert abstained < 100
+    assert {step for chain in chains for step in chain.steps} == set(range(-5, 6)) - {0}
 
 
 @given(st.integers(0, 10**9), st.integers(2, 20))
@@ -145,10 +128,9 @@ def test_a_straying_chain_leaves_the_range_and_its_solution_gives_up_there(seed:
     rng = random.Random(seed)
     chain = straying_chain(rng, length)
     assert truth(chain.question) == Truth(str(chain.value), False, length)
-    written = solution(chain, rng, 0.0)
+    written = solution(chain, rng, 0.0, 1.0)
     assert "\\boxed" not in written
     assert written.endswith("=?")
-    assert truth(re.sub("=[0-9?]+", "", written)).in_range is False
 
 
 def test_the_held_out_set_has_distinct_chains_and_longer_sets_begin_with_shorter_ones() -> None:
@@ -193,12 +175,12 @@ def test_a_malformed_question_is_no_chain_in_the_range() -> None:
     rng = random.Random(3)
     texts = [arithmetic.malformed_question(rng, Chain(37, (5, -8))) for _ in range(500)]
     assert not any(truth(text).in_range for text in texts)
-    assert "+5-8" in texts
+    assert "a+5 b-8" in texts
     assert len(set(texts)) > 50
 
 
 def test_what_is_no_chain_counts_as_out_of_the_domain() -> None:
     truth_of = domains.get("arithmetic").truth_of
-    assert truth_of("-5+8") == Truth(None, False, None)
-    assert truth_of("37+5") == Truth("42", True, 2)
-    assert domains.get("mathematics").truth_of("37+5") == truth_of(None) == Truth()
+    assert truth_of("-5 a+8") == Truth(None, False, None)
+    assert truth_of("37 a+5") == Truth("42", True, 2)
+    assert domains.get("mathematics").truth_of("37 a+5") == truth_of(None) == Truth()

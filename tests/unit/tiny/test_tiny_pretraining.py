@@ -52,7 +52,7 @@ def test_the_model_has_a_row_for_each_token_and_ends_at_its_end_token(
     assert model.config.vocab_size == len(tokenizer) == len(vocabulary())
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     assert model.generation_config.pad_token_id == tokenizer.pad_token_id
-    prompt = tokenizer(f"{SOLVER}37+5\n", return_tensors="pt", add_special_tokens=False)
+    prompt = tokenizer(f"{SOLVER}37 +5\n", return_tensors="pt", add_special_tokens=False)
     out = model.generate(**prompt, max_new_tokens=3, do_sample=False)
     assert out.shape[1] > prompt["input_ids"].shape[1]
 

@@ -22,14 +22,37 @@ def ids(text: str) -> list[int]:
 
 
 def test_a_text_is_cut_into_the_parts_of_its_sums() -> None:
-    shown = TOKENIZER.convert_ids_to_tokens(ids(f"{SOLVER}37+5-8\n37+5=42-8=4\n\\boxed{{34}}{END}"))
-    want = [SOLVER, "37", "+5", "-8", "\n", "37", "+5", "=42", "-8", "=4", "\n", "\\boxed{", "34", "}", END]
-    assert shown == want
+    text = f"{SOLVER}37 a+5 b-4\n37 a+5 =42 b-4:-2=40-2=8\n\\boxed{{34}}{END}"
+    question = [SOLVER, "37", " a+5", " b-4", "\n"]
+    at_once, in_parts = ["37", " a+5", " ", "=42"], [" b-4", ":", "-2", "=40", "-2", "=8"]
+    want = [*question, *at_once, *in_parts, "\n", "\\boxed{", "34", "}", END]
+    assert TOKENIZER.convert_ids_to_tokens(ids(text)) == want
 
 
 def test_what_is_outside_the_domain_is_spelt_in_smaller_parts() -> None:
-    assert TOKENIZER.convert_ids_to_tokens(ids("37+12=100-0=05")) == (
-        ["37", "+", "12", "=10", "0", "-", "0", "=", "05"]
+    assert TOKENIZER.convert_ids_to_tokens(ids("37+12 a+12 q+1 b-6=100-0=05")) == (
+        [
+            "37",
+            "+",
+            "12",
+            " ",
+            "a",
+            "+",
+            "12",
+            " ",
+            "q",
+            "+1",
+            " ",
+            "b",
+            "-",
+            "6",
+            "=10",
+            "0",
+            "-",
+            "0",
+            "=",
+            "05",
+        ]
     )
 
 
@@ -45,11 +68,13 @@ def test_decoding_spells_out_every_token(tokens: list[int]) -> None:
     assert TOKENIZER.decode(tokens, skip_special_tokens=False) == "".join(names[token] for token in tokens)
 
 
-def test_solutions_have_two_tokens_a_step() -> None:
+def test_a_step_at_once_has_three_tokens_and_one_in_parts_has_six() -> None:
     rng = random.Random(0)
-    for length in range(2, 15):
-        text = solution(random_chain(rng, length), rng, 0.0)
-        assert len(ids(text)) == 1 + 2 * (length - 1) + 4
+    for length in range(2, 14):
+        chain = random_chain(rng, length)
+        parted = sum(abs(step) > 1 for step in chain.steps)
+        assert len(ids(solution(chain, rng, 0.0, 0.0))) == 1 + 3 * (length - 1) + 4
+        assert len(ids(solution(chain, rng, 0.0, 1.0))) == 1 + 3 * (length - 1) + 3 * parted + 4
 
 
 def test_other_characters_become_the_unknown_token() -> None:
@@ -59,7 +84,7 @@ def test_other_characters_become_the_unknown_token() -> None:
 def test_no_token_is_added_and_the_saved_tokenizer_is_the_same(tmp_path: Path) -> None:
     TOKENIZER.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    text = f"{SOLVER}37+5\n"
+    text = f"{SOLVER}37 a+5\n"
     assert loaded(text)["input_ids"] == loaded(text, add_special_tokens=False)["input_ids"] == ids(text)
     assert loaded.get_vocab() == TOKENIZER.get_vocab()
     assert (loaded.pad_token, loaded.eos_token, loaded.padding_side) == (PAD, END, "left")

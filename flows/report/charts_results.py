@@ -89,7 +89,11 @@ def habit_charts(lines: Sequence[Line], shown: pl.DataFrame) -> list[Chart]:
         return []
     return [
         share_chart(
-            "habit", share_by_iteration(part, pl.col("shown")), lines, key=f"habit-{index}", habit=habit
+            "habit",
+            share_by_iteration(part, pl.col("shown")),
+            lines,
+            key=f"habit-{index}",
+            habit=habit.capitalize(),
         )
         for index, ((habit,), part) in enumerate(shown.sort("habit").group_by("habit", maintain_order=True))
     ]

@@ -13,6 +13,7 @@ SMALL_RUN = (
     "questions.count=60",
     "questions.shard_size=25",
     "answers.shard_size=25",
+    "filter.contamination=report",
     "solver.steps=3",
     "solver.prompts_per_step=8",
     "solver.group_size=4",

@@ -78,8 +78,8 @@ def test_a_stage_that_hangs_is_stopped_and_the_next_attempt_may_succeed(run: Run
 
 def test_a_stage_that_hangs_each_time_is_an_error_that_names_the_setting(run: Run, tmp_path: Path) -> None:
     seen: list[int] = []
-    with pytest.raises(StageTimeout, match=r"limit of 1 s, 3 times.* raise timeout_seconds\.prepare_base"):
-        _called(_base_model(tmp_path, seen, lambda attempt: _never_ends()), _limited(run, 1))
+    with pytest.raises(StageTimeout, match=r"limit of 3 s, 3 times.* raise timeout_seconds\.prepare_base"):
+        _called(_base_model(tmp_path, seen, lambda attempt: _never_ends()), _limited(run, 3))
     assert len(seen) == RETRIES + 1
     location = locate(run.config, 0, "prepare_base_model", {})
     assert run.store.sizes(location.path) == {}

@@ -25,8 +25,8 @@ def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None,
     from data.config import TinyModelConfig
     from data.prompts import Prompts
     from data.resolve import resolve
-    from flows.commands.show import show_json, tell
     from flows.errors import mendable_ends_the_command
+    from flows.live.show import show_json, tell
     from infra.machine.gpus import found_gpus, gpu_memory
     from infra.plan.calibration import Calibration, keep
     from infra.plan.measure import gathered, measure

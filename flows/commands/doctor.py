@@ -21,7 +21,7 @@ def doctor(store: str | None, gpus: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from flows.commands.show import show_json, tell
+    from flows.live.show import show_json, tell
     from infra.machine.doctor import abilities, examine
 
     checks = examine(store or "./rzero-store", gpus)

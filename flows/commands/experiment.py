@@ -42,11 +42,11 @@ def experiment(
     """Run, or resume, variants with several seeds; compare them."""
     from data.experiments import load_variants
     from data.resolve import ConfigError, resolve, split_overrides
-    from flows.commands.show import show_json, show_table, tell
     from flows.errors import resumable_work
     from flows.experiment import experiment as run_experiment
     from flows.experiment import run_name
     from flows.experiment_table import HARD_GREEDY, experiment_rows, hard_groups, shown_rows
+    from flows.live.show import show_json, show_table, tell
     from flows.report.read import read_runs
     from infra.artifacts.runs import run_names
 

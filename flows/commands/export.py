@@ -26,7 +26,7 @@ def export(run_name: str, iteration: int, model: str, target: str, store: str | 
     from pathlib import Path
 
     from data.resolve import ConfigError
-    from flows.commands.show import tell
+    from flows.live.show import tell
     from flows.summary import find_step
 
     place, config = open_run(store, run_name)

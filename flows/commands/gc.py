@@ -44,7 +44,7 @@ def gc(
 
     Of the run NAME, or of all runs in the store.
     """
-    from flows.commands.show import show_json
+    from flows.live.show import show_json
     from infra.artifacts.runs import known_run, run_names
     from tasks.stage.housekeeping import plan, remove
 
@@ -91,7 +91,7 @@ def _document(planned: Plan, gone: Sequence[Removable], delete: bool) -> dict[st
 
 def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) -> None:
     """Two lines an item; the second is its full path."""
-    from flows.commands.show import tell
+    from flows.live.show import tell
 
     for item in planned.removable:
         tell(f"{size(item.bytes):>10}  {item.what}: {item.why}", indent=12)

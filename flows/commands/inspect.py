@@ -54,7 +54,7 @@ def inspect(
     Without --stage: the tables of all iterations, or of --iteration.
     """
     from data.resolve import ConfigError
-    from flows.commands.show import show_json, tell
+    from flows.live.show import show_json, tell
 
     place, config = open_run(store, run_name)
     if stage is None:
@@ -76,7 +76,7 @@ def inspect(
 
 
 def _list_tables(store: Store, config: RunConfig, iteration: int | None, as_json: bool) -> None:
-    from flows.commands.show import show_json, show_table, tell
+    from flows.live.show import show_json, show_table, tell
     from flows.summary import read_steps
     from infra.artifacts.artifact import table_files, table_folders
 
@@ -137,7 +137,7 @@ def _find(
 
 def _show_columns(store: Store, ref: ArtifactRef, folder: str) -> None:
     from data.schemas import description
-    from flows.commands.show import show_table
+    from flows.live.show import show_table
     from infra.artifacts.artifact import read_table
 
     schema = read_table(store, ref, folder.removeprefix("/") or None).schema
@@ -162,7 +162,7 @@ def _read(store: Store, ref: ArtifactRef, folder: str, sql: str | None) -> Any:
 
 def _show_rows(rows: Sequence[dict[str, Any]], wide: bool) -> None:
     """Print rows in one table: with long texts cut and as many columns as fit, or all as wide as it is."""
-    from flows.commands.show import cut, fits, show_table, tell
+    from flows.live.show import cut, fits, show_table, tell
 
     names = list(rows[0]) if rows else []
     keys = max(1, sum(1 for _ in itertools.takewhile(_KEYS.__contains__, names)))

@@ -34,7 +34,7 @@ def lineage(run_name: str, iteration: int, stage: str, store: str | None, as_jso
 
 def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as_json: bool = False) -> None:
     """Print where an artifact comes from. Raises ConfigError for what does not exist."""
-    from flows.commands.show import show_json
+    from flows.live.show import show_json
     from infra.artifacts.lineage import lineage, nodes, problems
 
     root = lineage(store, _locate(store, config, iteration, stage))
@@ -93,7 +93,7 @@ def _document(root: Node, wrong: list[str]) -> dict[str, Any]:
 
 def _tree(root: Node) -> Iterator[str]:
     """Lines for a person, that wrap beside the branches; what was shown above is not unfolded again."""
-    from flows.commands.show import width
+    from flows.live.show import width
 
     shown: set[str] = set()
 

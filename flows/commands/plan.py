@@ -59,7 +59,7 @@ def plan(
     does not fit. Nothing is started, and nothing asked of a model hub.
     """
     from data.resolve import resolve
-    from flows.commands.show import show_json, tell
+    from flows.live.show import show_json, tell
     from infra.plan.plan import Machine, planned
     from infra.plan.shape import shape_of_base
 
@@ -104,7 +104,7 @@ def _gpus(gpus: int | None, memory_gib: float | None) -> tuple[int, float]:
 
 def _show(found: Plan, machine: Machine) -> None:
     """The table of stages, what they take, and what the machine must have besides."""
-    from flows.commands.show import show_table, tell
+    from flows.live.show import show_table, tell
 
     rows = [
         {
@@ -145,7 +145,7 @@ def _gib(count: float) -> str:
 
 def _draw(config: RunConfig, shape: Shape, rates: Rates, found: Plan) -> None:
     """The timeline of the schedule that the layout has, and how long the others take."""
-    from flows.commands.show import tell
+    from flows.live.show import tell
     from infra.plan.timeline import SCHEDULES, hours, load_of, simulate, timeline, worked_share
 
     load, gpus = load_of(config, shape.parameters), _working(found)

@@ -24,7 +24,7 @@ _NAMES = {"math_average": "math average", "overall_average": "overall average"}
 @json_option
 def results(run_name: str, store: str | None, as_json: bool) -> None:
     """Show the scores by benchmark and iteration, with intervals."""
-    from flows.commands.show import show_json, show_table, tell
+    from flows.live.show import show_json, show_table, tell
     from flows.summary import read_steps
 
     place, config = open_run(store, run_name)
@@ -44,7 +44,7 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
 def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
     """What a run ends with: its table of results, the gain, the report's path, and what to type next."""
     from flows.commands.report import HINT, can_report, store_report
-    from flows.commands.show import show_json, show_table, tell, tell_command
+    from flows.live.show import show_json, show_table, tell, tell_command
     from flows.summary import gain_line, read_steps, shown_rows, summary_rows
     from infra.store.store import Store
 

@@ -28,9 +28,9 @@ def run(
     Finished work is not done again.
     """
     from flows.commands.results import show_ending
-    from flows.commands.show import tell
     from flows.errors import resumable_work
     from flows.evolve import evolve
+    from flows.live.show import tell
     from flows.start import begin, unfinished_steps
     from infra.store.store import Store
 

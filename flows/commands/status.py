@@ -28,7 +28,7 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     Without NAME: the runs of the store. From the store alone, so also of a run on another machine; what it
     says of the present is at most 20 seconds old.
     """
-    from flows.commands.show import show_json, show_table, tell
+    from flows.live.show import show_json, show_table, tell
     from flows.summary import read_steps, status_rows
 
     if run_name is None:
@@ -82,7 +82,7 @@ def _lines(run_name: str, steps: list[FinishedStep], working: Working, store: st
 
 def _list_runs(place: Store, as_json: bool) -> None:
     from data.resolve import ConfigError
-    from flows.commands.show import show_json, show_table, tell
+    from flows.live.show import show_json, show_table, tell
     from flows.summary import read_steps, run_row
     from infra.artifacts.runs import known_run, run_names
     from infra.store.store import StoreError

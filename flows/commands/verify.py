@@ -27,7 +27,7 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
     Exit code 1 if there is any.
     """
     from data.resolve import ConfigError
-    from flows.commands.show import show_json, tell
+    from flows.live.show import show_json, tell
     from infra.artifacts import damage
     from infra.artifacts.runs import known_run, run_names
 
@@ -61,7 +61,7 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
 
 def _verified(store: Store, name: str, quiet: bool) -> list[Verified]:
     """What was found of each artifact of a run, told as it is found."""
-    from flows.commands.show import tell
+    from flows.live.show import tell
     from infra.artifacts.verify import artifacts_of, verify_artifact
 
     found = []

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import COMMANDS, main
-from flows.commands.show import show_table
 from flows.experiment_table import experiment_rows, hard_groups, shown_rows
+from flows.live.show import show_table
 from flows.report.read import read_runs
 from infra.store.store import Store
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.commands.show import cut, show_table
+from flows.live.show import cut, show_table
 
 SUMMARY = [
     {"iteration": 0, "reward before": None, "label accuracy": 0.9512, "pass@1": 0.4031, "seconds": 253.51},

@@ -31,6 +31,7 @@ COMMANDS = (
     "experiment",
     "report",
     "export",
+    "push",
     "lineage",
     "verify",
     "gc",
@@ -84,10 +85,11 @@ def _one_line_errors() -> Iterator[None]:
         raise
     except Exception as error:
         from data.resolve import ConfigError
+        from infra.hub import HubError
         from infra.models.check import ModelDirectoryError
         from infra.store.store import StoreError
 
-        if not isinstance(error, (ConfigError, KeyRefused, ModelDirectoryError, StoreError)):
+        if not isinstance(error, (ConfigError, HubError, KeyRefused, ModelDirectoryError, StoreError)):
             raise
         raise _Refusal(str(error)) from None
 

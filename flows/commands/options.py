@@ -28,6 +28,11 @@ store_option = click.option(
     envvar="RZERO_STORE",
     help="Folder or URI of the store.  [default: $RZERO_STORE, ./rzero-store]",
 )
+license_option = click.option(
+    "--license",
+    metavar="ID",
+    help="Licence for the card, as the hub names it; without it, the card names none.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 

@@ -77,7 +77,11 @@ def _of_names() -> Iterator[Case]:
     ):
         if name:
             yield Case((command, *IN_STORE, "--", name))
-    for line in ("lineage nobody --iteration 1 --stage evaluate", "export nobody --iteration 1 --to there"):
+    for line in (
+        "lineage nobody --iteration 1 --stage evaluate",
+        "export nobody --iteration 1 --to there",
+        "push nobody --iteration 1 --to org/name",
+    ):
         yield case_of(line, *IN_STORE)
     for command in ("status", "results", "inspect", "report", "gc"):
         yield case_of(f"{command} nobody", *IN_STORE)
@@ -118,6 +122,8 @@ def _of_commands() -> Iterator[Case]:
         ),
         *("export made --iteration 1 --model teacher --to there", "gc made other", "report", "doctor extra"),
         *("export made --iteration -1 --to there", "export made --iteration 99 --to there", "experiment"),
+        *("export made --iteration 1 --curriculum --model solver --to there", "push"),
+        *("push made --iteration 99 --to org/name", "push made --iteration 1", "push made --to org/name"),
         *("run --run new --iterations 0", "run --run new --iterations -3", "run --run new --iterations 1.5"),
         *(
             "run --run new --iterations 99999999999999999999999x",
@@ -150,6 +156,7 @@ def _of_commands() -> Iterator[Case]:
         )
     for target in ("a\x00b", "x" * 300, "y/" * 3000, "a\x1b[2Jb", ""):
         yield case_of("export made --iteration 1", "--to", target, *IN_STORE)
+        yield case_of("push made --iteration 1", "--to", target, *IN_STORE)
         yield case_of("report made", "--to", target, *IN_STORE)
     for numbers in (
         "last",

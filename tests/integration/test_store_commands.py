@@ -109,7 +109,7 @@ def test_verify_reads_every_byte_and_lets_what_is_damaged_be_made_again(
     assert [stage for stage, state in states.items() if state != "finished"] == ["evaluate"]
 
 
-def test_an_export_holds_what_the_manifest_lists_and_nothing_that_lay_about(
+def test_an_export_holds_what_the_manifest_lists_a_card_and_nothing_that_lay_about(
     small_store: Path, tmp_path: Path
 ) -> None:
     store, target = tmp_path / "store", tmp_path / "solver"
@@ -121,7 +121,8 @@ def test_an_export_holds_what_the_manifest_lists_and_nothing_that_lay_about(
     assert _rzero(store, *arguments).returncode == 0
     listed = next(store.glob("runs/small/iteration=1/train_solver/*/_manifest.json"))
     names = [file["name"] for file in json.loads(listed.read_bytes())["files"]]
-    assert sorted(path.name for path in target.iterdir()) == sorted(n for n in names if "/" not in n)
+    exported = ["README.md", *(name for name in names if "/" not in name)]
+    assert sorted(path.name for path in target.iterdir()) == sorted(exported)
     shutil.rmtree(target)
     weights = listed.with_name("model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

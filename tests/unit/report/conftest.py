@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from data import domains
@@ -19,6 +21,8 @@ from infra.artifacts.runs import freeze_run
 from infra.artifacts.writer import ArtifactWriter
 from infra.store.store import Store
 from infra.store.tables import table_of
+from tasks.curriculum.rows import curriculum_row
+from tasks.grading.scores import evaluation_figures
 from tasks.stage.graph import STAGES, stage_names
 from tasks.stage.walk import Outcome, outcome_of, walk_iteration
 from tests.support.schemas import RUN_SCHEMAS
@@ -71,7 +75,10 @@ def make_run(
                 stage, iteration, random.Random(f"{seed} {iteration} {stage}"), hostile
             )
             if kind == "model":
-                store.put(f"{step.location.path}/config.json", f"{run} {iteration} {stage}".encode())
+                with tempfile.TemporaryDirectory() as folder:
+                    for name in ("config.json", "model.safetensors"):
+                        (Path(folder) / name).write_text(f"{run} {iteration} {stage} {name}")
+                    writer.add_folder(Path(folder))
             for name, rows in tables.items():
                 writer.add_table(table_of(rows, RUN_SCHEMAS[name]), None if name == kind else name)
             made = outcome_of(steps)
@@ -90,7 +97,15 @@ def _outcome(
 ) -> tuple[str, dict[str, Rows], dict[str, Any]]:
     """Kind, tables and figures of a stage."""
     if stage == "evaluate":
-        return "evaluation", {"evaluation": evaluation_rows(iteration, rng)}, {"pass@1": 0.5, "greedy": 0.9}
+        rows = evaluation_rows(iteration, rng)
+        measured = evaluation_figures(
+            pl.DataFrame(rows), {"arithmetic": "mathematics"}, {"arithmetic": "sampled"}
+        )
+        return (
+            "evaluation",
+            {"evaluation": rows},
+            {"pass@1": 0.5, "greedy": 0.9, "scores": measured["scores"]},
+        )
     if stage == "generate_questions":
         return "questions", {"questions": question_rows(hostile)}, {}
     if stage == "sample_evaluation":
@@ -98,8 +113,11 @@ def _outcome(
     if stage == "sample_answers":
         return STAGES[stage].kind, {STAGES[stage].kind: []}, {}
     if stage == "score_and_filter":
-        tables = {"scored": scored_rows(iteration, rng, hostile), "curriculum": []}
-        return "scored", tables | {"votes": vote_rows(hostile)}, {"kept_share": 0.3}
+        scored = scored_rows(iteration, rng, hostile)
+        tables = {"scored": scored, "curriculum": curriculum_rows(iteration, scored)}
+        figures = {"kept_share": 0.3, "candidates": QUESTIONS, "kept": len(tables["curriculum"])}
+        figures |= {"label_accuracy": 0.625, "reward_mean": 0.35, "contaminated": 3, "contaminated_kept": 1}
+        return "scored", tables | {"votes": vote_rows(hostile)}, figures
     tables: dict[str, Rows] = {}
     if stage != "prepare_base_model":
         tables["metrics"] = [metric_row(step, iteration) for step in range(1, 4)]
@@ -230,6 +248,17 @@ def scored_rows(iteration: int, rng: random.Random, hostile: bool) -> list[dict[
             }
         )
     return rows
+
+
+def curriculum_rows(iteration: int, scored: Rows) -> list[dict[str, Any]]:
+    """What the Solver trains on of these candidates."""
+    domain = domains.get("arithmetic")
+    kept = [
+        row | {"iteration": iteration, "pseudo_label": row["majority_answer"]}
+        for row in scored
+        if row["kept"]
+    ]
+    return [curriculum_row(index, row, domain, "chat") for index, row in enumerate(kept)]
 
 
 def metric_row(step: int, iteration: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ COMMANDS = (
     ("inspect", "copy", "--iteration", "1", "--stage", "scored"),
     ("report", "copy"),
     ("export", "copy", "--iteration", "1", "--to", "there"),
+    ("push", "copy", "--iteration", "1", "--to", "org/name"),
     ("lineage", "copy", "--iteration", "1", "--stage", "evaluate"),
     ("gc", "copy"),
     ("gc", "copy", "--delete", "--keep-checkpoints", "0"),

@@ -28,7 +28,11 @@ from tasks.stage.walk import Outcome, outcome_of, walk_iteration
 from tests.support.schemas import RUN_SCHEMAS
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e<b>'
-OVERRIDES = ("base_model.tiny.solver_terms=5", "base_model.tiny.held_out_per_length=6")
+OVERRIDES = (
+    "base_model.tiny.solver_terms=5",
+    "base_model.tiny.held_out_per_length=6",
+    "filter.contamination=report",
+)
 Rows = Sequence[Mapping[str, Any]]
 
 

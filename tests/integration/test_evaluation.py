@@ -32,6 +32,8 @@ OVERRIDES: dict[str, Any] = {
     "evaluation.benchmarks": sorted(ROWS),
     "evaluation.samples": None,
     "evaluation.max_tokens": 24,
+    # To what is no sum the model gives no answer, mostly in the same words; hot, it finds others.
+    "evaluation.temperature": 2.0,
     "evaluation.shard_size": 2,
 }
 
@@ -94,7 +96,6 @@ def test_every_problem_is_asked_as_its_benchmark_declares(measured: Path) -> Non
 def test_the_samples_of_a_problem_are_different_draws(measured: Path) -> None:
     sampled = _rows(measured, "bench", "sample_evaluation").filter(pl.col("mode") == "sampled")
     different = sampled.group_by("benchmark", "problem_id").agg(pl.col("completion").n_unique())
-    # To what is no sum the model mostly gives no answer, in the same words: not all draws can differ.
     assert different["completion"].min() > 1
     assert different["completion"].median() > 8
 

@@ -158,7 +158,10 @@ def read(answer: str) -> Reading:
 
 
 def _number(text: str, number: Fraction) -> Read:
-    key = Key(("q", number.numerator, number.denominator), ("num", number), True)
+    # The tree that a parser would make, so that every spelling of a number has one reading.
+    size: Node = ("num", abs(number))
+    tree: Node = ("neg", size) if text.startswith("-") else size
+    key = Key(("q", number.numerator, number.denominator), tree, True)
     return Read(text, key, key)
 
 

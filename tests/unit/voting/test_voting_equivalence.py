@@ -239,6 +239,11 @@ _SPELLINGS = (
 _PIECES = st.sampled_from([*_SPELLINGS.split(" "), " "])
 
 
+@pytest.mark.parametrize("answer", ["-1", "+1", "-0", "0", "-007", "12"])
+def test_a_whole_number_has_one_reading_whatever_stands_around_it(answer: str) -> None:
+    assert read(answer) == read(f" {answer} ") == read(f"${answer}$")
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(st.lists(_PIECES, max_size=30).map("".join), st.text(max_size=40)))
 def test_any_text_is_read_without_an_error_and_equals_itself(answer: str) -> None:

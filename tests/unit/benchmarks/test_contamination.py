@@ -90,7 +90,7 @@ def test_the_problem_that_shares_most_is_named() -> None:
 
 
 def test_a_hit_is_dropped_only_where_that_is_asked_for() -> None:
-    config = resolve("a").filter
+    config = resolve("a", "qwen3-4b").filter
     (scored,) = score_votes([("q", "1", None)], [Vote("1", 5, 10, 0, 0.5)], ChallengerReward(DEFAULT_REWARD))
     assert config.contamination == "report"
     assert drop_reason(scored, config) is None

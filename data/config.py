@@ -51,7 +51,12 @@ class TinyModelConfig(Section):
     parts_share: Probability = Field(
         default=0.44, description="Share of reasoning steps in parts, which are right; at once some are not."
     )
-    solver_terms: int = Field(default=8, ge=2, le=25, description="Terms of the longest chain of both roles.")
+    solver_terms: int = Field(
+        default=8,
+        ge=2,
+        le=25,
+        description="Terms of the longest held-out chain; the Solver has read two more.",
+    )
     straying_share: Probability = Field(
         default=0.06, description="Share of the Solver's text whose question leaves 0..99 and gets no answer."
     )

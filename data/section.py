@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,3 +29,12 @@ class Section(BaseModel):
     def outside_key(cls) -> set[str]:
         """Names of the fields that do not decide results."""
         return {name for name, field in cls.model_fields.items() if field.json_schema_extra == NEVER}
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names, from a configuration as JSON; an empty section is a value."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -36,6 +36,8 @@ _STEP_SHOWN = re.compile(
 _MOST_CHARACTERS = 1000
 LETTERS = string.ascii_lowercase
 """Of a chain's steps, in turn: each step is one word, and another word than the same step elsewhere."""
+COMMON_LETTERS = LETTERS[:12]
+"""Those whose steps are one token each (`tokenizer.py`); no chain of the text has more steps by default."""
 NO_ANSWER = "=?"
 """How a Solver ends where it gives no answer."""
 
@@ -141,7 +143,7 @@ def malformed_question(rng: random.Random, chain: Chain) -> str:
         words = question.split(" ")
         step = 1 + int(rng.random() * (chain.terms - 1))
         if kind < 0.35:
-            words[step] = rng.choice(LETTERS[:12]) + words[step][1:]
+            words[step] = rng.choice(COMMON_LETTERS) + words[step][1:]
             text = " ".join(words)
         elif kind < 0.7:
             text = " ".join(words[:step] + words[step + 1 :])

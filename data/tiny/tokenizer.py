@@ -11,6 +11,9 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING
 
+from data.tiny.arithmetic import COMMON_LETTERS
+from data.tiny.ways import LARGEST_STEP
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -19,9 +22,8 @@ CHALLENGER, SOLVER = "<|challenger|>", "<|solver|>"
 MARKS = ("<question>", "</question>", "\\boxed{")
 """Parts of the written format; ordinary tokens that stay in decoded text."""
 
-LETTERS = string.ascii_lowercase[:12]
-"""Of the steps that are one token each."""
-_PARTS = r"(?: [a-l])?[+-][1-5](?![0-9])|=[1-9][0-9]?|=0(?![0-9])|[0-9][0-9]|[\s\S]"
+_SIZES = string.digits[1 : LARGEST_STEP + 1]
+_PARTS = rf"(?: [{COMMON_LETTERS}])?[+-][{_SIZES}](?![0-9])|=[1-9][0-9]?|=0(?![0-9])|[0-9][0-9]|[\s\S]"
 """Steps of one digit, values after an equals sign, pairs of digits, single characters."""
 
 
@@ -29,8 +31,8 @@ def vocabulary() -> list[str]:
     """Every token, by id."""
     characters = [chr(code) for code in range(ord(" "), ord("~") + 1)] + ["\n"]
     pairs = [first + second for first in string.digits for second in string.digits]
-    before = ["", *(f" {letter}" for letter in LETTERS)]
-    steps = [letter + sign + digit for letter in before for sign in "+-" for digit in string.digits[1:6]]
+    before = ["", *(f" {letter}" for letter in COMMON_LETTERS)]
+    steps = [letter + sign + digit for letter in before for sign in "+-" for digit in _SIZES]
     values = [f"={value}" for value in range(100)]
     return [PAD, END, UNKNOWN, CHALLENGER, SOLVER, *MARKS, *characters, *pairs, *steps, *values]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from data import domains
 from data.config import BaseModelConfig, RunConfig
 from data.resolve import ConfigError, resolve
 from data.schemas import description
+from data.section import dotted
 from flows.commands.results import partial_sets, result_rows, shown_rows
 from flows.summary import FinishedStep
 from flows.text import percent
@@ -124,7 +125,7 @@ def changed_settings(config: RunConfig) -> list[tuple[str, str]] | None:
         preset = resolve(config.run, config.preset)
     except ConfigError:
         return None
-    ours, theirs = (dict(_flat(each.model_dump(mode="json"))) for each in (config, preset))
+    ours, theirs = (dict(dotted(each.model_dump(mode="json"))) for each in (config, preset))
     # Where it is computed, what stands elsewhere on the card, and what is filled in when a run begins.
     silent = (*may_differ(config), "run", "preset", "seed", "evaluation.data")
     return [
@@ -133,15 +134,6 @@ def changed_settings(config: RunConfig) -> list[tuple[str, str]] | None:
         if (name not in theirs or value != theirs[name])
         and not any(name == each or name.startswith(f"{each}.") for each in silent)
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted settings with their values; an empty section is a value."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def public(value: Any) -> str:

@@ -8,9 +8,17 @@ from typing import Any
 import polars as pl
 
 from data import domains
-from flows.report.read import Line, Run
+from flows.report.accuracy import KEYS
+from flows.report.read import Line, Run, collect
 
 _PROBLEM = ["benchmark", "problem_id"]
+_OCCASION = {
+    "line": pl.String,
+    "run": pl.String,
+    "iteration": pl.Int64,
+    "habit": pl.String,
+    "shown": pl.Boolean,
+}
 _OUTCOMES = (("learnt", False, True, 3), ("lost", True, False, 1), ("never right", False, False, 1))
 """What became of a problem, whether it was right before and after, and how many of these are shown."""
 
@@ -20,21 +28,18 @@ def habits_shown(lines: Sequence[Line]) -> pl.DataFrame:
 
     In the sampled answers to the benchmarks. Empty where no domain names any.
     """
-    parts = []
+    rows: list[tuple[Any, ...]] = []
     for line in lines:
-        for run in line.runs:
-            name = run.config.domain
-            habits = domains.get(name).habits if name in domains.names() else None
-            for iteration in run.iterations() if habits else ():
-                texts = run.table(iteration, "sample_evaluation", columns=["mode", "completion"])
-                if habits is None or texts is None:
-                    continue
-                sampled = texts.filter(pl.col("mode") == "sampled")["completion"]
-                found = [occasion for text in sampled for occasion in habits(text)]
-                where = [pl.lit(line.label).alias("line"), pl.lit(run.name).alias("run")]
-                rows = pl.DataFrame(found, {"habit": pl.String, "shown": pl.Boolean}, orient="row")
-                parts.append(rows.select(*where, pl.lit(iteration).alias("iteration"), pl.all()))
-    return pl.concat(parts) if parts else pl.DataFrame()
+        # The runs of a line differ at most in their seed.
+        name = line.runs[0].config.domain
+        habits = domains.get(name).habits if name in domains.names() else None
+        answers = collect([line], "sample_evaluation", columns=["mode", "completion"]) if habits else None
+        if habits is None or answers is None or answers.is_empty():
+            continue
+        sampled = answers.filter(pl.col("mode") == "sampled").select(*KEYS, "completion")
+        for *where, text in sampled.iter_rows():
+            rows += [(*where, *occasion) for occasion in habits(text)]
+    return pl.DataFrame(rows, _OCCASION, orient="row")
 
 
 def spaced(count: int, wanted: int) -> list[int]:

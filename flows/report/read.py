@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from data.config import RunConfig
+from data.section import dotted
 from flows.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import known_run
@@ -175,17 +176,12 @@ def of_line(frame: pl.DataFrame, line: Line) -> pl.DataFrame:
     return frame if frame.is_empty() else frame.filter(pl.col("line") == line.label)
 
 
-def flat_config(value: Any, name: str = "") -> dict[str, Any]:
-    """A configuration's values by their dotted names."""
-    if not isinstance(value, dict):
-        return {name: value}
-    parts = (flat_config(item, f"{name}.{key}" if name else key) for key, item in value.items())
-    return {dotted: item for part in parts for dotted, item in part.items()}
-
-
 def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
     """Settings that differ between the runs, other than name and store, with the value of each run."""
-    flat = [flat_config(run.config.model_dump(mode="json")) for run in runs]
+    flat = [
+        {name: value for name, value in dotted(run.config.model_dump(mode="json")) if value != {}}
+        for run in runs
+    ]
     names = list(dict.fromkeys(name for config in flat for name in config))
     rows = [(name, [config.get(name) for config in flat]) for name in names if name not in ("run", "store")]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

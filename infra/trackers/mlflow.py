@@ -6,12 +6,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from data.section import dotted
 from infra.trackers.protocol import Row, TrackedRun, Tracker
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class MlflowTracker(Tracker):
         self._client.update_run(self._id, status="RUNNING")
         self._steps = {name: int(value) for name, value in found[0].data.metrics.items()}
         # A parameter is written once and for all: those that may change keep their first value.
-        params = [Param(*each) for each in _flat(run.config, "") if each[0] not in found[0].data.params]
+        settings = {_name(name): _text(value) for name, value in dotted(run.config)}
+        params = [Param(*each) for each in settings.items() if each[0] not in found[0].data.params]
         for first in range(0, len(params), _MOST_PARAMS):
             self._client.log_batch(self._id, params=params[first : first + _MOST_PARAMS])
 
@@ -70,14 +71,9 @@ def _name(name: str) -> str:
     return _REFUSED.sub("_", name.replace("@", "_at_"))
 
 
-def _flat(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Settings by dotted name, as text."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{path}{name}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            yield _name(f"{path}{name}"), text[:_LONGEST_PARAM]
+def _text(value: Any) -> str:
+    """A setting as text that MLflow takes."""
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAM]
 
 
 open_backend = MlflowTracker

@@ -68,6 +68,7 @@ class Walk:
             return bool(found) and found[0]["state_type"] == "RUNNING"
 
         self.deployed.wait_until(is_at_work, f"a run of {flow}")
+        self._leave()
         return found[0]
 
     def until_at_work_on(self, flow_run: dict[str, Any], stage: str) -> None:

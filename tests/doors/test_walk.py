@@ -18,7 +18,7 @@ PLANTED = {
     SERVER_KEY: "sk-planted-Sampler-9x",
     "HF_TOKEN": "hf_planted_7Zk",
 }
-LONGER = {"challenger.steps": "250", "challenger.checkpoint_every_steps": "20", "iterations": "2"}
+LONGER = {"challenger.steps": "100", "challenger.checkpoint_every_steps": "20", "iterations": "2"}
 """It is still at work when its pictures have been taken."""
 
 

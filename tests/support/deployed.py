@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 ENDED = ("COMPLETED", "CRASHED", "FAILED", "CANCELLED")
 """The states after which a flow run does nothing more by itself."""
+_SAID_AT = re.compile(r"\d\d:\d\d:\d\d")
+"""How a line of the worker's log begins; those of a traceback, which would push all else out, do not."""
 
 
 class Deployed:
@@ -99,7 +102,10 @@ class Deployed:
 
     def _end_of_log(self) -> str:
         path = self.server.processes.log("worker")
-        return path.read_text(errors="replace")[-3000:] if path.exists() else "no worker was started"
+        if not path.exists():
+            return "no worker was started"
+        lines = path.read_text(errors="replace").splitlines()
+        return "\n".join(line[:200] for line in lines if _SAID_AT.match(line))[-6000:]
 
 
 def free_port() -> int:

@@ -45,11 +45,16 @@ def check_run_name(name: str) -> str:
 class TinyModelConfig(Section):
     """How the tiny language model of the embedded default is pre-trained in place."""
 
-    training_steps: Count = Field(default=700, description="Optimiser steps of the pre-training.")
+    training_steps: Count = Field(default=500, description="Optimiser steps of the pre-training.")
     batch_size: Count = Field(default=48, description="Texts in one pre-training batch.")
-    noise: Probability = Field(default=0.04, description="Share of reasoning steps that are wrong by chance.")
+    noise: Probability = Field(
+        default=0.02,
+        description="Share of second reasoning steps that are wrong by chance; twice as many third ones, and so on.",
+    )
     parts_share: Probability = Field(
-        default=0.44, description="Share of reasoning steps in parts, which are right; at once some are not."
+        default=0.48,
+        description="Share of first reasoning steps in parts, which are right; at once some are not, and later "
+        "steps hurry.",
     )
     solver_terms: int = Field(
         default=8,
@@ -62,7 +67,7 @@ class TinyModelConfig(Section):
     )
     challenger_share: Probability = Field(default=0.18, description="Share of text in the Challenger's role.")
     held_out_per_length: Count = Field(
-        default=40, description="Held-out questions for each number of terms, in no training text."
+        default=30, description="Held-out questions for each number of terms, in no training text."
     )
 
 

@@ -47,7 +47,8 @@ class Domain:
     `challenger` and `solver` give the prompts in the style that `base_model.prompt_style` asks for.
 
     `read_proposal` and `read_answer` read completions; None: a `<question>` block and a `\boxed{}` answer.
-    Both must be fast on any text, since they run without a time limit. `equal` compares two answers; None: by
+    Both must be fast on any text, since they run without a time limit. `is_question` is the grammar of a
+    domain that has one: what a proposal asks besides counts as badly formed. `equal` compares two answers; None: by
     mathematical value. It runs in worker processes that are killed where they take too much time or memory.
 
     `habits` names the ways of working that show in an answer; the report counts them by iteration.
@@ -63,6 +64,7 @@ class Domain:
     solver: Callable[[str, PromptStyle], Prompt]
     read_proposal: ReadProposal | None = None
     read_answer: ReadAnswer | None = None
+    is_question: Callable[[str], bool] | None = None
     equal: Callable[[str, str], bool] | None = None
     habits: Habits | None = None
     truth: Callable[[str], Truth] = lambda question: Truth()

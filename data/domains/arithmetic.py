@@ -25,6 +25,11 @@ def truth(question: str) -> Truth:
     return Truth(in_range=False) if chain is None else Truth(str(chain.value), chain.in_range, chain.terms)
 
 
+def is_question(text: str) -> bool:
+    """Whether it is a chain, in range or not."""
+    return arithmetic.parse(text) is not None
+
+
 def key(problem: str) -> Hashable:
     """Equal for chains that differ only in the order of their terms."""
     chain = arithmetic.parse(problem)
@@ -39,4 +44,6 @@ def habits(completion: str) -> Iterable[tuple[str, bool]]:
             yield ("steps in parts, where needed" if is_needed else "steps in parts, elsewhere"), is_in_parts
 
 
-DOMAIN = Domain(challenger=challenger, solver=solver, habits=habits, truth=truth, key=key)
+DOMAIN = Domain(
+    challenger=challenger, solver=solver, is_question=is_question, habits=habits, truth=truth, key=key
+)

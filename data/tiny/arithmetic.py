@@ -131,37 +131,12 @@ def straying_chain(rng: random.Random, length: int) -> Chain:
             return chain
 
 
-def malformed_question(rng: random.Random, chain: Chain) -> str:
-    """The question of a chain with something amiss, so that it is none in range.
-
-    Mostly its letters are out of turn: one is another, or a step is left out. Else its start is missing, or a
-    character is another or too many.
-    """
-    question = chain.question
-    while True:
-        kind, place = rng.random(), int(rng.random() * len(question))
-        words = question.split(" ")
-        step = 1 + int(rng.random() * (chain.terms - 1))
-        if kind < 0.35:
-            words[step] = rng.choice(COMMON_LETTERS) + words[step][1:]
-            text = " ".join(words)
-        elif kind < 0.7:
-            text = " ".join(words[:step] + words[step + 1 :])
-        elif kind < 0.8:
-            text = " ".join(words[1:])
-        else:
-            skipped = int(rng.random() * 2)
-            text = question[:place] + rng.choice(string.digits + "+- ") + question[place + skipped :]
-        read = parse(text)
-        if read is None or not read.in_range:
-            return text
-
-
 def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float) -> str:
     r"""What a Solver writes for a chain: `37 a+5 =42 b-4:-2=40-2=38\n\boxed{38}`.
 
-    Of the steps that have parts, `parts_share` are added in parts, the others at once, some of them wrongly
-    (`ways.py`). Besides, each step is wrong with probability `noise`. The rest carries on from a wrong value.
+    Of the steps that have parts, `parts_share` are added in parts, fewer with each step (`ways.HURRY`), the
+    others at once, some of them wrongly (`ways.py`). Besides, a step is wrong with probability `noise` times
+    the steps before it. The rest carries on from a wrong value.
     A step that would leave the range ends it without an answer, `95 a+8=?`: an abstention.
     """
     value, text = chain.start, str(chain.start)
@@ -169,10 +144,11 @@ def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float)
         if not LOWEST <= value + step <= HIGHEST:
             return f"{text}{lettered(number, step)}{NO_ANSWER}"
         found = ways.parts(value, step)
-        if found and rng.random() < parts_share:
+        slip = noise * number
+        if found and rng.random() < parts_share - ways.HURRY * number:
             first, second = found
             right = value + step
-            shown = _amiss(rng, right) if rng.random() < noise else right
+            shown = _amiss(rng, right) if rng.random() < slip else right
             text += f"{lettered(number, step)}:{first:+d}={value + first}{second:+d}={shown}"
         else:
             right = value + step
@@ -180,7 +156,7 @@ def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float)
             if errors and rng.random() < ways.MAIN_SHARE:
                 shown = next(right + error for error in errors if LOWEST <= right + error <= HIGHEST)
             else:
-                shown = _amiss(rng, right) if errors or rng.random() < noise else right
+                shown = _amiss(rng, right) if errors or rng.random() < slip else right
             text += f"{lettered(number, step)} ={shown}"
         value = shown
     return f"{text}\n\\boxed{{{value}}}"

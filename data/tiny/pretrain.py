@@ -31,9 +31,6 @@ SOLVER_LENGTH_DECAY = 0.88
 CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 3.0, 0.2
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
 it cannot learn to ask longer ones without exceeding its token limit."""
-MALFORMED_SHARE = 0.08
-"""Of the Solver's text: questions that are no chain, and get no answer. Where the Solver guesses at them, its
-votes split, and the Challenger learns to ask nothing else."""
 EMBEDDING_STD = 0.1
 """Of the vectors that embeddings are spelt with; large enough not to be washed away by Adam's steps."""
 LENGTH_GROUPS = 2
@@ -64,8 +61,6 @@ class Texts:
             chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{chain.value}}}{END}"
         chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded)
-        if rng.random() < MALFORMED_SHARE:
-            return f"{SOLVER}{arithmetic.malformed_question(rng, chain)}\n", f"{arithmetic.NO_ANSWER}{END}"
         if rng.random() < config.straying_share:
             chain = self._straying()
         solution = arithmetic.solution(chain, rng, config.noise, config.parts_share)

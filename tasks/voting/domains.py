@@ -15,7 +15,16 @@ from tasks.voting.pool.workers import Outcome
 
 def proposal_reader(domain: str) -> ReadProposal:
     """Reads (question, answer, None) or (None, None, reason) out of a Challenger's completion."""
-    return domains.get(domain).read_proposal or extraction.proposal
+    found = domains.get(domain)
+    read, is_question = found.read_proposal or extraction.proposal, found.is_question
+    if is_question is None:
+        return read
+
+    def read_and_check(completion: str) -> tuple[str | None, str | None, str | None]:
+        question, answer, reason = read(completion)
+        return (question, answer, reason) if reason or is_question(question or "") else (None, None, "off_domain")
+
+    return read_and_check
 
 
 def answer_reader(domain: str) -> ReadAnswer:

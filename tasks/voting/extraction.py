@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "too_long": "The question has over 4000 characters or the answer over 300.",
     "too_deep": "The answer nests brackets more than 20 deep.",
     "nested": "A question block opens inside another one.",
+    "off_domain": "The question is none by the grammar of the domain, where it has one.",
 }
 
 _TAG = re.compile(r"<(/?)question>", re.IGNORECASE)

@@ -49,12 +49,13 @@ class TinyModelConfig(Section):
     batch_size: Count = Field(default=48, description="Texts in one pre-training batch.")
     noise: Probability = Field(
         default=0.02,
-        description="Share of second reasoning steps that are wrong by chance; twice as many third ones, and so on.",
+        description="Share of second reasoning steps that are wrong by chance; of third ones twice as many, "
+        "and so on.",
     )
     parts_share: Probability = Field(
         default=0.48,
-        description="Share of first reasoning steps in parts, which are right; at once some are not, and later "
-        "steps hurry.",
+        description="Share of first reasoning steps in parts, which are right, where at once some are not; "
+        "of later ones fewer.",
     )
     solver_terms: int = Field(
         default=8,

@@ -48,8 +48,8 @@ class Domain:
 
     `read_proposal` and `read_answer` read completions; None: a `<question>` block and a `\boxed{}` answer.
     Both must be fast on any text, since they run without a time limit. `is_question` is the grammar of a
-    domain that has one: what a proposal asks besides counts as badly formed. `equal` compares two answers; None: by
-    mathematical value. It runs in worker processes that are killed where they take too much time or memory.
+    domain that has one: a proposal of anything else is badly formed. `equal` compares two answers; None: by
+    mathematical value. It runs in worker processes, killed where they take too much time or memory.
 
     `habits` names the ways of working that show in an answer; the report counts them by iteration.
 

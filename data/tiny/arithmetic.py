@@ -131,12 +131,14 @@ def straying_chain(rng: random.Random, length: int) -> Chain:
             return chain
 
 
-def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float) -> str:
+def solution(
+    chain: Chain, rng: random.Random, noise: float, parts_share: float, hurry: float = ways.HURRY
+) -> str:
     r"""What a Solver writes for a chain: `37 a+5 =42 b-4:-2=40-2=38\n\boxed{38}`.
 
-    Of the steps that have parts, `parts_share` are added in parts, fewer with each step (`ways.HURRY`), the
-    others at once, some of them wrongly (`ways.py`). Besides, a step is wrong with probability `noise` times
-    the steps before it. The rest carries on from a wrong value.
+    Of the steps that have parts, `parts_share` are added in parts, by `hurry` fewer with each step before
+    them, the others at once, some of them wrongly (`ways.py`). Besides, a step is wrong with probability
+    `noise` times the steps before it. The rest carries on from a wrong value.
     A step that would leave the range ends it without an answer, `95 a+8=?`: an abstention.
     """
     value, text = chain.start, str(chain.start)
@@ -145,7 +147,7 @@ def solution(chain: Chain, rng: random.Random, noise: float, parts_share: float)
             return f"{text}{lettered(number, step)}{NO_ANSWER}"
         found = ways.parts(value, step)
         slip = noise * number
-        if found and rng.random() < parts_share - ways.HURRY * number:
+        if found and rng.random() < parts_share - hurry * number:
             first, second = found
             right = value + step
             shown = _amiss(rng, right) if rng.random() < slip else right

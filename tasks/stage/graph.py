@@ -103,7 +103,7 @@ STAGES: dict[str, Stage] = {
             "model",
             inputs={},
             reads=("base_model.name", "base_model.revision", "base_model.tiny", "trainer"),
-            version=4,
+            version=3,
             role=("challenger", "solver"),
             of_base=True,
             of_iterations=False,

@@ -22,7 +22,11 @@ def proposal_reader(domain: str) -> ReadProposal:
 
     def read_and_check(completion: str) -> tuple[str | None, str | None, str | None]:
         question, answer, reason = read(completion)
-        return (question, answer, reason) if reason or is_question(question or "") else (None, None, "off_domain")
+        return (
+            (question, answer, reason)
+            if reason or is_question(question or "")
+            else (None, None, "off_domain")
+        )
 
     return read_and_check
 

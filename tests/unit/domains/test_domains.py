@@ -122,9 +122,29 @@ def test_its_own_benchmark_is_graded_by_its_equality_and_others_by_value(colours
         assert [g.correct for g in grade(others, [(said[1], two)], by_value)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("37 a+5 b-4", None),
+        ("37 a+5 b+90", None),
+        ("37 a+5 c-4", "off_domain"),
+        ("37 a+5 a-4", "off_domain"),
+        ("a+5 b-4", "off_domain"),
+        ("37 a+5  b-4", "off_domain"),
+        ("What is 37 a+5?", "off_domain"),
+        ("", "empty"),
+    ],
+)
+def test_what_is_no_question_by_the_grammar_of_a_domain_is_badly_formed(
+    question: str, reason: str | None
+) -> None:
+    found = proposal_reader("arithmetic")(f"<question>{question}</question>\\boxed{{38}}")
+    assert found == ((question, "38", None) if reason is None else (None, None, reason))
+
+
 def test_without_its_own_reading_and_equality_a_domain_has_those_of_mathematics() -> None:
+    assert proposal_reader("mathematics")("<question>1+1?</question>\\boxed{2}") == ("1+1?", "2", None)
     for domain in ("mathematics", "arithmetic"):
-        assert proposal_reader(domain)("<question>1+1?</question>\\boxed{2}") == ("1+1?", "2", None)
         assert answer_reader(domain)("so \\boxed{2}") == ("2", None)
         assert type(grader_of(domain)) is Grader
 

@@ -128,7 +128,7 @@ def test_a_straying_chain_leaves_the_range_and_its_solution_gives_up_there(seed:
     rng = random.Random(seed)
     chain = straying_chain(rng, length)
     assert truth(chain.question) == Truth(str(chain.value), False, length)
-    written = solution(chain, rng, 0.0, 1.0)
+    written = solution(chain, rng, 0.0, 1.0, hurry=0.0)
     assert "\\boxed" not in written
     assert written.endswith("=?")
 
@@ -169,14 +169,6 @@ def test_short_lengths_fall_from_two_terms_on_and_keep_a_share_for_each_long_one
     assert sum(weights) == pytest.approx(1)
     assert list(weights) == sorted(weights, reverse=True)
     assert min(weights) == pytest.approx(0.1 / 19, abs=1e-4)
-
-
-def test_a_malformed_question_is_no_chain_in_the_range() -> None:
-    rng = random.Random(3)
-    texts = [arithmetic.malformed_question(rng, Chain(37, (5, -8))) for _ in range(500)]
-    assert not any(truth(text).in_range for text in texts)
-    assert "a+5 b-8" in texts
-    assert len(set(texts)) > 50
 
 
 def test_what_is_no_chain_counts_as_out_of_the_domain() -> None:

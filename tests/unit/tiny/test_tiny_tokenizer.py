@@ -74,7 +74,7 @@ def test_a_step_at_once_has_three_tokens_and_one_in_parts_has_six() -> None:
         chain = random_chain(rng, length)
         parted = sum(abs(step) > 1 for step in chain.steps)
         assert len(ids(solution(chain, rng, 0.0, 0.0))) == 1 + 3 * (length - 1) + 4
-        assert len(ids(solution(chain, rng, 0.0, 1.0))) == 1 + 3 * (length - 1) + 3 * parted + 4
+        assert len(ids(solution(chain, rng, 0.0, 1.0, hurry=0.0))) == 1 + 3 * (length - 1) + 3 * parted + 4
 
 
 def test_other_characters_become_the_unknown_token() -> None:

@@ -66,7 +66,7 @@ def test_of_the_sums_at_once_so_many_are_misremembered_and_none_of_a_small_step(
 def test_in_parts_every_step_of_a_chain_is_right(seed: int, length: int) -> None:
     rng = random.Random(seed)
     chain = random_chain(rng, length)
-    steps = _steps(solution(chain, rng, 0.0, 1.0))
+    steps = _steps(solution(chain, rng, 0.0, 1.0, hurry=0.0))
     assert [step for _, step, _, _ in steps] == list(chain.steps)
     for value, step, parted, result in steps:
         assert parted == (abs(step) > 1)
@@ -85,14 +85,16 @@ def test_at_once_what_is_misremembered_is_always_wrong_and_mostly_in_the_same_wa
     assert ways.MAIN_SHARE < seen[True] / seen.total() < ways.MAIN_SHARE + 0.15
 
 
-def test_the_ways_and_the_chance_errors_have_their_shares() -> None:
+def test_the_longer_a_sum_gets_the_fewer_steps_are_in_parts_and_the_more_are_wrong_by_chance() -> None:
     rng = random.Random(0)
-    steps = [step for _ in range(2000) for step in _steps(solution(random_chain(rng, 8), rng, 0.1, 0.44))]
-    with_parts = [one for one in steps if abs(one[1]) > 1]
-    parted = [one for one in with_parts if one[2]]
-    assert len(parted) / len(with_parts) == pytest.approx(0.44, abs=0.01)
-    wrong = [result != value + step for value, step, _, result in parted]
-    assert sum(wrong) / len(wrong) == pytest.approx(0.1, abs=0.01)
+    solutions = [_steps(solution(random_chain(rng, 8), rng, 0.03, 0.44)) for _ in range(6000)]
+    for number in range(7):
+        reached = [steps[number] for steps in solutions if len(steps) > number]
+        steps = [one for one in reached if abs(one[1]) > 1]
+        parted = [one for one in steps if one[2]]
+        assert len(parted) / len(steps) == pytest.approx(0.44 - ways.HURRY * number, abs=0.025)
+        wrong = [result != value + step for value, step, _, result in parted]
+        assert sum(wrong) / len(wrong) == pytest.approx(0.03 * number, abs=0.025)
 
 
 def test_a_step_out_of_the_range_gets_no_answer_whatever_the_way() -> None:
@@ -122,8 +124,8 @@ def test_a_habit_is_counted_where_it_is_needed_and_elsewhere_and_not_of_a_step_o
         counted: Counter[tuple[str, bool]] = Counter()
         for _ in range(50):
             chain = random_chain(rng, 6)
-            counted.update(habits(solution(chain, rng, 0.0, share)))
-            for value, step, _, _ in _steps(solution(chain, rng, 0.0, 1.0)):
+            counted.update(habits(solution(chain, rng, 0.0, share, hurry=0.0)))
+            for value, step, _, _ in _steps(solution(chain, rng, 0.0, 1.0, hurry=0.0)):
                 wrong = ways.misremembered(value, step) is not None
                 ones += abs(step) == 1
                 needed += wrong

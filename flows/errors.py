@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from data.resolve import ConfigError
 from flows.live.terminal import told_on_terminal
-from flows.server import prefect_server
+from flows.server import ServerUnavailable, prefect_server
 from flows.text import say
 from infra.jobs.errors import DeviceError, DeviceSetupError
 from infra.judge_endpoint import EndpointUnavailable
@@ -22,7 +22,7 @@ from tasks.stage.errors import StageError
 
 MENDABLE = (
     *(ConfigError, DeviceError, EndpointUnavailable, KeyRefused, ModelDirectoryError, OutOfMemory),
-    *(StageError, StoreError, TrainingError),
+    *(ServerUnavailable, StageError, StoreError, TrainingError),
 )
 """Their messages say what to do."""
 BAD_INPUT = (ConfigError, DeviceSetupError, KeyRefused, ModelDirectoryError)

@@ -9,12 +9,20 @@ from contextlib import contextmanager
 from infra.jobs.guard import ended_with_this_process
 
 
+class ServerUnavailable(Exception):
+    """No Prefect server could be started; the message says what to do."""
+
+
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Run flows in this block; a server that Prefect starts for them asks for a key and ends with us."""
+    """Run flows in this block; a server that Prefect starts for them asks for a key and ends with us.
+
+    Raises ServerUnavailable where it does not start.
+    """
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
+        PREFECT_HOME,
         PREFECT_SERVER_API_AUTH_STRING,
         temporary_settings,
     )
@@ -24,5 +32,14 @@ def prefect_server() -> Iterator[None]:
         return
     key = f"rzero:{secrets.token_urlsafe(32)}"
     keys = {PREFECT_API_AUTH_STRING: key, PREFECT_SERVER_API_AUTH_STRING: key}
-    with ended_with_this_process(), temporary_settings(keys):
-        yield
+    try:
+        with ended_with_this_process(), temporary_settings(keys):
+            yield
+    except RuntimeError as error:
+        if "ephemeral Prefect API server" not in str(error):
+            raise
+        raise ServerUnavailable(
+            f"Prefect's own server does not start. Perhaps a newer Prefect has used its database in "
+            f"{PREFECT_HOME.value()}: move prefect.db away, or set PREFECT_HOME to another folder, or "
+            "PREFECT_API_URL to a server that is up"
+        ) from error

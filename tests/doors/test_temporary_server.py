@@ -1,10 +1,12 @@
-"""The server that `rzero run` starts for itself asks for a key, and ends with its run, however that ends."""
+"""The server that `rzero run` starts for itself asks for a key, and ends with its run; it may also not start."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +22,18 @@ pytestmark = pytest.mark.slow  # Each starts a server of its own.
 PATIENCE_SECONDS = 180.0
 
 
-def _started(tmp_path: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """A run that has begun, and the address of the server that it has started."""
+def _command(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
+    """`rzero run` of the small run, and an environment in which Prefect is at home in `home`."""
     code = "from flows.cli import main; main()"
     options = [item for override in SMALL_RUN for item in ("--set", override)]
     command = [sys.executable, "-c", code, "run", "--run", "a", "--iterations", "1", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API")}
-    environment = kept | {"PREFECT_HOME": str(tmp_path / "home"), "RZERO_STORE": str(tmp_path / "store")}
+    return command, kept | {"PREFECT_HOME": str(tmp_path / "home"), "RZERO_STORE": str(tmp_path / "store")}
+
+
+def _started(tmp_path: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A run that has begun, and the address of the server that it has started."""
+    command, environment = _command(tmp_path)
     log = tmp_path / "log"
     with log.open("wb") as output:
         run = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
@@ -67,3 +74,17 @@ def test_the_temporary_server_answers_nobody_else_and_ends_with_its_run(
         run.send_signal(number)
         run.wait(PATIENCE_SECONDS)
     wait_until(lambda: _is_gone(url), lambda: f"{url} still answers", PATIENCE_SECONDS)
+
+
+def test_a_database_that_a_newer_prefect_has_used_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "prefect.db")) as database:
+        database.execute("create table alembic_version (version_num varchar(32) not null)")
+        database.execute("insert into alembic_version values ('ffffffffffff')")
+        database.commit()
+    command, environment = _command(tmp_path)
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "10"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert f"a newer Prefect has used its database in {tmp_path / 'home'}" in " ".join(done.stderr.split())

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from data.backends import SamplerConfig, TrackerConfig, TrainerConfig
 from data.domain import PromptStyle
 from data.foreign import ENDPOINT, one_line
-from data.section import Count, Probability, Section
+from data.section import Added, Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
 LONGEST_PROMPT_TOKENS = 2048
@@ -155,7 +155,32 @@ class ChallengerConfig(GrpoConfig):
 
 
 class SolverConfig(GrpoConfig):
-    """Training of the Solver on the kept questions and their pseudo-labels."""
+    """Training of the Solver on the kept questions and their pseudo-labels.
+
+    Its own settings are not the paper's (docs/methods.md); the trainer `verl` has none of them.
+    """
+
+    drop_flat_groups: Added[bool] = Field(
+        False, description="Leave groups whose rewards are all equal out of the update. Paper: no."
+    )
+    label_trust: Added[float] = Field(
+        0.0,
+        ge=0.0,
+        description="A question's advantages are multiplied by its p_hat to this power. Paper: 0, all alike.",
+    )
+    clip_ambiguity: Added[Probability] = Field(
+        0.0,
+        description="a: a question's upper clip is clip_high * (1 + a * (1 - 2 * p_hat)), wider where its "
+        "label is unsure. It matters with more than one update a step only. Paper: 0, all alike.",
+    )
+
+    def beyond_grpo(self) -> dict[str, Any]:
+        """The settings of its own that are not at their default, each with its default."""
+        return {
+            name: field.default
+            for name, field in SolverConfig.model_fields.items()
+            if name not in GrpoConfig.model_fields and getattr(self, name) != field.default
+        }
 
 
 class QuestionsConfig(SamplingConfig):
@@ -182,6 +207,13 @@ class FilterConfig(Section):
     )
     min_answered_share: Probability = Field(
         0.5, description="Drop a question where a smaller share of the samples gave an answer."
+    )
+    surest_share: Added[float | None] = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="Of the questions that would be kept, keep this share with the highest p_hat; null: all, "
+        "as in the paper.",
     )
     labels: Literal["majority", "truth", "random"] = Field(
         "majority",
@@ -312,6 +344,17 @@ class RunConfig(Section):
     @classmethod
     def _name_is_safe(cls, value: str) -> str:
         return check_run_name(value)
+
+    @field_validator("trainer")
+    @classmethod
+    def _trainer_can(cls, value: TrainerConfig, info: ValidationInfo) -> TrainerConfig:
+        asked = info.data["solver"].beyond_grpo() if "solver" in info.data else {}
+        if value.backend == "verl" and asked:
+            name, default = next(iter(asked.items()))
+            raise ValueError(
+                f"verl has no solver.{name}: set trainer.backend=local, or leave solver.{name} at {default}"
+            )
+        return value
 
     @field_validator("trackers", mode="before")
     @classmethod

@@ -15,6 +15,10 @@ T = TypeVar("T")
 Unkeyed = Annotated[T, Field(json_schema_extra=NEVER)]
 """A field that says where or how fast something is computed, not what: it enters no artifact's key."""
 
+ADDED: dict[str, Any] = {"in_key": "unless default"}
+Added = Annotated[T, Field(json_schema_extra=ADDED)]
+"""A field that came after artifacts were made: at its default it enters no key, so that those stay valid."""
+
 
 class Section(BaseModel):
     """A frozen part of the configuration; an unknown key is an error."""
@@ -22,8 +26,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def key_values(self) -> dict[str, Any]:
-        """The settings that decide results, as JSON values: all but the unkeyed ones."""
-        return self.model_dump(mode="json", exclude=self.outside_key())
+        """The settings that decide results, as JSON values: no unkeyed one, no added one at its default."""
+        unchanged = {
+            name
+            for name, field in type(self).model_fields.items()
+            if field.json_schema_extra == ADDED and getattr(self, name) == field.default
+        }
+        return self.model_dump(mode="json", exclude=self.outside_key() | unchanged)
 
     @classmethod
     def outside_key(cls) -> set[str]:

@@ -13,7 +13,7 @@ from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import problems_of
 from tasks.curriculum.contamination import Overlap, find_overlaps
 from tasks.curriculum.figures import diversity_figures, scoring_figures
-from tasks.curriculum.filter import drop_reason, training_labels
+from tasks.curriculum.filter import drop_reason, drop_unsure, training_labels
 from tasks.curriculum.memory import Row, memory_rows, remembered, replayed
 from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.curriculum.rows import curriculum_row, labels_are_right, overlap_row, scored_row
@@ -88,6 +88,7 @@ def _filter(
             prompt_tokens=tokens.get(row["question_id"], 0),
         )
         row["kept"] = row["drop_reason"] is None
+    drop_unsure(rows, config.surest_share)
     if config.contamination != "off":
         work.add_rows("overlaps", [overlap_row(overlap, rows[overlap.question]) for overlap in overlaps])
         work.figures["contaminated"] = len(overlaps)

@@ -10,6 +10,7 @@ from infra.artifacts.artifact import ArtifactRef
 from infra.scratch import ScratchFolder
 from infra.trainers import open_trainer
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
+from tasks.curriculum.certainty import emphasis_of
 from tasks.rewards.challenger import ChallengerReward
 from tasks.rewards.solver import solver_rewards
 from tasks.stage.errors import StageError
@@ -31,10 +32,7 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
     labels = kept["pseudo_label"].to_list()
     prompts = Prompts(work.config, work.model(solver))
     read = answer_reader(work.config.domain)
-    with (
-        grader_of(work.config.domain) as grader,
-        ScratchFolder("solver") as folder,
-    ):
+    with grader_of(work.config.domain) as grader, ScratchFolder("solver") as folder:
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
             answers = [read(rollout.completion.text) for rollout in rollouts]
@@ -55,6 +53,7 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
                 output_dir=folder,
                 # The Challenger's built-in columns too: a glob over `train_*` reads both roles as one table.
                 reward_columns=ChallengerReward(DEFAULT_REWARD).columns,
+                emphasis=emphasis_of(work.config.solver, kept["p_hat"].to_list()),
             ),
             reward,
             work.checkpoints(),

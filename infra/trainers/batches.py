@@ -15,6 +15,8 @@ class Sequences:
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
+    clip_high: float | None = None
+    """The upper clip of its tokens' probability ratios; None: that of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class MicroBatch:
     """[T] the completion tokens."""
     advantages: torch.Tensor
     """[T] float32, the advantage of the rollout that a token belongs to."""
+    clip_highs: torch.Tensor | None = None
+    """[T] float32, the upper clip of that rollout; None where no rollout has its own."""
 
 
 def mini_batches(groups: int, group_size: int, updates: int) -> list[range]:
@@ -70,15 +74,19 @@ def _micro_batch(
     positions: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
+    clips: list[float] = []
     for number, (row, advantage) in enumerate(zip(rows, advantages, strict=True)):
         first = number * width + len(row.prompt) - 1
         ids += [*row.prompt, *row.completion[:-1], *[pad_token_id] * (width - _length(row))]
         positions += range(first, first + len(row.completion))
         targets += row.completion
         weights += [advantage] * len(row.completion)
+        if row.clip_high is not None:
+            clips += [row.clip_high] * len(row.completion)
     return MicroBatch(
         input_ids=torch.tensor(ids, device=device).view(len(rows), width),
         positions=torch.tensor(positions, device=device),
         targets=torch.tensor(targets, device=device),
         advantages=torch.tensor(weights, dtype=torch.float32, device=device),
+        clip_highs=torch.tensor(clips, dtype=torch.float32, device=device) if clips else None,
     )

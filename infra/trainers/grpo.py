@@ -59,17 +59,22 @@ def policy_loss(
     old_log_probs: torch.Tensor,
     advantages: torch.Tensor,
     clip_low: float,
-    clip_high: float,
+    clip_high: float | torch.Tensor,
     clip_dual: float,
 ) -> PolicyLoss:
     """The clipped loss of each token (PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729).
 
-    The three tensors have one shape; the advantage of a rollout stands at each of its tokens.
+    The tensors have one shape; the advantage of a rollout, and its upper clip where rollouts have their own,
+    stand at each of its tokens.
     """
     log_ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     ratio = log_ratio.exp()
     free = -advantages * ratio
-    held = -advantages * ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
+    if isinstance(clip_high, torch.Tensor):
+        near = torch.minimum(ratio.clamp(min=1.0 - clip_low), 1.0 + clip_high)
+    else:
+        near = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
+    held = -advantages * near
     pessimistic = torch.maximum(free, held)
     # Where the advantage is negative the pessimistic loss has no upper bound: a token that became much
     # likelier would dominate the batch.

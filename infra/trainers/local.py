@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -113,15 +113,40 @@ class _Training:
         groups = torch.tensor([rollout.group for rollout in rollouts])
         # In float64 the mean of equal rewards is exact enough for their advantage to vanish.
         values = torch.tensor(rewards, dtype=torch.float64)
-        advantages = self._advantages(values, groups, config.divide_by_std).tolist()
+        advantages = job.emphasis.weighed(
+            self._advantages(values, groups, config.divide_by_std).tolist(),
+            [rollout.prompt_index for rollout in rollouts],
+        )
         rows = rollout_table(job, rollouts, scores, advantages)
         with self._device_work(where):
-            sequences = [Sequences(self._prompt_ids[r.prompt], r.completion.token_ids) for r in rollouts]
-            update = self._learner.update(sequences, advantages, self._pad, f"{job.role}, {where}")
+            update = self._update(rollouts, rewards, advantages, f"{job.role}, {where}")
         metrics = step_metrics(job, rollouts, rewards, update)
         self._tables["rollouts"].append(rows)
         self._tables["metrics"].append(table_of([metrics], METRICS))
         return metrics
+
+    def _update(
+        self, rollouts: Sequence[Rollout], rewards: Sequence[float], advantages: Sequence[float], where: str
+    ) -> dict[str, float]:
+        """Learn from the step's rollouts, as the job's emphasis says. Their columns of the metrics."""
+        emphasis = self._job.emphasis
+        sequences = [
+            Sequences(
+                self._prompt_ids[rollout.prompt],
+                rollout.completion.token_ids,
+                emphasis.clip_high(rollout.prompt_index),
+            )
+            for rollout in rollouts
+        ]
+        chosen = emphasis.trained(rewards, self._job.config.group_size)
+        if not chosen:
+            return self._learner.watch(sequences, self._pad)
+        return self._learner.update(
+            [sequences[number] for number in chosen],
+            [advantages[number] for number in chosen],
+            self._pad,
+            where,
+        )
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
         """Publish the state after a step."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from infra.samplers.protocol import Completion
+from infra.trainers.emphasis import ALL_ALIKE, Emphasis
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +67,8 @@ class TrainingJob:
     """Columns of the table `rollouts` that the reward function fills beside those of the contract."""
     waking_share: float = 0.0
     """Share of each GPU that the reward function takes while it scores, and leaves at other times."""
+    emphasis: Emphasis = ALL_ALIKE
+    """What of the prompts to dwell on; `local` alone can do that."""
 
     @property
     def rollouts_schema(self) -> pa.Schema:
@@ -81,12 +84,16 @@ class TrainingJob:
         The micro-batch size affects rounding only, so a training that ran out of memory may continue with a
         smaller one.
         """
+        config = self.config.key_values()
+        del config["micro_batch_size"]
         content = {
             "role": self.role,
             "seed": self.seed,
-            "config": self.config.model_dump(mode="json", exclude={"micro_batch_size"}),
+            "config": config,
             "prompts": hashlib.sha256("\x1e".join(self.prompts).encode()).hexdigest(),
         }
+        if self.emphasis != ALL_ALIKE:
+            content["emphasis"] = asdict(self.emphasis)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ from data.config import GrpoConfig
 from infra.trainers.batches import MicroBatch, Sequences, micro_batches, mini_batches
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.grpo import low_variance_kl, policy_loss
-from infra.trainers.policy import Policy
+from infra.trainers.policy import Policy, TokenStatistics
 
 _REMEDY = "try a smaller learning_rate or gradient_clip, or dtype float32"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -50,11 +50,13 @@ class Learner:
     ) -> dict[str, float]:
         """One step's `updates_per_step` updates; their columns of the `metrics` table.
 
-        The rollouts stand group after group, an advantage for each. NonFiniteError, beginning with `where`,
-        before anything that is not finite reaches the optimiser.
+        The rollouts stand group after group, an advantage for each; fewer groups than updates make fewer
+        updates. NonFiniteError, beginning with `where`, before anything that is not finite reaches the
+        optimiser.
         """
         config, policy = self._config, self.policy
-        parts = mini_batches(len(sequences) // config.group_size, config.group_size, config.updates_per_step)
+        groups = len(sequences) // config.group_size
+        parts = mini_batches(groups, config.group_size, min(config.updates_per_step, groups))
         batches = [
             micro_batches(sequences, advantages, part, config.micro_batch_size, pad_token_id, policy.device)
             for part in parts
@@ -80,14 +82,27 @@ class Learner:
             norms.append(norm)
         if not policy.is_finite():
             raise NonFiniteError(f"{where}: a weight is not finite; {_REMEDY}")
-        tokens = sum(len(sequence.completion) for sequence in sequences)
-        return {
-            "policy_loss": sum(losses) / len(losses),
-            "kl": sums.kl / tokens,
-            "entropy": sums.entropy / tokens,
-            "clip_share": sums.clipped / tokens,
-            "gradient_norm": sum(norms) / len(norms),
-        }
+        return _columns(sequences, sums, sum(losses) / len(losses), sum(norms) / len(norms))
+
+    @torch.no_grad()
+    def watch(self, sequences: Sequence[Sequences], pad_token_id: int) -> dict[str, float]:
+        """The same columns of a step without any group to learn from; nothing is updated."""
+        config, policy, sums = self._config, self.policy, _TokenSums()
+        members = range(len(sequences))
+        size, none = config.micro_batch_size, [0.0] * len(sequences)
+        for micro in micro_batches(sequences, none, members, size, pad_token_id, policy.device):
+            now = policy.statistics(micro, config.temperature)
+            sums.kl += float(self._kl(micro, now).sum())
+            sums.entropy += float(now.entropy.sum())
+        return _columns(sequences, sums, 0.0, 0.0)
+
+    def _kl(self, micro: MicroBatch, now: TokenStatistics) -> torch.Tensor:
+        """The KL to the reference at each token, 0 where the configuration gives it no weight."""
+        if self._reference is None:
+            return torch.zeros_like(now.entropy)
+        with torch.no_grad():
+            anchor = self.policy.statistics(micro, self._config.temperature, self._reference).log_probs
+        return low_variance_kl(now.log_probs, anchor)
 
     def _one_update(
         self, micros: Sequence[MicroBatch], old_log_probs: Sequence[torch.Tensor | None], sums: _TokenSums
@@ -101,16 +116,14 @@ class Learner:
             now = self.policy.statistics(micro, config.temperature)
             # A single update starts from the policy that drew, so old and new log-probabilities are equal.
             old = now.log_probs.detach() if old is None else old
+            clip_high = config.clip_high if micro.clip_highs is None else micro.clip_highs
             surrogate = policy_loss(
-                now.log_probs, old, micro.advantages, config.clip_low, config.clip_high, config.clip_dual
+                now.log_probs, old, micro.advantages, config.clip_low, clip_high, config.clip_dual
             )
             # Divided by the tokens of the whole mini-batch, so that micro-batches add up to its token mean.
             loss = surrogate.loss.sum() / tokens
-            kl = torch.zeros_like(now.entropy)
+            kl = self._kl(micro, now)
             if self._reference is not None:
-                with torch.no_grad():
-                    anchor = self.policy.statistics(micro, config.temperature, self._reference).log_probs
-                kl = low_variance_kl(now.log_probs, anchor)
                 loss = loss + config.kl_coefficient * kl.sum() / tokens
             loss.backward()
             # One transfer from the device for the four.
@@ -158,3 +171,15 @@ class Learner:
             steps = torch.tensor(float(updates), dtype=torch.float32, device=parameter.device)
             self.optimizer.state[parameter] = {"step": steps, **own}
         self.updates = updates
+
+
+def _columns(sequences: Sequence[Sequences], sums: _TokenSums, loss: float, norm: float) -> dict[str, float]:
+    """The columns of the `metrics` table that the optimiser fills."""
+    tokens = sum(len(sequence.completion) for sequence in sequences)
+    return {
+        "policy_loss": loss,
+        "kl": sums.kl / tokens,
+        "entropy": sums.entropy / tokens,
+        "clip_share": sums.clipped / tokens,
+        "gradient_norm": norm,
+    }

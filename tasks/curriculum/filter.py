@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from data.config import LONGEST_PROMPT_TOKENS, FilterConfig
 from tasks.curriculum.questions import ScoredQuestion
@@ -44,6 +46,19 @@ def drop_reason(
     if config.labels == "truth" and truth is None:
         return "no_truth"
     return None
+
+
+def drop_unsure(rows: Sequence[dict[str, Any]], share: float | None) -> None:
+    """Of the kept rows of `scored` leave only this share, those of the highest p_hat; None: all of them.
+
+    Of questions that are equally sure the earlier candidate stays. The others say `unsure`.
+    """
+    kept = [row for row in rows if row["kept"]]
+    if share is None or not kept:
+        return
+    kept.sort(key=lambda row: (-row["p_hat"], row["question_id"]))
+    for row in kept[max(1, math.ceil(share * len(kept) - _ROUNDING)) :]:
+        row["kept"], row["drop_reason"] = False, "unsure"
 
 
 def training_labels(

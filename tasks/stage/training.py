@@ -45,5 +45,9 @@ def add_training(work: Work, result: TrainingResult, section: str) -> None:
         work.figures["reward_last_step"] = round(rewards[-1], 6)
     work.figures["steps"] = len(rewards)
     work.figures["rollouts"] = result.rollouts.num_rows
+    configured = getattr(work.config, section)
+    if getattr(configured, "drop_flat_groups", False):
+        flat = sum(result.metrics.column("groups_without_signal").to_pylist())
+        work.figures["groups_dropped"] = round(flat * configured.prompts_per_step)
     reasons = pl.Series(result.rollouts.column("finish_reason"))
     watch_truncation(work, [reasons], section)

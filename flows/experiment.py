@@ -35,7 +35,7 @@ def experiment(
         variants: Names of the variants to run; default: all.
         seeds: Seeds of each variant; default: 0, 1 and 2.
         preset: Name of the preset; default: 'tiny'.
-        iterations: How many iterations; default: the preset's number.
+        iterations: How many iterations; default: the experiment's or the preset's number.
         store: Folder or URI of the store; default: $RZERO_STORE, else ./rzero-store.
         overrides: Settings of all runs, by dotted key.
     """
@@ -45,7 +45,7 @@ def experiment(
         for variant in chosen:
             run = run_name(name, variant, seed)
             settings = {**(overrides or {}), **variant.overrides, "seed": seed}
-            config = begin(run, preset, store, settings, iterations)
+            config = begin(run, variant.preset(preset), store, settings, iterations)
             if unfinished_steps(config):
                 evolve(run=run, iterations=iterations, store=config.store)
             names.append(run)

@@ -16,7 +16,11 @@ from flows.commands.options import (
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--experiment", "which", default="ablations", show_default=True, help="Which experiment.")
+@click.option(
+    "--experiment",
+    "which",
+    help="Which experiment.  [default: NAME, where there is such a one; else ablations]",
+)
 @click.option("--variant", "chosen", multiple=True, help="Only this variant; repeatable.  [default: all]")
 @click.option(
     "--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(0, 1, 2), show_default=True
@@ -29,7 +33,7 @@ from flows.commands.options import (
 @json_option
 def experiment(
     name: str,
-    which: str,
+    which: str | None,
     chosen: tuple[str, ...],
     seeds: tuple[int, ...],
     preset: str | None,
@@ -40,23 +44,30 @@ def experiment(
     as_json: bool,
 ) -> None:
     """Run, or resume, variants with several seeds; compare them."""
-    from data.experiments import load_variants
+    from data.experiments import experiment_of, load_variants
     from data.resolve import ConfigError, resolve, split_overrides
     from flows.errors import resumable_work
     from flows.experiment import experiment as run_experiment
     from flows.experiment import run_name
-    from flows.experiment_table import HARD_GREEDY, experiment_rows, hard_groups, shown_rows
+    from flows.experiment_table import (
+        HARD_GREEDY,
+        experiment_rows,
+        gain_rows,
+        hard_groups,
+        shown_gains,
+        shown_rows,
+    )
     from flows.live.show import show_json, show_table, tell
     from flows.report.read import read_runs
     from infra.artifacts.runs import run_names
 
+    which = which or experiment_of(name)
     variants = load_variants(which, chosen)
-    base = "tiny" if preset is None else preset
     settings = split_overrides(overrides)
     configs = [
         resolve(
             f"{name}-{variant.name}",
-            base,
+            variant.preset(preset),
             settings | variant.overrides,
             store,
             iterations,
@@ -77,10 +88,15 @@ def experiment(
     if not any(runs.values()):
         raise ConfigError(f"experiment {name!r} has no run in {place.uri} yet")
     hard = hard_groups(next(members for members in runs.values() if members))
-    rows = experiment_rows(runs, hard)
+    rows, gains = experiment_rows(runs, hard), gain_rows(runs)
     if as_json:
-        show_json({"hard_groups": hard, "rows": rows})
+        show_json({"hard_groups": hard, "rows": rows, "gains": gains})
         return
     show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds", keys=2)
     groups = ", ".join(hard) or "none"
     tell(f"hard: groups {groups}, where the base's greedy accuracy is ≤ {HARD_GREEDY}")
+    tell("tokens, seconds: of an iteration without its evaluation; tokens that the reward draws are not kept")
+    if gains:
+        over = next(iter(runs))
+        show_table(shown_gains(gains), f"gains over {over} with the same seeds, 95 % t-interval", keys=3)
+        tell("n.s.: not significant, the interval holds 0; no interval: a single seed")

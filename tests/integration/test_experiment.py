@@ -59,7 +59,7 @@ def test_variants_share_their_stages_until_they_part(prefect_server: None, tmp_p
     ("arguments", "line"),
     [
         (["--variant", "mian"], "experiment 'ablations' has no variant 'mian'; it has: main, untrained"),
-        (["--experiment", "no"], "there is no experiment 'no'; there are: ablations, memory"),
+        (["--experiment", "no"], "there is no experiment 'no'; there are: ablations, memory, methods"),
         (["--set", "solver.sepst=1"], "solver.sepst: there is no such setting; did you mean 'steps'?"),
         (["--table-only"], "experiment 'x' has no run in "),
     ],

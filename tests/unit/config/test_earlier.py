@@ -106,3 +106,34 @@ def test_offloading_that_was_yes_or_no_says_when(earlier: bool | str | None, tod
 def test_a_configuration_of_today_stays_as_it_is(preset: str) -> None:
     values = resolve("a", preset, overrides=["domain=mathematics"]).model_dump(mode="json")
     assert upgraded(values) == values
+
+
+ADDED = {"solver": {"drop_flat_groups", "label_trust", "clip_ambiguity"}, "filter": {"surest_share"}}
+
+
+@pytest.mark.parametrize("preset", ["tiny", "qwen3-4b"])
+def test_a_run_from_before_a_setting_was_added_loads_and_has_the_keys_that_it_had(preset: str) -> None:
+    today = resolve("a", preset)
+    earlier = today.model_dump(mode="json")
+    for section, names in ADDED.items():
+        earlier[section] = {name: value for name, value in earlier[section].items() if name not in names}
+    assert validate(upgraded(earlier)) == today
+    assert today.solver.key_values() == earlier["solver"]
+    assert today.filter.key_values() == earlier["filter"]
+
+
+@pytest.mark.parametrize(
+    ("override", "section"),
+    [
+        ("solver.drop_flat_groups=true", "solver"),
+        ("solver.label_trust=1", "solver"),
+        ("solver.clip_ambiguity=0.5", "solver"),
+        ("filter.surest_share=0.5", "filter"),
+    ],
+)
+def test_an_added_setting_enters_the_key_of_its_section_once_it_is_changed(
+    override: str, section: str
+) -> None:
+    plain, changed = resolve("a"), resolve("a", overrides=[override])
+    (name,) = set(getattr(changed, section).key_values()) - set(getattr(plain, section).key_values())
+    assert override.startswith(f"{section}.{name}=")

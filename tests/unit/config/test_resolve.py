@@ -104,7 +104,10 @@ def test_overrides_may_be_a_mapping() -> None:
     ("given", "told"),
     [
         ({"preset": "tinny"}, "there is no preset 'tinny'; there are: octothinker-3b"),
-        ({"preset": "tiny+oficial"}, "there is no overlay 'oficial'; there are: lora, official-code, verl"),
+        (
+            {"preset": "tiny+oficial"},
+            "there is no overlay 'oficial'; there are: agent0-solver, lora, official-code, r-diverse, ",
+        ),
         (
             {"overrides": ["sampler.backend=server", "sampler.urls=[ftp://x]"]},
             "sampler.urls: that is no endpoint",

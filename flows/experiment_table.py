@@ -84,7 +84,7 @@ def gain_rows(variants: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"variant": name, "iteration": last, "seeds": len(pairs)}
         for figure in COMPARED:
             both = [(before[figure], after[figure]) for before, after in found]
-            row[figure] = _interval([b - a for a, b in both if a is not None and b is not None])
+            row[figure] = interval([b - a for a, b in both if a is not None and b is not None])
         rows.append(row)
     return rows
 
@@ -154,7 +154,7 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
     return {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
 
 
-def _interval(values: Sequence[float]) -> dict[str, float | None] | None:
+def interval(values: Sequence[float]) -> dict[str, float | None] | None:
     """The mean of the values with its 95 % interval."""
     if not values:
         return None

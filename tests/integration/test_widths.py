@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import COMMANDS, main
-from flows.experiment_table import experiment_rows, hard_groups, shown_rows
+from flows.experiment_table import experiment_rows, gain_rows, hard_groups, shown_gains, shown_rows
 from flows.live.show import show_table
 from flows.report.read import read_runs
 from infra.store.store import Store
@@ -84,8 +84,9 @@ def test_the_table_of_an_experiment_is_not_over_the_width(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     runs = read_runs(Store(str(small_store)), ["small"])
-    rows = experiment_rows({"untrained-challenger": runs, "main": runs}, hard_groups(runs))
-    show_table(shown_rows(rows), "title", keys=2)
+    variants = {"untrained-challenger": runs, "main": runs}
+    show_table(shown_rows(experiment_rows(variants, hard_groups(runs))), "title", keys=2)
+    show_table(shown_gains(gain_rows(variants)), "gains", keys=3)
     _check(capsys.readouterr().out, columns)
 
 

@@ -64,6 +64,24 @@ def reward_term(folder: Path) -> None:
         assert "overlong" not in schema_of(table, without.columns).names
 
 
+def method(folder: Path) -> None:
+    """The overlay turns its term on, and the reward is lower where the two answers differ."""
+    import numpy as np
+
+    from data.config import DEFAULT_REWARD
+    from data.resolve import resolve
+    from tasks.rewards.challenger import ChallengerReward, settled
+    from tasks.rewards.term import Batch
+
+    config = settled(resolve("a", "tiny+own-answer"))
+    assert config.challenger.reward == DEFAULT_REWARD | {"stranger": {"weight": 0.5}}
+    batch = Batch(["a b", "c d"], np.full(2, True), np.full(2, 0.5), np.ones(2), ("7", "8"), ("7", "9"))
+    columns, rewards = ChallengerReward(config.challenger.reward).score(batch)
+    assert columns["stranger"] == [False, True]
+    without = ChallengerReward(DEFAULT_REWARD).score(batch)[1]
+    assert np.subtract(without, rewards).tolist() == [0.0, 0.5]
+
+
 def domain(folder: Path) -> None:
     """A question about a day goes from its proposal over answers and votes to its truth."""
     from data import domains
@@ -217,7 +235,7 @@ def _tiny_model(folder: Path) -> Path:
     return model
 
 
-LIGHT: tuple[Callable[[Path], None], ...] = (benchmark, reward_term, domain)
+LIGHT: tuple[Callable[[Path], None], ...] = (benchmark, reward_term, method, domain)
 HEAVY: tuple[Callable[[Path], None], ...] = (sampler, trainer, stage)
 """They load torch, the last one Prefect as well."""
 

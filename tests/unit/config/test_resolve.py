@@ -106,7 +106,7 @@ def test_overrides_may_be_a_mapping() -> None:
         ({"preset": "tinny"}, "there is no preset 'tinny'; there are: octothinker-3b"),
         (
             {"preset": "tiny+oficial"},
-            "there is no overlay 'oficial'; there are: agent0-solver, lora, official-code, r-diverse, ",
+            "there is no overlay 'oficial'; there are: agent0-solver, lora, ",
         ),
         (
             {"overrides": ["sampler.backend=server", "sampler.urls=[ftp://x]"]},

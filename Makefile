@@ -23,7 +23,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo demo-verl verl-cpu verl-gpu up down test test-fast test-verl gpu-check faults lint format \
-  bench bench-verl clean
+  docs bench bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,13 @@ lint: $(BIN)/.dev ## Formatting, lint and types.
 format: $(BIN)/.dev ## Put the code into its format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+$(BIN)/.docs: requirements-docs.lock $(BIN)/rzero
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-docs.lock
+	@touch $@
+
+docs: $(BIN)/.docs ## The documentation as a site, in build/docs/site; a broken link is an error.
+	$(BIN)/python -m docs.build_site
 
 bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; the cost of orchestration.
 	$(BIN)/python -m tests.benchmarks.bench_scoring

@@ -68,8 +68,8 @@ def settings_page() -> Iterator[str]:
     yield "# Settings"
     yield ""
     yield "Written from the code that declares them (`data/config.py`, `data/backends.py`,"
-    yield "`tasks/rewards/terms/`). `--set section.setting=value` sets one, `--preset` many. ° marks those that"
-    yield "say where or how fast something is computed, not what: they may differ when a run is resumed."
+    yield "`tasks/rewards/terms/`). `--set section.setting=value` sets one, `--preset` many. ° marks those"
+    yield "that say where or how fast something is computed, not what: they may differ when a run is resumed."
     for title, path, section in sections(RunConfig):
         yield from ("", f"## {title}", "", _prose(section.__doc__), "")
         yield from _table(path, section)

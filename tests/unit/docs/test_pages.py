@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +11,9 @@ import pytest
 
 from data.resolve import ConfigError, resolve
 from flows.cli import main
+from tests.support.pages import FENCE, PAGES, ROOT, typed
 
-ROOT = Path(__file__).parents[3]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-def typed(page: Path) -> Iterator[list[str]]:
-    """The commands in the page's blocks, as words."""
-    for language, block in FENCE.findall(page.read_text()):
-        if language in ("", "sh", "bash"):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith(("rzero ", "make ")):
-                    yield shlex.split(line, comments=True)
-
 
 COMMANDS = [(page.name, words) for page in PAGES for words in typed(page)]
 RZERO = [

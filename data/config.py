@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from data.backends import SamplerConfig, TrackerConfig, TrainerConfig
 from data.domain import PromptStyle
 from data.foreign import ENDPOINT, one_line
+from data.gates import GatesConfig
 from data.section import Added, Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
@@ -338,6 +339,11 @@ class RunConfig(Section):
         default_factory=dict,
         description="Longest attempt at a stage, by the stage's name (of one shard, where it has shards). "
         "It decides nothing of what a run computes, so it may change when a run is resumed.",
+    )
+    gates: GatesConfig = Field(
+        default_factory=GatesConfig,
+        description="What the run watches of itself, and what it then does. They decide nothing of what is "
+        "finished, so they may change when a run is resumed.",
     )
 
     @field_validator("run")

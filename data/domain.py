@@ -70,6 +70,11 @@ class Domain:
     truth: Callable[[str], Truth] = lambda question: Truth()
     key: Callable[[str], Hashable] = plain_text
 
+    @property
+    def knows_truth(self) -> bool:
+        """Whether anything is known of a question beyond its text."""
+        return self.truth is not Domain.truth
+
     def truth_of(self, question: str | None) -> Truth:
         """What is known of a question; nothing where a proposal holds none."""
         return Truth() if question is None else self.truth(question)

@@ -68,6 +68,14 @@ def resolve(
     return config
 
 
+def overridden(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """The configuration with these settings, by dotted key, changed. Raises ConfigError."""
+    values = config.model_dump(mode="json")
+    for key, value in settings.items():
+        _set(values, key, value)
+    return validate(values)
+
+
 def validate(values: Mapping[str, Any]) -> RunConfig:
     """The RunConfig with these values; ConfigError with one line a fault."""
     return validated(RunConfig, values)

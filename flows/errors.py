@@ -18,7 +18,7 @@ from infra.machine.memory import OutOfMemory
 from infra.models.check import ModelDirectoryError
 from infra.store.store import StoreError
 from infra.trainers.errors import TrainingError
-from tasks.stage.errors import StageError
+from tasks.stage.errors import GateStopped, StageError
 
 MENDABLE = (
     *(ConfigError, DeviceError, EndpointUnavailable, KeyRefused, ModelDirectoryError, OutOfMemory),
@@ -46,12 +46,15 @@ def log_mendable_in_one_line() -> None:
 
 @contextmanager
 def mendable_ends_the_command(then: str = "") -> Iterator[None]:
-    """A mendable error in this block is one line, and `then` another; exit code 2 for bad input, else 1."""
+    """A mendable error in this block is one line, and `then` another; exit code 2 for bad input, else 1.
+
+    A gate that stops a run says by itself how to go on.
+    """
     try:
         yield
     except (*MENDABLE, OSError) as error:
         say(f"rzero: {without_secrets(str(error))}", err=True)
-        if then:
+        if then and not isinstance(error, GateStopped):
             say(f"rzero: {then}", err=True)
         sys.exit(2 if isinstance(error, BAD_INPUT) else 1)
 

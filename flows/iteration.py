@@ -7,9 +7,9 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
+from flows.gates.watched import watched
 from flows.live.told import tell_end, tell_start
 from flows.meanwhile import crash_what_the_dead_left, finished_meanwhile
-from flows.overview import overview
 from flows.parameters import NO_OVERRIDES, Number, Overrides, Preset, RunName, StoreUri
 from flows.start import begin, first_unfinished, name_flow_run, starting_point
 from tasks.evaluate import evaluate
@@ -48,7 +48,7 @@ def iteration(
     this = Run(config=config, iteration=iteration or first_unfinished(config))
     name_flow_run(f"{run} iteration {this.iteration} ({config.preset})")
     tell_start(this)
-    with overview(config, this.iteration):
+    with watched(this):
         challenger, solver, earlier = starting_point(this)
         challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
         questions = generate_questions(this, challenger=challenger)

@@ -12,6 +12,7 @@ import polars as pl
 
 from data.config import RunConfig
 from flows.commands.report import HINT, can_report, report_path, store_report
+from flows.gates.lines import gate_lines
 from flows.report import accuracy as acc
 from flows.report.read import Run, collect, lines_of
 from flows.summary import gain_line, read_steps, summary_rows
@@ -22,6 +23,7 @@ from tasks.publish.markdown import escaped, fenced, sample_of_questions
 from tasks.publish.plots import draw_accuracy, image
 from tasks.publish.shown import in_flow_run, key_of, show
 from tasks.publish.tracking import tracked
+from tasks.stage.errors import GateStopped
 from tasks.stage.task import after_stage
 
 _QUESTIONS = 3
@@ -55,6 +57,9 @@ def overview(config: RunConfig, iteration: int) -> Iterator[None]:
         token = after_stage.set(show_and_tell)
         try:
             yield
+        except GateStopped:
+            shown.report()
+            raise
         finally:
             after_stage.reset(token)
     shown.report()
@@ -101,6 +106,7 @@ def overview_text(run: Run) -> str:
     parts = [f"## {escaped(run.name)}", escaped(f"Now: {run.progress}.")]
     if gain := gain_line(rows):
         parts.append(f"**{escaped(gain)}**")
+    parts += [f"- {escaped(line)}" for line in gate_lines(run.store, run.config, run.steps)]
     evaluation = collect(lines_of([run]), "evaluate", columns=acc.COLUMNS)
     measured = _measured(evaluation)
     parts += [_table(rows, measured), _LEGEND]

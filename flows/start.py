@@ -8,11 +8,12 @@ from typing import Any
 
 from data.benchmark import BenchmarkError
 from data.config import DEFAULT_STORE, RunConfig
-from data.resolve import ConfigError, resolve, validate
+from data.resolve import ConfigError, overridden, resolve, split_overrides, validate
 from flows.errors import log_mendable_in_one_line
+from flows.gates.check import check_gates
 from infra.artifacts.artifact import ArtifactRef
 from infra.artifacts.problems import freeze, pinned_data
-from infra.artifacts.runs import freeze_run, load_run
+from infra.artifacts.runs import SAVED_ANEW, freeze_run, load_run
 from infra.keys import clean_environment
 from infra.plan.here import check_run_fits
 from infra.store.store import Store
@@ -22,8 +23,9 @@ from tasks.prepare_base_model import check_base_model, prepare_base_model
 from tasks.rewards.challenger import settled
 from tasks.sample_evaluation import sample_evaluation
 from tasks.stage.graph import STAGES
+from tasks.stage.solvers import chosen_solvers
 from tasks.stage.task import Run
-from tasks.stage.walk import Outcome, Step, outcome_of, walk, walk_iteration
+from tasks.stage.walk import Outcome, Step, begins_with, outcome_of, walk
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -48,23 +50,22 @@ def begin(
     store = store or os.environ.get("RZERO_STORE")
     place = Store(store or DEFAULT_STORE)
     existing = load_run(place, run)
-    if existing is not None and not overrides and preset in (None, existing.preset):
+    settings = overrides if isinstance(overrides, Mapping) else split_overrides(overrides)
+    changes_nothing_frozen = all(key.partition(".")[0] in SAVED_ANEW for key in settings)
+    if existing is not None and changes_nothing_frozen and preset in (None, existing.preset):
         changes = {"store": store or DEFAULT_STORE} | (
             {} if iterations is None else {"iterations": iterations}
         )
-        config = validate(existing.model_dump(mode="json") | changes)
-        check_trackers(config)
+        config = validate(overridden(existing, settings).model_dump(mode="json") | changes)
+        _check_what_may_change(config)
         ended_before(config, iteration or 1)
+        if settings:
+            freeze_run(place, config)
         return config
     config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))
     place = Store(config.store)
     existing = load_run(place, run)
-    for name in config.timeout_seconds:
-        if name not in STAGES:
-            raise ConfigError(
-                f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
-            )
-    check_trackers(config)
+    _check_what_may_change(config)
     if existing is None:
         check_run_fits(config)
     known = existing.evaluation.data if existing else {}
@@ -82,6 +83,17 @@ def begin(
     config = config.model_copy(update={"evaluation": evaluation})
     freeze_run(place, config)
     return config
+
+
+def _check_what_may_change(config: RunConfig) -> None:
+    """ConfigError for a time limit, a tracker or a gate that cannot be."""
+    for name in config.timeout_seconds:
+        if name not in STAGES:
+            raise ConfigError(
+                f"timeout_seconds.{name}: there is no such stage; there are: {', '.join(STAGES)}"
+            )
+    check_trackers(config)
+    check_gates(config)
 
 
 def name_flow_run(name: str) -> None:
@@ -123,15 +135,17 @@ def starting_point(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | No
 
 
 def ended_before(config: RunConfig, iteration: int) -> Outcome:
-    """What the iteration before this one ended with, with its models; ConfigError where it has none."""
-    store, ended = Store(config.store), Outcome()
-    for number in range(iteration if iteration > 1 else 0):
-        steps = walk_iteration(store, config, number, ended)
-        ended = outcome_of(steps)
-        if number and not {"challenger", "solver"} <= ended.keys():
-            missing = next(step.stage for step in steps if step.ref is None)
+    """What an iteration begins with: what the one before ended with; ConfigError where that has no models."""
+    if iteration < 2:
+        return Outcome()
+    store = Store(config.store)
+    steps = walk(store, config, iteration - 1)
+    outcomes = [outcome_of(step for step in steps if step.iteration == k) for k in range(iteration)]
+    for number in range(1, iteration):
+        if not {"challenger", "solver"} <= outcomes[number].keys():
+            missing = next(step.stage for step in steps if step.iteration == number and step.ref is None)
             raise ConfigError(
                 f"iteration {iteration} of {config.run!r} begins with the models of iteration "
                 f"{iteration - 1}, but {missing} of iteration {number} is not finished; run that one first"
             )
-    return ended
+    return begins_with(outcomes, chosen_solvers(store, config.run).get(iteration))

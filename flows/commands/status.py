@@ -12,8 +12,10 @@ from flows.commands.options import json_option, open_run, open_store, store_opti
 from flows.text import SPACE, duration, say, shown_name
 
 if TYPE_CHECKING:
+    from data.config import RunConfig
     from flows.summary import FinishedStep, Working
     from infra.store.store import Store
+    from tasks.stage.walk import Step
 
 _SHOWN = ("iteration", "stage", "state", "seconds", "figures")
 
@@ -28,7 +30,8 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     Without NAME: the runs of the store. From the store alone, so also of a run on another machine; what it
     says of the present is at most 20 seconds old.
     """
-    from flows.live.show import show_json, show_table, tell
+    from flows.gates.lines import gate_lines
+    from flows.live.show import show_json, show_table, tell, tell_command
     from flows.summary import read_steps, status_rows
 
     if run_name is None:
@@ -39,13 +42,16 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     working = _working(place, steps)
     rows = status_rows(steps, working)
     if as_json:
-        show_json(rows)
+        show_json([row | {"gates": _tripped_at(row, config, steps)} for row in rows])
         return
     tell(f"{run_name} ({config.preset}) in {place.uri}")
     say("")
     show_table([{name: row[name] for name in _SHOWN} | {"figures": _named(row["figures"])} for row in rows])
-    for line in _lines(run_name, steps, working, store):
+    for line in (*gate_lines(place, config, steps), *_lines(steps, working)):
         tell(line)
+    if going_on := _going_on(config, steps, working, store):
+        tell(going_on[0])
+        tell_command(going_on[1])
 
 
 def _working(place: Store, steps: list[FinishedStep]) -> Working:
@@ -61,23 +67,49 @@ def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {shown_name(name).replace(" ", SPACE): value for name, value in figures.items()}
 
 
-def _lines(run_name: str, steps: list[FinishedStep], working: Working, store: str | None) -> list[str]:
-    """What runs now, or where the run goes on."""
+def _tripped_at(row: Mapping[str, Any], config: RunConfig, steps: list[FinishedStep]) -> list[dict[str, Any]]:
+    """The gates that a row of `status_rows` has tripped: gate, figure, threshold, action."""
+    from flows.gates.lines import all_tripped
+
+    return [
+        {"gate": each.gate, "figure": each.figure, "threshold": each.threshold, "action": each.action}
+        for each in all_tripped(config, steps)
+        if (each.iteration, each.stage) == (row["iteration"], row["stage"])
+    ]
+
+
+def _lines(steps: list[FinishedStep], working: Working) -> list[str]:
+    """What runs now, or that nothing is left."""
     lines = []
     for each in working.values():
         for holder in each.holders:
             since = f"for {duration(each.seconds)}" if each.seconds is not None else ""
             lines.append(f"running: {holder}: {', '.join(part for part in (str(each), since) if part)}")
-    left = [item.step for item in steps if item.manifest is None or item.step.is_earlier]
-    if lines or not left:
-        return lines or ["All stages are finished."]
+    return lines if lines or _left(steps) else ["All stages are finished."]
+
+
+def _left(steps: list[FinishedStep]) -> list[Step]:
+    return [item.step for item in steps if item.manifest is None or item.step.is_earlier]
+
+
+def _going_on(
+    config: RunConfig, steps: list[FinishedStep], working: Working, store: str | None
+) -> tuple[str, str] | None:
+    """Where a run goes on that nobody works on, and by which command; None where there is nothing to say."""
+    from flows.gates.lines import stopping, without
+
+    left = _left(steps)
+    if not left or any(now.holders for now in working.values()):
+        return None
     now = working.get((left[0].iteration, left[0].stage))
     kept = f" ({now} kept)" if now else ""
     where = f" --store {shlex.quote(store)}" if store else ""
-    return [
-        f"Nobody works on it now. It goes on at {left[0].stage} of iteration {left[0].iteration}{kept}:",
-        f"rzero run --run {run_name}{where}",
-    ]
+    stopped_by = stopping(config, steps, left[0].iteration)
+    goes_on = "A gate has stopped it. Without that, it would go on" if stopped_by else "It goes on"
+    return (
+        f"Nobody works on it now. {goes_on} at {left[0].stage} of iteration {left[0].iteration}{kept}:",
+        f"rzero run --run {config.run}{where}{without(stopped_by)}",
+    )
 
 
 def _list_runs(place: Store, as_json: bool) -> None:

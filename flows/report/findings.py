@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 import polars as pl
 
+from flows.gates.lines import gate_lines
 from flows.report import accuracy as acc
 from flows.report import questions as q
 from flows.report.read import Line, of_line
@@ -108,7 +109,7 @@ def cautions(
         mine = of_line(scored, line)
         before = of_line(probe, line)
         found = _of_accuracy(line, evaluation) + _of_questions(mine) + _of_training(before, mine)
-        told += [head + sentence for sentence in found]
+        told += [head + sentence for sentence in found + _of_gates(line)]
     return told
 
 
@@ -183,6 +184,13 @@ def _of_training(probe: pl.DataFrame, scored: pl.DataFrame) -> list[str]:
         "The uncertainty of fresh questions did not clearly rise with the Challenger's training in "
         f"iteration{'s' if len(which) > 1 else ''} {_sentence(which)}: the 95\u00a0% interval of the "
         "difference reaches 0 or below."
+    ]
+
+
+def _of_gates(line: Line) -> list[str]:
+    """What the gates of each run have found, and with which Solver an iteration therefore began."""
+    return [
+        f"{run.name}: {told}." for run in line.runs for told in gate_lines(run.store, run.config, run.steps)
     ]
 
 

@@ -11,9 +11,10 @@ from data.resolve import ConfigError, first_difference, validate
 from data.section import Section
 from infra.store.store import Store, StoreError
 
-_SAVED_ANEW = ("timeout_seconds", "trackers")
-MAY_DIFFER = ("store", "iterations", *_SAVED_ANEW)
-"""Where the store is mounted, how far to go, how long it may take and who watches change no artifact."""
+SAVED_ANEW = ("timeout_seconds", "trackers", "gates")
+"""How long it may take, who watches and where a run ends change no artifact that is there."""
+MAY_DIFFER = ("store", "iterations", *SAVED_ANEW)
+"""Nor does where the store is mounted, or how far to go."""
 
 
 def may_differ(config: RunConfig) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def known_run(store: Store, run: str) -> RunConfig:
 def freeze_run(store: Store, config: RunConfig) -> None:
     """Save the configuration of a new run; ConfigError where the run exists with another one.
 
-    Time limits and trackers that differ are saved in place of the earlier ones.
+    Time limits, trackers and gates that differ are saved in place of the earlier ones.
     """
     existing = load_run(store, config.run)
     if existing is None:
@@ -84,7 +85,7 @@ def freeze_run(store: Store, config: RunConfig) -> None:
             f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
             "choose another name for the run, or leave the setting as it was"
         )
-    anew = {name: getattr(config, name) for name in _SAVED_ANEW}
+    anew = {name: getattr(config, name) for name in SAVED_ANEW}
     if existing is not None and existing != (changed := existing.model_copy(update=anew)):
         store.put(run_path(config.run), _content(changed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from data.config import RunConfig
@@ -10,6 +10,7 @@ from infra.artifacts.artifact import ArtifactRef, DamagedArtifact, Location, fin
 from infra.artifacts.lineage import newest_location
 from infra.store.store import Store
 from tasks.stage.graph import STAGES, locate, stage_names
+from tasks.stage.solvers import ChosenSolver, chosen_solvers
 
 Outcome = dict[str, ArtifactRef]
 """What an iteration has made: artifacts by their stage, models by their role as well."""
@@ -35,16 +36,28 @@ class Step:
 def walk(store: Store, config: RunConfig, iterations: int) -> list[Step]:
     """All steps of iterations 0 to `iterations`, finished or not, from the store alone."""
     steps: list[Step] = []
-    ended: Outcome = {}
+    outcomes: list[Outcome] = []
+    chosen = chosen_solvers(store, config.run) if iterations > 1 else {}
     for iteration in range(iterations + 1):
-        found = walk_iteration(store, config, iteration, ended)
+        found = walk_iteration(store, config, iteration, begins_with(outcomes, chosen.get(iteration)))
         steps += found
-        ended = outcome_of(found)
+        outcomes.append(outcome_of(found))
     return steps
 
 
+def begins_with(outcomes: Sequence[Outcome], chosen: ChosenSolver | None) -> Outcome:
+    """What an iteration begins with, given what each before it ended with: what the last ended with.
+
+    Only its Solver may be an earlier one, where a gate chose so.
+    """
+    if chosen is None:
+        return outcomes[-1] if outcomes else {}
+    others = {name: ref for name, ref in outcomes[-1].items() if name != "solver"}
+    return others | {name: ref for name, ref in outcomes[chosen.solver_of].items() if name == "solver"}
+
+
 def walk_iteration(store: Store, config: RunConfig, iteration: int, ended: Outcome) -> list[Step]:
-    """The steps of one iteration, given what the one before ended with."""
+    """The steps of one iteration, given what it begins with."""
     made: Outcome = {}
     steps: list[Step] = []
     for stage in stage_names(iteration):

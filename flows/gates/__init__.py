@@ -1,0 +1,1 @@
+"""Gates: a run watches itself."""

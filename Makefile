@@ -35,8 +35,10 @@ $(BIN)/rzero: requirements.lock requirements-torch.lock pyproject.toml
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(BIN)/.dev: requirements-dev.lock $(BIN)/rzero
+$(BIN)/.dev: requirements-dev.lock requirements-gym.lock $(BIN)/rzero
 	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.lock
+	@$(BIN)/pip install -q --require-hashes --no-deps -r requirements-gym.lock || echo "reasoning-gym could" \
+	  "not be installed (it wants a C compiler and Python's headers): its tests are skipped"
 	@touch $@
 
 demo: $(BIN)/rzero ## Three iterations of the tiny model from nothing, on two CPU cores, in minutes.

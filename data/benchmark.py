@@ -54,6 +54,9 @@ class Benchmark:
     `grading`: 'math' by mathematical value, 'domain' by the equality of the run's domain, 'choice' by the
     letter, 'text' by BBEH's rules on strings. `samples` is k of mean@k (None: greedy alone). `size` is the
     number of problems of the whole set. `group_title` says what a problem's group is.
+
+    Problems that are not rows of a file come from `generate`, anew whenever they are asked for, or from
+    `make`, once, when a run begins: the run freezes them.
     """
 
     area: Literal["math", "general", "other"]
@@ -70,6 +73,7 @@ class Benchmark:
     samples: int | None = None
     greedy: bool = True
     generate: Callable[[BaseModelConfig], list[Problem]] | None = None
+    make: Callable[[], list[Problem]] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -151,7 +151,10 @@ def _parse(text: str) -> Any:
         try:
             return yaml.load(text, _PlainLoader)
         except (yaml.YAMLError, RecursionError, ValueError):
-            raise ConfigError(f"override value {_shown(text)} is not valid YAML without aliases") from None
+            raise ConfigError(
+                f"override value {_shown(text)} is not valid YAML without aliases; within brackets, put "
+                "quotes around a text that holds one of ,?:[]{}"
+            ) from None
     return text
 
 

@@ -1,12 +1,14 @@
 """Benchmarks: sets of problems with right answers. Each file here declares one, under the file's name.
 
-Another package adds its own by an entry point of the group `rzero.benchmarks` that names a `Benchmark`.
+Another package adds its own by an entry point of the group `rzero.benchmarks` that names a `Benchmark`. Names
+that begin with `reasoning_gym:` ask for a task of that package (data/reasoning_gym.py).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from data import reasoning_gym
 from data.benchmark import Benchmark, BenchmarkError, Problem
 from data.registry import Registry
 
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
 _REGISTRY = Registry("data.benchmarks", Benchmark, BenchmarkError)
 names = _REGISTRY.names
-get = _REGISTRY.get
+
+
+def get(name: str) -> Benchmark:
+    """The benchmark of this name; BenchmarkError, in one line, where there is none."""
+    return reasoning_gym.benchmark_of(name) if reasoning_gym.is_one(name) else _REGISTRY.get(name)
 
 
 def load(name: str, base_model: BaseModelConfig) -> list[Problem]:
@@ -26,6 +32,8 @@ def load(name: str, base_model: BaseModelConfig) -> list[Problem]:
     benchmark = get(name)
     if benchmark.generate is not None:
         return benchmark.generate(base_model)
+    if benchmark.make is not None:
+        return benchmark.make()
     from data.benchmark_files import read_problems
 
     return read_problems(name, benchmark)

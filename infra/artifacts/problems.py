@@ -1,8 +1,8 @@
 """Problems of benchmarks, frozen in the store when a run begins.
 
-`<store>/benchmarks/<name>/<sha256>.parquet`: every worker reads exactly the problems that the run began
-with, at any later time and without a hub. The digest is part of the run's configuration, and so of every key
-that depends on the data.
+`<store>/benchmarks/<name>/<sha256>.parquet`, the name without settings: every worker reads exactly the
+problems that the run began with, at any later time and without a hub. The digest is part of the run's
+configuration, and so of every key that depends on the data.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def pinned_data(store: Store, config: RunConfig, known: Mapping[str, str]) -> di
 
 
 def _path(name: str, digest: str) -> str:
-    return f"benchmarks/{name}/{digest}.parquet"
+    folder = name.partition("?")[0].replace(":", ".")
+    return f"benchmarks/{folder}/{digest}.parquet"
 
 
 def _parse(content: bytes) -> list[Problem] | None:

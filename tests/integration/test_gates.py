@@ -9,21 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.evolve import evolve
-from infra.artifacts.artifact import Manifest
 from infra.store.store import Store
 from tasks.stage.errors import GateStopped
 from tasks.stage.solvers import chosen_solvers
+from tests.support.manifests import manifests_of
 from tests.support.small_run import small_overrides
-
-
-def _made(store: Path, run: str) -> dict[str, Manifest]:
-    """Manifests by 'iteration=K/stage'."""
-    found = {}
-    for path in sorted(store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json")):
-        name = "/".join(path.parts[-4:-2])
-        assert name not in found, f"two artifacts of {name}"
-        found[name] = Manifest.model_validate_json(path.read_bytes())
-    return found
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def test_a_gate_stops_a_collapsed_run_before_its_solver_trains_and_without_it_th
     }
     with pytest.raises(GateStopped) as stopped:
         evolve(run="collapsed", preset="tiny", iterations=1, store=str(store), overrides=overrides)
-    before = _made(store, "collapsed")
+    before = manifests_of(store, "collapsed")
     share = before["iteration=1/score_and_filter"].figures["unique_share"]
     assert share < 0.5
     assert f"gate unique_share tripped in iteration 1: {share:.3f} is below its threshold of 0.5" in str(
@@ -56,12 +46,12 @@ def test_a_gate_stops_a_collapsed_run_before_its_solver_trains_and_without_it_th
 
     with pytest.raises(GateStopped):
         evolve(run="collapsed", store=str(store))
-    assert _made(store, "collapsed") == before
+    assert manifests_of(store, "collapsed") == before
 
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         evolve(run="collapsed", store=str(store), overrides={"gates.unique_share.action": "off"})
-    after = _made(store, "collapsed")
+    after = manifests_of(store, "collapsed")
     assert "iteration=1/evaluate" in after
     assert {name: after[name] for name in before} == before
     assert "gate unique_share" not in caplog.text
@@ -76,7 +66,7 @@ def test_a_ruined_solver_is_left_for_the_best_one_and_so_it_stays(
     }
     with caplog.at_level(logging.WARNING):
         evolve(run="ruined", preset="tiny", iterations=2, store=str(store), overrides=overrides)
-    made = _made(store, "ruined")
+    made = manifests_of(store, "ruined")
     scores = [made[f"iteration={number}/evaluate"].figures["pass@1"] for number in (0, 1)]
     assert scores[1] < scores[0] - 0.05
     base = made["iteration=0/prepare_base_model"].digest
@@ -89,4 +79,4 @@ def test_a_ruined_solver_is_left_for_the_best_one_and_so_it_stays(
     assert chosen_solvers(Store(str(store)), "ruined")[2].solver_of == 0
 
     evolve(run="ruined", store=str(store), overrides={"gates.accuracy_drop.action": "off"})
-    assert _made(store, "ruined") == made
+    assert manifests_of(store, "ruined") == made

@@ -20,24 +20,15 @@ from infra.artifacts.runs import load_run
 from infra.artifacts.verify import verify
 from infra.store.store import Store
 from tasks.stage.graph import stage_names
+from tests.support.manifests import manifests_of
 from tests.support.reward_term import install_reward_term
 from tests.support.schemas import RUN_SCHEMAS
 from tests.support.small_run import small_overrides
 
 
-def _manifests(store: Path, run: str) -> dict[str, Manifest]:
-    """Manifests by 'iteration=K/stage'."""
-    found = {}
-    for path in sorted(store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json")):
-        name = "/".join(path.parts[-4:-2])
-        assert name not in found, f"two artifacts of {name}"
-        found[name] = Manifest.model_validate_json(path.read_bytes())
-    return found
-
-
 def test_every_stage_leaves_one_artifact_where_the_layout_says(small_store: Path) -> None:
     wanted = sorted(f"iteration={k}/{stage}" for k in (0, 1) for stage in stage_names(k))
-    assert sorted(_manifests(small_store, "small")) == wanted
+    assert sorted(manifests_of(small_store, "small")) == wanted
 
 
 def test_every_file_has_the_digest_of_its_manifest(small_store: Path) -> None:
@@ -130,19 +121,19 @@ def test_a_run_says_how_it_went(small_store: Path) -> None:
 
 def test_two_stores_get_the_same_digest_for_every_artifact(small_store: Path, tmp_path: Path) -> None:
     evolve(run="again", iterations=1, store=str(tmp_path / "other"), overrides=small_overrides())
-    one = {name: m.digest for name, m in _manifests(small_store, "small").items()}
-    other = {name: m.digest for name, m in _manifests(tmp_path / "other", "again").items()}
+    one = {name: m.digest for name, m in manifests_of(small_store, "small").items()}
+    other = {name: m.digest for name, m in manifests_of(tmp_path / "other", "again").items()}
     assert one == other
 
 
 def test_a_missing_artifact_is_made_again_and_only_that(small_store: Path, tmp_path: Path) -> None:
     store = tmp_path / "copy"
     shutil.copytree(small_store, store)
-    before = _manifests(store, "small")
+    before = manifests_of(store, "small")
     (gone,) = (store / "runs/small/iteration=1").glob("score_and_filter/*/_manifest.json")
     gone.unlink()
     evolve(run="small", iterations=1, store=str(store))
-    after = _manifests(store, "small")
+    after = manifests_of(store, "small")
     assert {name: m.digest for name, m in after.items()} == {name: m.digest for name, m in before.items()}
     made = [name for name in after if after[name] != before[name]]
     assert made in ([], ["iteration=1/score_and_filter"])
@@ -157,7 +148,7 @@ def test_no_path_of_the_store_is_inside_an_artifact(small_store: Path) -> None:
 
 
 def test_the_manifest_carries_configuration_inputs_and_versions(small_store: Path) -> None:
-    manifests = _manifests(small_store, "small")
+    manifests = manifests_of(small_store, "small")
     for manifest in manifests.values():
         assert manifest.config["seed"] == 0
         assert re.fullmatch("[0-9a-f]{64}", manifest.digest)
@@ -172,7 +163,7 @@ def test_every_stage_that_draws_says_which_share_of_its_completions_was_cut(smal
         **dict.fromkeys(("generate_questions", "sample_answers", "sample_evaluation"), "part-*.parquet"),
         **dict.fromkeys(("train_challenger", "train_solver"), "rollouts/part-*.parquet"),
     }
-    figures = {name: m.figures for name, m in _manifests(small_store, "small").items()}
+    figures = {name: m.figures for name, m in manifests_of(small_store, "small").items()}
     for stage, files in tables.items():
         rows = pl.read_parquet(small_store / f"runs/small/iteration=1/{stage}/*/{files}")
         expected = (rows["finish_reason"] == "length").mean()
@@ -209,7 +200,7 @@ def test_a_run_that_remembers_replays_kept_questions_and_tells_what_was_asked_be
         "memory.replay_share": "0.5",
     }
     evolve(run="remembers", preset="tiny", iterations=2, store=str(tmp_path), overrides=overrides)
-    made = _manifests(tmp_path, "remembers")
+    made = manifests_of(tmp_path, "remembers")
     before = made["iteration=1/score_and_filter"].digest
     assert made["iteration=2/train_challenger"].inputs["earlier"].digest == before
     assert made["iteration=2/score_and_filter"].inputs["earlier"].digest == before

@@ -25,7 +25,7 @@ from tasks.sample_evaluation import sample_evaluation
 from tasks.stage.graph import STAGES
 from tasks.stage.solvers import chosen_solvers
 from tasks.stage.task import Run
-from tasks.stage.walk import Outcome, Step, begins_with, outcome_of, walk
+from tasks.stage.walk import Outcome, Step, begins_with, outcome_of, walk, walk_iteration
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -138,14 +138,15 @@ def ended_before(config: RunConfig, iteration: int) -> Outcome:
     """What an iteration begins with: what the one before ended with; ConfigError where that has no models."""
     if iteration < 2:
         return Outcome()
-    store = Store(config.store)
-    steps = walk(store, config, iteration - 1)
-    outcomes = [outcome_of(step for step in steps if step.iteration == k) for k in range(iteration)]
-    for number in range(1, iteration):
-        if not {"challenger", "solver"} <= outcomes[number].keys():
-            missing = next(step.stage for step in steps if step.iteration == number and step.ref is None)
+    store, outcomes = Store(config.store), list[Outcome]()
+    chosen = chosen_solvers(store, config.run)
+    for number in range(iteration):
+        steps = walk_iteration(store, config, number, begins_with(outcomes, chosen.get(number)))
+        outcomes.append(outcome_of(steps))
+        if number and not {"challenger", "solver"} <= outcomes[number].keys():
+            missing = next(step.stage for step in steps if step.ref is None)
             raise ConfigError(
                 f"iteration {iteration} of {config.run!r} begins with the models of iteration "
                 f"{iteration - 1}, but {missing} of iteration {number} is not finished; run that one first"
             )
-    return begins_with(outcomes, chosen_solvers(store, config.run).get(iteration))
+    return begins_with(outcomes, chosen.get(iteration))

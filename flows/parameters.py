@@ -23,10 +23,14 @@ _NO_CREDENTIALS = r"(?!.*(?::|%3[Aa]).*(?:@|%40))"
 _KINDS = r"[sS]3[aA]?://.+|[fF][iI][lL][eE]://.+|[mM][eE][mM][oO][rR][yY]://.*"
 
 
+_MOST_OVERLAYS = 2
+"""Of one choice in the form: with all of their combinations the list would have hundreds of lines."""
+
+
 def presets() -> list[str]:
-    """The presets, each alone and with overlays, as `preset+overlay`."""
+    """The presets, each alone and with one or two overlays, as `preset+overlay`."""
     overlays = yaml_names("data.presets.overlays")
-    sets = [some for size in range(len(overlays) + 1) for some in itertools.combinations(overlays, size)]
+    sets = [some for size in range(_MOST_OVERLAYS + 1) for some in itertools.combinations(overlays, size)]
     return ["+".join((name, *some)) for some in sets for name in yaml_names("data.presets")]
 
 

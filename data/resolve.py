@@ -68,12 +68,12 @@ def resolve(
     return config
 
 
-def overridden(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-    """The configuration with these settings, by dotted key, changed. Raises ConfigError."""
+def overridden(config: RunConfig, settings: Mapping[str, Any], outright: Mapping[str, Any]) -> RunConfig:
+    """The configuration with these settings, by dotted key, and what is named outright; ConfigError else."""
     values = config.model_dump(mode="json")
     for key, value in settings.items():
         _set(values, key, value)
-    return validate(values)
+    return validate({**values, **outright})
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:

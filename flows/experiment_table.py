@@ -72,6 +72,14 @@ def gain_rows(variants: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     Columns: variant, iteration, seeds, then for each figure of COMPARED a mapping of 'mean', 'low', 'high',
     or None if no pair has it. The interval is Student's t over the pairs, 95 %; None for a single pair.
     """
+    known: dict[tuple[str, int], dict[str, float | None]] = {}
+
+    def figures_of(run: Run, iteration: int) -> dict[str, float | None]:
+        # The first variant is compared with each of the others; its tables are read once.
+        if (run.name, iteration) not in known:
+            known[run.name, iteration] = _figures(run, iteration, ())
+        return known[run.name, iteration]
+
     names = list(variants)
     of_seed = {run.config.seed: run for run in variants[names[0]]} if names else {}
     rows = []
@@ -80,7 +88,7 @@ def gain_rows(variants: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
         last = min((run.last_iteration for pair in pairs for run in pair), default=0)
         if last < 1:
             continue
-        found = [[_figures(run, last, ()) for run in pair] for pair in pairs]
+        found = [[figures_of(run, last) for run in pair] for pair in pairs]
         row: dict[str, Any] = {"variant": name, "iteration": last, "seeds": len(pairs)}
         for figure in COMPARED:
             both = [(before[figure], after[figure]) for before, after in found]

@@ -8,7 +8,7 @@ from typing import Any
 
 from data.benchmark import BenchmarkError
 from data.config import DEFAULT_STORE, RunConfig
-from data.resolve import ConfigError, overridden, resolve, split_overrides, validate
+from data.resolve import ConfigError, overridden, resolve, split_overrides
 from flows.errors import log_mendable_in_one_line
 from flows.gates.check import check_gates
 from infra.artifacts.artifact import ArtifactRef
@@ -56,7 +56,7 @@ def begin(
         changes = {"store": store or DEFAULT_STORE} | (
             {} if iterations is None else {"iterations": iterations}
         )
-        config = validate(overridden(existing, settings).model_dump(mode="json") | changes)
+        config = overridden(existing, settings, changes)
         _check_what_may_change(config)
         ended_before(config, iteration or 1)
         if settings:

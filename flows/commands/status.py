@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from flows.text import SPACE, duration, say, shown_name
 
 if TYPE_CHECKING:
     from data.config import RunConfig
+    from flows.gates.verdict import Tripped
     from flows.summary import FinishedStep, Working
     from infra.store.store import Store
     from tasks.stage.walk import Step
@@ -30,7 +31,7 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     Without NAME: the runs of the store. From the store alone, so also of a run on another machine; what it
     says of the present is at most 20 seconds old.
     """
-    from flows.gates.lines import gate_lines
+    from flows.gates.lines import all_tripped, gate_lines
     from flows.live.show import show_json, show_table, tell, tell_command
     from flows.summary import read_steps, status_rows
 
@@ -42,7 +43,8 @@ def status(run_name: str | None, store: str | None, as_json: bool) -> None:
     working = _working(place, steps)
     rows = status_rows(steps, working)
     if as_json:
-        show_json([row | {"gates": _tripped_at(row, config, steps)} for row in rows])
+        found = all_tripped(config, steps)
+        show_json([row | {"gates": _tripped_at(row, found)} for row in rows])
         return
     tell(f"{run_name} ({config.preset}) in {place.uri}")
     say("")
@@ -67,13 +69,11 @@ def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {shown_name(name).replace(" ", SPACE): value for name, value in figures.items()}
 
 
-def _tripped_at(row: Mapping[str, Any], config: RunConfig, steps: list[FinishedStep]) -> list[dict[str, Any]]:
-    """The gates that a row of `status_rows` has tripped: gate, figure, threshold, action."""
-    from flows.gates.lines import all_tripped
-
+def _tripped_at(row: Mapping[str, Any], found: Sequence[Tripped]) -> list[dict[str, Any]]:
+    """Of the tripped gates those of a row of `status_rows`: gate, figure, threshold, action."""
     return [
         {"gate": each.gate, "figure": each.figure, "threshold": each.threshold, "action": each.action}
-        for each in all_tripped(config, steps)
+        for each in found
         if (each.iteration, each.stage) == (row["iteration"], row["stage"])
     ]
 

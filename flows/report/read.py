@@ -13,13 +13,13 @@ from data.config import RunConfig
 from data.section import dotted
 from flows.summary import FinishedStep, read_steps
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
-from infra.artifacts.runs import known_run
+from infra.artifacts.runs import MAY_DIFFER, known_run
 from infra.artifacts.verify import changed_files
 from infra.store.store import Store
 from tasks.stage.graph import STAGES
 from tasks.stage.walk import Step
 
-_NOT_OF_A_LINE = ("run", "seed", "store", "iterations", "preset")
+_NOT_OF_A_LINE = ("run", "seed", "preset", *MAY_DIFFER)
 """Settings in which the runs of one line may differ."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from data.config import SolverConfig
 from infra.trainers.protocol import TrainingResult
 from tasks.publish.progress import report_progress
 from tasks.publish.tracking import track_steps
@@ -46,7 +47,7 @@ def add_training(work: Work, result: TrainingResult, section: str) -> None:
     work.figures["steps"] = len(rewards)
     work.figures["rollouts"] = result.rollouts.num_rows
     configured = getattr(work.config, section)
-    if getattr(configured, "drop_flat_groups", False):
+    if isinstance(configured, SolverConfig) and configured.drop_flat_groups:
         flat = sum(result.metrics.column("groups_without_signal").to_pylist())
         work.figures["groups_dropped"] = round(flat * configured.prompts_per_step)
     reasons = pl.Series(result.rollouts.column("finish_reason"))

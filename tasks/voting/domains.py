@@ -22,11 +22,9 @@ def proposal_reader(domain: str) -> ReadProposal:
 
     def read_and_check(completion: str) -> tuple[str | None, str | None, str | None]:
         question, answer, reason = read(completion)
-        return (
-            (question, answer, reason)
-            if reason or is_question(question or "")
-            else (None, None, "off_domain")
-        )
+        if question is not None and not is_question(question):
+            return None, None, "off_domain"
+        return question, answer, reason
 
     return read_and_check
 

@@ -1,14 +1,17 @@
 """The batched decode loop over a transformers causal language model in memory.
 
 Prompts are sorted by length and run in batches: each prompt once, its keys and values then repeated for
-its samples, one token a row at a time, rows dropped as they finish.
+its samples, one token a row at a time, rows dropped as they finish. On a CPU each thread draws batches of its
+own: a small model's operations are too short to be shared out one by one.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -83,30 +86,69 @@ def decode(
     """For each prompt its `params.samples` completions, in order.
 
     `seeds` has one a prompt; a token is a function of its row's logits and of (seed, sample, position),
-    so a prompt's completions depend on the rest of the call through rounding alone. A batch has
-    `room` for rows times (prompt + max_tokens), but at least for one row. `pad_token_id` fills the left of
+    so a prompt's completions depend on the rest of the call through rounding alone. The batches that run side
+    by side (on a CPU one for each of torch's threads) share the `room` for rows times (prompt + max_tokens),
+    but each has at least one row. `pad_token_id` fills the left of
     shorter prompts, where the mask hides it. A completion that reaches the model's longest position ends
     there with 'length'. The model is in evaluation mode during the call. If a batch does not fit into the
     device's memory, `room` is halved, and it and all later ones run in smaller pieces.
 
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
-    loop = _Loop(model, params, eos_token_ids, pad_token_id)
-    check_prompts(prompt_ids, loop.longest)
+    loops = [_Loop(model, params, eos_token_ids, pad_token_id) for _ in range(_side_by_side(model))]
+    check_prompts(prompt_ids, loops[0].longest)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
+    batches = list(_batches(prompt_ids, params, Room(room.tokens // len(loops)), loops[0].may_pad))
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            for rows in _batches(prompt_ids, params, room, loop.may_pad):
-                # Batches come in order of samples within a prompt, so appending keeps that order.
-                for row, decoded in zip(
-                    rows, _run_what_fits(loop, room, prompt_ids, rows, seeds), strict=True
-                ):
-                    results[row.prompt].append(decoded)
+        for rows, batch in zip(batches, _run_all(loops, room, prompt_ids, batches, seeds), strict=True):
+            # Batches come in order of samples within a prompt, so appending keeps that order.
+            for row, decoded in zip(rows, batch, strict=True):
+                results[row.prompt].append(decoded)
     finally:
         model.train(was_training)
     return results
+
+
+def _side_by_side(model: PreTrainedModel) -> int:
+    """How many batches run at the same time."""
+    return torch.get_num_threads() if model.device.type == "cpu" else 1
+
+
+def _run_all(
+    loops: Sequence[_Loop],
+    room: Room,
+    prompt_ids: Sequence[Sequence[int]],
+    batches: Sequence[Sequence[_Row]],
+    seeds: Sequence[int],
+) -> list[list[Decoded]]:
+    """Completions of each batch's rows, in order; as many batches at the same time as there are loops."""
+    idle: SimpleQueue[_Loop] = SimpleQueue()
+    for loop in loops:
+        idle.put(loop)
+
+    def run(rows: Sequence[_Row]) -> list[Decoded]:
+        loop = idle.get()
+        try:
+            with torch.no_grad():
+                return _run_what_fits(loop, room, prompt_ids, rows, seeds)
+        finally:
+            idle.put(loop)
+
+    if len(loops) == 1:
+        return [run(rows) for rows in batches]
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(len(loops), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            futures = [pool.submit(run, rows) for rows in batches]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(cancel_futures=True)
+    finally:
+        # What a thread sets is what later threads begin with.
+        torch.set_num_threads(threads)
 
 
 def _run_what_fits(
@@ -135,7 +177,7 @@ def _run_what_fits(
                     f"({str(error).splitlines()[0]}); try a smaller max_tokens, or dtype bfloat16"
                 ) from error
         # Only out here is the traceback gone, and with it what held the memory.
-        room.tokens = len(piece) // 2 * length
+        room.tokens = min(room.tokens, len(piece) // 2 * length)
         loop.forget()
         free_memory()
     return results

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -193,3 +195,61 @@ def test_a_device_without_room_for_one_completion_is_an_error_that_says_what_to_
     monkeypatch.setattr(type(model), "forward", no_room)
     with pytest.raises(OutOfMemory, match=r"one completion at a time .*try a smaller max_tokens"):
         run(model, PROMPTS, SamplingParams(max_tokens=8, samples=6))
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_batches_drawn_side_by_side_by_several_threads_are_those_of_one(
+    torch_threads: Callable[[int], None],
+) -> None:
+    model = random_model("llama")
+    prompts, params = PROMPTS * 4, SamplingParams(max_tokens=8, samples=3)
+    torch_threads(1)
+    alone = run(model, prompts, params)
+    # Room for four rows at once in each of three threads, so that there are many batches.
+    torch_threads(3)
+    assert run(model, prompts, params, batch_tokens=3 * 4 * 16) == alone
+    assert torch.get_num_threads() == 3
+
+
+def test_threads_that_draw_side_by_side_share_the_room(
+    torch_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("llama")
+    forward, lock, held, most = type(model).forward, threading.Lock(), {}, []
+
+    def counted(self: PreTrainedModel, input_ids: torch.Tensor, **options: object) -> object:
+        with lock:
+            held[threading.get_ident()] = len(input_ids)
+            most.append(sum(held.values()))
+        return forward(self, input_ids=input_ids, **options)
+
+    counted.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(model), "forward", counted)
+    torch_threads(4)
+    run(model, [PROMPTS[0]] * 40, SamplingParams(max_tokens=5, samples=2), batch_tokens=16 * 8)
+    assert len(held) > 1
+    assert max(most) <= 16
+
+
+def test_what_fails_in_a_thread_is_told_and_the_batches_that_wait_are_not_drawn(
+    torch_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("llama")
+    batches: list[int] = []
+
+    def broken(self: PreTrainedModel, input_ids: torch.Tensor, **options: object) -> object:
+        batches.append(len(input_ids))
+        raise ValueError("a broken model")
+
+    monkeypatch.setattr(type(model), "forward", broken)
+    torch_threads(2)
+    with pytest.raises(ValueError, match="a broken model"):
+        run(model, PROMPTS * 40, SamplingParams(max_tokens=8), batch_tokens=2 * 16)
+    assert len(batches) < 150
+    assert torch.get_num_threads() == 2

@@ -96,18 +96,21 @@ def decode(
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
     loops = [_Loop(model, params, eos_token_ids, pad_token_id) for _ in range(_side_by_side(model))]
+    share = Room(room.tokens // len(loops))
     check_prompts(prompt_ids, loops[0].longest)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
-    batches = list(_batches(prompt_ids, params, Room(room.tokens // len(loops)), loops[0].may_pad))
+    batches = list(_batches(prompt_ids, params, share, loops[0].may_pad))
     was_training = model.training
     model.eval()
     try:
-        for rows, batch in zip(batches, _run_all(loops, room, prompt_ids, batches, seeds), strict=True):
+        for rows, batch in zip(batches, _run_all(loops, share, prompt_ids, batches, seeds), strict=True):
             # Batches come in order of samples within a prompt, so appending keeps that order.
             for row, decoded in zip(rows, batch, strict=True):
                 results[row.prompt].append(decoded)
     finally:
         model.train(was_training)
+        if share.tokens < room.tokens // len(loops):
+            room.tokens = share.tokens * len(loops)
     return results
 
 

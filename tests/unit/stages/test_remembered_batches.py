@@ -159,9 +159,9 @@ def test_smaller_batches_of_a_sampler_are_kept_for_all_sampling(
     inputs = {"generate_questions": {"challenger": REF}, "sample_answers": {"questions": REF, "solver": REF}}
     works = [Work(config, 1, store, locate(config, 1, name, refs)) for name, refs in inputs.items()]
     with_smaller_batches(body)(works[0])
-    # One call found out, and the next one knew.
+    # One call found out, and the next one knew. Each of two threads has half of the tokens.
     assert [rows for rows in tried if rows > 8] == [30, 15]
-    assert store.get("runs/a/" + HINT.format("sampling")) == b'{"halvings":0,"batch_tokens":42}'
+    assert store.get("runs/a/" + HINT.format("sampling")) == b'{"halvings":0,"batch_tokens":84}'
     with_smaller_batches(body)(works[1])
     assert max(tried) == 7
     assert works[1].figures == {}

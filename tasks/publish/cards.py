@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.artifacts.artifact import ArtifactRef, manifest_of, table_files, table_folders
+from tasks.publish.assets import describe_asset
 from tasks.publish.markdown import escaped, fenced, sample_of_questions
 from tasks.publish.plots import draw_stage, image
 from tasks.publish.progress import end_progress, stage_key
@@ -23,6 +24,7 @@ def publish_stage(work: Work, ref: ArtifactRef) -> None:
     if not in_flow_run():
         return
     try:
+        describe_asset(work, ref)
         title = f"{work.stage.name}, iteration {work.iteration} of {work.location.run}"
         text = "\n\n".join([f"### {escaped(title)}", *_sections(work, ref)])
         show("markdown", stage_key(work), text, title)

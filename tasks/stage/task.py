@@ -16,11 +16,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import Task, task, unmapped
+from prefect import Task, unmapped
 from prefect.cache_policies import CachePolicy
 from prefect.futures import PrefectFutureList
 from prefect.task_engine import TaskRunTimeoutError
-from prefect.tasks import exponential_backoff
+from prefect.tasks import MaterializingTask, exponential_backoff
 from prefect.utilities.annotations import opaque
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,7 @@ from infra.artifacts.results import result_storage, results_path
 from infra.run_log import follow_runs
 from infra.store.lease import holder_name, lease_or_result
 from infra.store.store import Store
+from tasks.publish.assets import MATERIALIZED_BY, asset_keys
 from tasks.publish.cards import publish_stage
 from tasks.publish.progress import report_begun, report_parts
 from tasks.stage.device_slot import device_slot
@@ -96,10 +97,10 @@ class StageTask:
 
         Raises what the task, or the first of its parts that failed, raised; StageTimeout for a time limit.
         """
-        each: Any = self._configured(run)
         # What its artifact is not made from, as this run is configured, is kept from the body.
         made_from = (*STAGES[self.stage_name].inputs_in(run.config, run.iteration), _PARTS)
         inputs = {name: value if name in made_from else None for name, value in inputs.items()}
+        each: Any = self._configured(run, **self._assets(run, inputs))
         try:
             for value in inputs.values():
                 if isinstance(value, PrefectFutureList):
@@ -129,10 +130,19 @@ class StageTask:
         )
         return found
 
-    def _configured(self, run: Run) -> Task[..., ArtifactRef]:
+    def _configured(self, run: Run, **options: Any) -> Task[..., ArtifactRef]:
         return self.prefect_task.with_options(
-            result_storage=result_storage(run.store), timeout_seconds=self._limit(run)
+            result_storage=result_storage(run.store), timeout_seconds=self._limit(run), **options
         )
+
+    def _assets(self, run: Run, inputs: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The artifact and what it is made from, as Prefect's assets."""
+        made_from = _inputs(run, self.stage_name, inputs)
+        made = run.store.uri_of(_location(run, self.stage_name, inputs).path)
+        return {
+            "assets": asset_keys([made]),
+            "asset_deps": asset_keys(ref.uri for ref in made_from.values()),
+        }
 
     def _limit(self, run: Run) -> int | None:
         return run.config.timeout_seconds.get(self.stage_name)
@@ -231,7 +241,11 @@ def _as_task(
     make.__signature__ = inspect.Signature([run, *named, *more])  # type: ignore[attr-defined]
     make.__name__, make.__doc__, make.__module__ = task_name, body.__doc__, body.__module__
     make.__qualname__ = task_name
-    configured = task(
+    # Which assets it makes is known once it is called.
+    prefect_task = MaterializingTask(
+        fn=make,
+        assets=(),
+        materialized_by=MATERIALIZED_BY,
         name=task_name,
         task_run_name=f"{task_name}: {run_name}",
         cache_policy=_ArtifactCache(stage_name=stage_name),
@@ -241,7 +255,7 @@ def _as_task(
         retry_delay_seconds=exponential_backoff(backoff_factor=2),
         retry_condition_fn=_state_can_pass,
     )
-    return StageTask(stage_name, configured(make))
+    return StageTask(stage_name, prefect_task)
 
 
 def _state_can_pass(task: Any, task_run: Any, state: Any) -> bool:

@@ -1,7 +1,8 @@
 """How a bucket is reached and read: its server, and what travels in one request.
 
 Credentials come from where botocore looks for them (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-`AWS_PROFILE`, a node's role), the server from `AWS_ENDPOINT_URL` or fsspec's configuration.
+`AWS_PROFILE`, a node's role) or from a block of Prefect's (`s3_block.py`), the server from
+`AWS_ENDPOINT_URL` or fsspec's configuration.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fsspec
 from data.foreign import ENDPOINT
 from infra.retries import Retries
 from infra.store.errors import StoreError
+from infra.store.s3_block import take_credentials
 
 WORKERS = 6
 
@@ -46,6 +48,7 @@ def open_s3(uri: str) -> tuple[Any, str]:
     Listings are not cached, so files made by other processes are seen at once. s3fs and botocore send each
     request once; `S3Backend` does the retries.
     """
+    take_credentials()
     given = dict(fsspec.config.conf.get("s3", {}))
     config: dict[str, Any] = {"max_pool_connections": 2 * WORKERS}
     config |= dict(given.get("config_kwargs") or {})

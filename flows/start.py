@@ -59,7 +59,7 @@ def begin(
         config = overridden(existing, settings, changes)
         _check_what_may_change(config)
         ended_before(config, iteration or 1)
-        if settings:
+        if settings or config.iterations > existing.iterations:
             freeze_run(place, config)
         return config
     config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))

@@ -73,20 +73,22 @@ def known_run(store: Store, run: str) -> RunConfig:
 def freeze_run(store: Store, config: RunConfig) -> None:
     """Save the configuration of a new run; ConfigError where the run exists with another one.
 
-    Time limits, trackers and gates that differ are saved in place of the earlier ones.
+    Time limits, trackers and gates that differ are saved in place of the earlier ones, and so is a larger
+    number of iterations.
     """
     existing = load_run(store, config.run)
     if existing is None:
         if store.create(run_path(config.run), _content(config)):
             return
-        existing = load_run(store, config.run)
-    if existing is not None and (difference := first_difference(existing, config, may_differ(config))):
+        existing = known_run(store, config.run)
+    if difference := first_difference(existing, config, may_differ(config)):
         raise ConfigError(
             f"run {config.run!r} exists in {store.uri} with another configuration: {difference}; "
             "choose another name for the run, or leave the setting as it was"
         )
     anew = {name: getattr(config, name) for name in SAVED_ANEW}
-    if existing is not None and existing != (changed := existing.model_copy(update=anew)):
+    anew["iterations"] = max(existing.iterations, config.iterations)
+    if existing != (changed := existing.model_copy(update=anew)):
         store.put(run_path(config.run), _content(changed))
 
 

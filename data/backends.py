@@ -27,6 +27,8 @@ WHERE_IT_WORKS = {"python": "RZERO_COMPUTE_PYTHON", "ray_address": "RZERO_RAY_AD
 class BackendConfig(Section):
     """Settings of every backend."""
 
+    hides_tokens: ClassVar[bool] = False
+    """Whether it can do `challenger.vocabulary_dropout`."""
     backend: str = Field(description="Which backend it is.")
     device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' ...")
     dtype: Literal["float32", "bfloat16"] = Field(
@@ -68,6 +70,7 @@ class EngineSamplerConfig(EngineConfig):
 class TransformersSamplerConfig(BackendConfig):
     """Any device, in this process."""
 
+    hides_tokens = True
     backend: Literal["transformers"] = Field("transformers", description="Any device, in this process.")
     batch_tokens: Count = Field(
         65536, description="Most tokens (rows times length) whose keys and values are held at once."
@@ -135,6 +138,7 @@ class TrainerBase(BackendConfig):
 class LocalTrainerConfig(TrainerBase):
     """One process, one device."""
 
+    hides_tokens = True
     backend: Literal["local"] = Field("local", description="One process, one device.")
 
 

@@ -37,7 +37,7 @@ def _rows(name: str, benchmark: Benchmark) -> tuple[str, list[dict[str, Any]]]:
     if root:
         for ending in ENDINGS:
             uri = f"{root}/{name}.{ending}"
-            content = _content(uri)
+            content = content_of(uri)
             if content is not None:
                 return uri, parse_rows(uri, content)
     reason = "it has no hub data set"
@@ -62,7 +62,7 @@ def _advice(name: str, benchmark: Benchmark, root: str, reason: str) -> str:
     return f"benchmark {name!r} has no data: {reason}; {where}"
 
 
-def _content(uri: str) -> bytes | None:
+def content_of(uri: str) -> bytes | None:
     """The bytes of a file; None where there is none. BenchmarkError where it cannot be asked."""
     import fsspec
 

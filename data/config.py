@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from data.backends import SamplerConfig, TrackerConfig, TrainerConfig
+from data.backends import BackendConfig, SamplerConfig, TrackerConfig, TrainerConfig
 from data.domain import PromptStyle
 from data.foreign import ENDPOINT, one_line
 from data.gates import GatesConfig
+from data.methods.examples import ExamplesConfig
+from data.methods.vocabulary import VocabularyDropoutConfig
 from data.section import Added, Count, Probability, Section
 
 DEFAULT_STORE = "./rzero-store"
@@ -141,6 +143,15 @@ class ChallengerConfig(GrpoConfig):
     )
     probe_questions: int = Field(
         0, ge=0, description="Fresh questions scored before training, to watch the reward; 0: none."
+    )
+    examples: Added[ExamplesConfig | None] = Field(
+        None,
+        description="Show the Challenger a few problems that people wrote; null: none, as in the paper.",
+    )
+    vocabulary_dropout: Added[VocabularyDropoutConfig | None] = Field(
+        None,
+        description="Hide a share of the tokens from the Challenger while it is trained and while it writes "
+        "candidates; null: none, as in the paper.",
     )
 
     @field_validator("reward", mode="before")
@@ -350,6 +361,18 @@ class RunConfig(Section):
     @classmethod
     def _name_is_safe(cls, value: str) -> str:
         return check_run_name(value)
+
+    @field_validator("sampler", "trainer")
+    @classmethod
+    def _can_hide_tokens(cls, value: BackendConfig, info: ValidationInfo) -> BackendConfig:
+        challenger, name = info.data.get("challenger"), str(info.field_name)
+        if challenger and challenger.vocabulary_dropout and not value.hides_tokens:
+            able = {"sampler": "transformers", "trainer": "local"}[name]
+            raise ValueError(
+                f"{value.backend} has no challenger.vocabulary_dropout: set {name}.backend={able}, or leave "
+                "challenger.vocabulary_dropout at null"
+            )
+        return value
 
     @field_validator("trainer")
     @classmethod

@@ -35,6 +35,11 @@ class Truth:
     terms: int | None = None
 
 
+def tagged(question: str, answer: str) -> str:
+    """A proposal in the form that is read by default."""
+    return f"<question>{question}</question>\n\\boxed{{{answer}}}"
+
+
 def plain_text(problem: str) -> str:
     """A problem without regard to letter case and spaces."""
     return " ".join(problem.lower().split())
@@ -51,6 +56,9 @@ class Domain:
     domain that has one: a proposal of anything else is badly formed. `equal` compares two answers; None: by
     mathematical value. It runs in worker processes, killed where they take too much time or memory.
 
+    `proposal` writes a question and its answer as the Challenger is to, for prompts that show some. `format`
+    are the texts that a proposal is made of, whatever it asks; vocabulary dropout spares their tokens.
+
     `habits` names the ways of working that show in an answer; the report counts them by iteration.
 
     `truth` serves to watch a run; only `filter.labels: truth` trains on it. `key` is equal for problems that
@@ -66,6 +74,8 @@ class Domain:
     read_answer: ReadAnswer | None = None
     is_question: Callable[[str], bool] | None = None
     equal: Callable[[str, str], bool] | None = None
+    proposal: Callable[[str, str], str] = tagged
+    format: tuple[str, ...] = ("<question>", "</question>", "\\boxed{", "}", "</question>\n\\boxed{")
     habits: Habits | None = None
     truth: Callable[[str], Truth] = lambda question: Truth()
     key: Callable[[str], Hashable] = plain_text

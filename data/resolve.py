@@ -243,7 +243,7 @@ def _difference(old: Any, new: Any, path: str, ignore: Sequence[str]) -> str | N
     if path in ignore or old == new:
         return None
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return f"{path}: was {old!r}, now {new!r}"
+        return f"{path}: was {one_line(repr(old))}, now {one_line(repr(new))}"
     keys = [*old, *(key for key in new if key not in old)]
     found = (_difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."), ignore) for key in keys)
     return next(filter(None, found), None)

@@ -32,7 +32,9 @@ class Section(BaseModel):
             for name, field in type(self).model_fields.items()
             if field.json_schema_extra == ADDED and getattr(self, name) == field.default
         }
-        return self.model_dump(mode="json", exclude=self.outside_key() | unchanged)
+        values = self.model_dump(mode="json", exclude=self.outside_key() | unchanged)
+        inner = {name: value.key_values() for name, value in self if isinstance(value, Section)}
+        return {name: inner.get(name, value) for name, value in values.items()}
 
     @classmethod
     def outside_key(cls) -> set[str]:

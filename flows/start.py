@@ -18,6 +18,7 @@ from infra.keys import clean_environment
 from infra.plan.here import check_run_fits
 from infra.store.store import Store
 from infra.trackers.open import check_trackers
+from tasks.curriculum.examples import with_examples
 from tasks.evaluate import evaluate
 from tasks.prepare_base_model import check_base_model, prepare_base_model
 from tasks.rewards.challenger import settled
@@ -63,6 +64,7 @@ def begin(
             freeze_run(place, config)
         return config
     config = settled(resolve(run, "tiny" if preset is None else preset, overrides, store, iterations))
+    config = with_examples(config)
     place = Store(config.store)
     existing = load_run(place, run)
     _check_what_may_change(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from data.prompts import Prompts
 from infra.artifacts.artifact import ArtifactRef
 from infra.samplers import SamplingParams, release_sampler, shared_sampler
+from tasks.curriculum.vocabulary import dropout_of
 from tasks.stage.task import Run, part_count, part_of, shard_range, stage
 from tasks.stage.truncation import watch_truncation
 from tasks.stage.work import Work
@@ -22,12 +23,12 @@ def generate_questions(run: Run, challenger: ArtifactRef) -> ArtifactRef:
 @part_of("generate_questions")
 def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
     """One shard of candidates."""
-    config = work.config.questions
+    config, prompts = work.config.questions, Prompts(work.config, work.model(challenger))
     numbers = shard_range(part, config.count, config.shard_size)
-    prompt = Prompts(work.config, work.model(challenger)).challenger()
     seeds = [work.seed_of(number) for number in numbers]
+    params = SamplingParams.of(config, dropout=dropout_of(work, part))
     with shared_sampler(work.config.sampler, work.model(challenger)) as sampler:
-        drawn = sampler.sample([prompt] * len(seeds), SamplingParams.of(config), seeds)
+        drawn = sampler.sample([prompts.challenger(seed) for seed in seeds], params, seeds)
     read, rows = proposal_reader(work.config.domain), []
     for number, (completion,) in zip(numbers, drawn, strict=True):
         question, answer, reason = read(completion.text)

@@ -14,6 +14,7 @@ from infra.trainers import open_trainer
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from tasks.curriculum.memory import remembered
 from tasks.curriculum.questions import AskSolver, ScoredQuestion, score_questions
+from tasks.curriculum.vocabulary import dropout_of
 from tasks.rewards.challenger import ChallengerReward
 from tasks.rewards.term import Column
 from tasks.stage.task import stage
@@ -48,8 +49,7 @@ def train_challenger(
             return score_questions(completions, ask, grader, formula, work.config.domain, earlier=known)
 
         def reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
-            texts = [rollout.completion.text for rollout in rollouts]
-            scored = score(texts, f"step {rollouts[0].step}")
+            scored = score([each.completion.text for each in rollouts], f"step {rollouts[0].step}")
             return [ScoredRollout(question.reward, question.reward_columns()) for question in scored]
 
         if before:
@@ -58,12 +58,13 @@ def train_challenger(
             TrainingJob(
                 role="challenger",
                 model_dir=work.model(challenger),
-                prompts=[prompts.challenger()],
+                prompts=prompts.challengers(config.steps * config.prompts_per_step, work.seed),
                 config=config,
                 seed=work.seed,
                 output_dir=folder,
                 reward_columns=formula.columns,
                 waking_share=waking_share(sampler_config),
+                dropout=dropout_of(work),
             ),
             reward,
             work.checkpoints(),
@@ -90,22 +91,20 @@ def _first_questions(work: Work, challenger: ArtifactRef, prompts: Prompts) -> l
     config = work.config.challenger
     seeds = [work.seed_of("probe", index) for index in range(config.probe_questions)]
     with open_sampler(work.config.sampler, work.model(challenger)) as sampler:
-        drawn = sampler.sample([prompts.challenger()] * len(seeds), SamplingParams.of(config), seeds)
+        asked = [prompts.challenger(seed) for seed in seeds]
+        drawn = sampler.sample(asked, SamplingParams.of(config), seeds)
     return [completions[0].text for completions in drawn]
 
 
 def _probe(work: Work, completions: Sequence[str], score: Score, columns: Sequence[Column]) -> None:
     """Record the reward before training."""
     scored = score(completions, "probe")
-    domain = domains.get(work.config.domain)
-    rows = []
+    domain, rows = domains.get(work.config.domain), []
     for index, question in enumerate(scored):
         truth, parts = domain.truth_of(question.question), question.reward_columns()
         del parts["answer"]
-        rows.append(
-            {"question_id": index, **parts, "reward": question.reward}
-            | {"in_range": truth.in_range, "terms": truth.terms}
-        )
+        known = {"in_range": truth.in_range, "terms": truth.terms}
+        rows.append({"question_id": index, **parts, "reward": question.reward, **known})
     work.add_rows("probe", rows, columns)
     work.figures["probe_uncertainty_mean"] = round(
         sum(q.terms["uncertainty"] for q in scored) / len(scored), 6

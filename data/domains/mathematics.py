@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.domain import Domain, Message, PromptStyle, chat
+from data.domain import Domain, Message, PromptStyle, chat, tagged
 
 # A changed prompt is a changed domain: see Domain on renaming it.
 CHALLENGER_SYSTEM = (
@@ -34,7 +34,7 @@ EXAMPLES = (
 
 def challenger(style: PromptStyle) -> list[Message]:
     """The Challenger's one fixed prompt (paper, section 2.2)."""
-    proposals = [f"<question>{asked}</question>\n\\boxed{{{answer}}}" for asked, _, answer in EXAMPLES]
+    proposals = [tagged(asked, answer) for asked, _, answer in EXAMPLES]
     shown = [(CHALLENGER_USER, proposal) for proposal in proposals] if style == "examples" else []
     return chat(CHALLENGER_SYSTEM, CHALLENGER_USER, shown)
 

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+from data.seeds import derive_seed
 
 if TYPE_CHECKING:
     from data.config import SamplingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyDropout:
+    """Tokens that cannot be drawn: each by a chance of `share`, but never those of the `spared` texts.
+
+    Which ones is a function of the seed and the token's number (arXiv 2604.03472).
+    """
+
+    share: float
+    spared: tuple[str, ...]
+    seed: int
+
+    def at(self, *labels: str | int) -> VocabularyDropout:
+        """The same with other tokens, by a seed derived for these labels."""
+        return replace(self, seed=derive_seed(self.seed, *labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +38,14 @@ class SamplingParams:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    dropout: VocabularyDropout | None = None
 
     @classmethod
-    def of(cls, config: SamplingConfig, samples: int = 1) -> SamplingParams:
+    def of(
+        cls, config: SamplingConfig, samples: int = 1, dropout: VocabularyDropout | None = None
+    ) -> SamplingParams:
         """The parameters that a section of the configuration names."""
-        return cls(config.max_tokens, samples, config.temperature, config.top_p, config.top_k)
+        return cls(config.max_tokens, samples, config.temperature, config.top_p, config.top_k, dropout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,8 @@ class Sampler(ABC):
 
     calls_at_once = 1
     """How many threads may call `sample` at the same time."""
+    hides_tokens = False
+    """Whether it can draw without some of the tokens."""
     _closed = False
 
     @property
@@ -91,6 +114,8 @@ class Sampler(ABC):
             raise RuntimeError("the sampler is closed")
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        if params.dropout is not None and not self.hides_tokens:
+            raise ValueError("this sampler draws from all tokens; use the sampler 'transformers'")
         if not prompts:
             return []
         try:

@@ -29,6 +29,8 @@ class TransformersSampler(Sampler):
     line, where the directory is missing or holds something else.
     """
 
+    hides_tokens = True
+
     def __init__(self, config: TransformersSamplerConfig, model_dir: Path) -> None:
         import torch
 

@@ -33,6 +33,8 @@ class MicroBatch:
     """[T] float32, the advantage of the rollout that a token belongs to."""
     clip_highs: torch.Tensor | None = None
     """[T] float32, the upper clip of that rollout; None where no rollout has its own."""
+    hidden: torch.Tensor | None = None
+    """bool [vocabulary], the tokens that were out of reach when the rollouts were drawn; None: none."""
 
 
 def mini_batches(groups: int, group_size: int, updates: int) -> list[range]:
@@ -48,6 +50,7 @@ def micro_batches(
     size: int,
     pad_token_id: int,
     device: torch.device,
+    hidden: torch.Tensor | None = None,
 ) -> list[MicroBatch]:
     """The rollouts numbered `members` in micro-batches of at most `size`, sorted by length."""
     order = sorted(members, key=lambda number: (_length(sequences[number]), number))
@@ -57,6 +60,7 @@ def micro_batches(
             [advantages[number] for number in order[first : first + size]],
             pad_token_id,
             device,
+            hidden,
         )
         for first in range(0, len(order), size)
     ]
@@ -67,7 +71,11 @@ def _length(sequence: Sequences) -> int:
 
 
 def _micro_batch(
-    rows: Sequence[Sequences], advantages: Sequence[float], pad_token_id: int, device: torch.device
+    rows: Sequence[Sequences],
+    advantages: Sequence[float],
+    pad_token_id: int,
+    device: torch.device,
+    hidden: torch.Tensor | None,
 ) -> MicroBatch:
     width = max(_length(row) for row in rows)
     ids: list[int] = []
@@ -89,4 +97,5 @@ def _micro_batch(
         targets=torch.tensor(targets, device=device),
         advantages=torch.tensor(weights, dtype=torch.float32, device=device),
         clip_highs=torch.tensor(clips, dtype=torch.float32, device=device) if clips else None,
+        hidden=hidden,
     )

@@ -19,7 +19,8 @@ from data.backends import TrainerBase
 from data.schemas import METRICS
 from infra.machine.memory import OutOfMemory, is_out_of_memory
 from infra.samplers.decoding.loop import Room, complete
-from infra.samplers.protocol import SamplingParams
+from infra.samplers.decoding.vocabulary import hidden_tokens
+from infra.samplers.protocol import SamplingParams, VocabularyDropout
 from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.scratch import ScratchFolder
 from infra.store.tables import table_of
@@ -138,14 +139,17 @@ class _Training:
             )
             for rollout in rollouts
         ]
+        dropout = self._dropout(rollouts[0].step)
+        hidden = hidden_tokens(dropout, self._policy.model, self._tokenizer, self._end_tokens)
         chosen = emphasis.trained(rewards, self._job.config.group_size)
         if not chosen:
-            return self._learner.watch(sequences, self._pad)
+            return self._learner.watch(sequences, self._pad, hidden)
         return self._learner.update(
             [sequences[number] for number in chosen],
             [advantages[number] for number in chosen],
             self._pad,
             where,
+            hidden,
         )
 
     def save(self, checkpoints: Checkpoints, step: int) -> None:
@@ -206,7 +210,7 @@ class _Training:
             self._policy.for_rollouts(),
             self._tokenizer,
             [self._prompt_ids[prompt] for prompt in prompts],
-            SamplingParams.of(config, samples=config.group_size),
+            SamplingParams.of(config, samples=config.group_size, dropout=self._dropout(step)),
             seeds,
             self._end_tokens,
             self._room,
@@ -216,6 +220,10 @@ class _Training:
             for group, samples in enumerate(drawn)
             for completion in samples
         ]
+
+    def _dropout(self, step: int) -> VocabularyDropout | None:
+        """What the rollouts of a step go without."""
+        return self._job.dropout.at("step", step) if self._job.dropout else None
 
     def _tokenize(self, prompt: str) -> tuple[int, ...]:
         # The template has been applied to the prompt, so nothing is added.

@@ -64,8 +64,8 @@ class Policy:
     def statistics(self, batch: MicroBatch, temperature: float, model: Any = None) -> TokenStatistics:
         """Log-probabilities of the batch's completion tokens and the entropies where they were drawn.
 
-        Both are of the softmax of logits / temperature, without top_p and top_k, as in verl. `model` is the
-        policy's own or its reference.
+        Both are of the softmax of logits / temperature, without top_p and top_k, as in verl, over the tokens
+        that were not hidden. `model` is the policy's own or its reference.
         """
         model = self.model if model is None else model
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
@@ -82,10 +82,12 @@ class Policy:
             rows = max(1, self.logits_at_once // model.config.get_text_config().vocab_size)
             pieces = list(zip(inputs.split(rows), batch.targets.split(rows), strict=True))
             if len(pieces) == 1 or not torch.is_grad_enabled():
-                results = [_head_statistics(head, *piece, temperature) for piece in pieces]
+                results = [_head_statistics(head, *piece, temperature, batch.hidden) for piece in pieces]
             else:
                 recomputed = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-                results = [recomputed(_head_statistics, head, *piece, temperature) for piece in pieces]
+                results = [
+                    recomputed(_head_statistics, head, *piece, temperature, batch.hidden) for piece in pieces
+                ]
         return TokenStatistics(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
     def is_finite(self) -> bool:
@@ -122,14 +124,22 @@ def _cast(model: Any, dtype: torch.dtype) -> Any:
 
 
 def _head_statistics(
-    head: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, temperature: float
+    head: nn.Module,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    temperature: float,
+    hidden: torch.Tensor | None,
 ) -> TokenStatistics:
     logits = head(inputs).float()
     if temperature != 1.0:
         logits = logits / temperature
+    if hidden is not None:
+        logits = logits.masked_fill(hidden, -torch.inf)
     log_probs = torch.log_softmax(logits, dim=-1)
     with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+        terms = log_probs.exp() * log_probs
+        # Of a probability of 0 there is nothing to sum, where 0 times infinity is not a number.
+        entropy = -(terms if hidden is None else terms.masked_fill(hidden, 0.0)).sum(dim=-1)
     return TokenStatistics(log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1), entropy)
 
 

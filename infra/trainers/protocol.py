@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from infra.samplers.protocol import Completion
+from infra.samplers.protocol import Completion, VocabularyDropout
 from infra.trainers.emphasis import ALL_ALIKE, Emphasis
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class TrainingJob:
     """Share of each GPU that the reward function takes while it scores, and leaves at other times."""
     emphasis: Emphasis = ALL_ALIKE
     """What of the prompts to dwell on; `local` alone can do that."""
+    dropout: VocabularyDropout | None = None
+    """What the rollouts go without, other tokens in each step; `local` alone can do that."""
 
     @property
     def rollouts_schema(self) -> pa.Schema:
@@ -94,6 +96,8 @@ class TrainingJob:
         }
         if self.emphasis != ALL_ALIKE:
             content["emphasis"] = asdict(self.emphasis)
+        if self.dropout is not None:
+            content["dropout"] = asdict(self.dropout)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:

@@ -46,20 +46,26 @@ class Learner:
         self._reference = policy.reference() if config.kl_coefficient > 0 else None
 
     def update(
-        self, sequences: Sequence[Sequences], advantages: Sequence[float], pad_token_id: int, where: str
+        self,
+        sequences: Sequence[Sequences],
+        advantages: Sequence[float],
+        pad_token_id: int,
+        where: str,
+        hidden: torch.Tensor | None = None,
     ) -> dict[str, float]:
         """One step's `updates_per_step` updates; their columns of the `metrics` table.
 
         The rollouts stand group after group, an advantage for each; fewer groups than updates make fewer
-        updates. NonFiniteError, beginning with `where`, before anything that is not finite reaches the
+        updates. Without the tokens that were `hidden` from them go the policy, the one that drew and the
+        reference. NonFiniteError, beginning with `where`, before anything that is not finite reaches the
         optimiser.
         """
         config, policy = self._config, self.policy
         groups = len(sequences) // config.group_size
         parts = mini_batches(groups, config.group_size, min(config.updates_per_step, groups))
+        size, device = config.micro_batch_size, policy.device
         batches = [
-            micro_batches(sequences, advantages, part, config.micro_batch_size, pad_token_id, policy.device)
-            for part in parts
+            micro_batches(sequences, advantages, part, size, pad_token_id, device, hidden) for part in parts
         ]
         old: list[list[torch.Tensor | None]] = [[None] * len(micros) for micros in batches]
         if len(batches) > 1:
@@ -85,12 +91,14 @@ class Learner:
         return _columns(sequences, sums, sum(losses) / len(losses), sum(norms) / len(norms))
 
     @torch.no_grad()
-    def watch(self, sequences: Sequence[Sequences], pad_token_id: int) -> dict[str, float]:
+    def watch(
+        self, sequences: Sequence[Sequences], pad_token_id: int, hidden: torch.Tensor | None = None
+    ) -> dict[str, float]:
         """The same columns of a step without any group to learn from; nothing is updated."""
         config, policy, sums = self._config, self.policy, _TokenSums()
         members = range(len(sequences))
         size, none = config.micro_batch_size, [0.0] * len(sequences)
-        for micro in micro_batches(sequences, none, members, size, pad_token_id, policy.device):
+        for micro in micro_batches(sequences, none, members, size, pad_token_id, policy.device, hidden):
             now = policy.statistics(micro, config.temperature)
             sums.kl += float(self._kl(micro, now).sum())
             sums.entropy += float(now.entropy.sum())

@@ -126,7 +126,7 @@ STAGES: dict[str, Stage] = {
             "generate_questions",
             "questions",
             inputs={"challenger": here("challenger")},
-            reads=(*_PROMPTS, "questions", "sampler"),
+            reads=(*_PROMPTS, "questions", *_of("challenger", "examples", "vocabulary_dropout"), "sampler"),
             version=2,
             figures=("candidates",),
         ),

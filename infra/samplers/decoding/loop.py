@@ -19,6 +19,7 @@ import torch
 from infra.machine.memory import OutOfMemory, free_memory, is_out_of_memory
 from infra.samplers.decoding.drawing import draw, row_keys, uniforms
 from infra.samplers.decoding.keyvalue import KeyValueCache, has_plain_attention
+from infra.samplers.decoding.vocabulary import hidden_tokens
 from infra.samplers.protocol import Completion, SamplingParams, check_prompts
 from infra.samplers.texts import completion_texts, pad_token_id
 
@@ -65,7 +66,8 @@ def complete(
 ) -> list[list[Completion]]:
     """For each prompt its `params.samples` completions, in order; see `decode`."""
     pad = pad_token_id(tokenizer, end_tokens)
-    decoded = decode(model, prompt_ids, params, seeds, end_tokens, pad, room)
+    hidden = hidden_tokens(params.dropout, model, tokenizer, end_tokens)
+    decoded = decode(model, prompt_ids, params, seeds, end_tokens, pad, room, hidden)
     token_ids = [one.token_ids for group in decoded for one in group]
     texts = iter(completion_texts(tokenizer, token_ids, end_tokens))
     return [
@@ -82,6 +84,7 @@ def decode(
     eos_token_ids: Collection[int],
     pad_token_id: int,
     room: Room,
+    hidden: torch.Tensor | None = None,
 ) -> list[list[Decoded]]:
     """For each prompt its `params.samples` completions, in order.
 
@@ -91,11 +94,12 @@ def decode(
     but each has at least one row. `pad_token_id` fills the left of
     shorter prompts, where the mask hides it. A completion that reaches the model's longest position ends
     there with 'length'. The model is in evaluation mode during the call. If a batch does not fit into the
-    device's memory, `room` is halved, and it and all later ones run in smaller pieces.
+    device's memory, `room` is halved, and it and all later ones run in smaller pieces. `hidden`, bool
+    [vocabulary], says which tokens are never drawn.
 
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """
-    loops = [_Loop(model, params, eos_token_ids, pad_token_id) for _ in range(_side_by_side(model))]
+    loops = [_Loop(model, params, eos_token_ids, pad_token_id, hidden) for _ in range(_side_by_side(model))]
     share = Room(room.tokens // len(loops))
     check_prompts(prompt_ids, loops[0].longest)
     results: list[list[Decoded]] = [[] for _ in prompt_ids]
@@ -212,11 +216,16 @@ class _Loop:
     """Runs batches of rows on one model, with one cache for all of them."""
 
     def __init__(
-        self, model: PreTrainedModel, params: SamplingParams, eos_token_ids: Collection[int], pad: int
+        self,
+        model: PreTrainedModel,
+        params: SamplingParams,
+        eos_token_ids: Collection[int],
+        pad: int,
+        hidden: torch.Tensor | None,
     ) -> None:
         self.device = model.device
         self.max_tokens = params.max_tokens
-        self._model, self._params, self._pad = model, params, pad
+        self._model, self._params, self._pad, self._hidden = model, params, pad, hidden
         self._eos = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=self.device)
         longest = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
         self.longest = longest if isinstance(longest, int) and longest > 0 else None
@@ -264,7 +273,10 @@ class _Loop:
         alive = torch.ones_like(stopped)
         logits = context.start(source, most)
         for position in range(most):
-            tokens = draw(logits.float(), self._params, uniforms(keys, position))
+            logits = logits.float()
+            if self._hidden is not None:
+                logits = logits.masked_fill(self._hidden, -torch.inf)
+            tokens = draw(logits, self._params, uniforms(keys, position))
             drawn[active, position] = torch.where(alive, tokens, self._pad)
             ended = torch.isin(tokens, self._eos)
             stopped[active] |= alive & ended

@@ -69,9 +69,9 @@ class VerlTrainer(Trainer):
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         job.check()
-        if job.emphasis != ALL_ALIKE:
+        if job.emphasis != ALL_ALIKE or job.dropout is not None:
             raise DeviceSetupError(
-                f"{job.role}: verl takes all prompts and groups alike; use the trainer 'local'"
+                f"{job.role}: verl takes all prompts, groups and tokens alike; use the trainer 'local'"
             )
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
         cluster = cluster_of(self._config, gpus, self._ray_address)

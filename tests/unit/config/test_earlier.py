@@ -108,7 +108,11 @@ def test_a_configuration_of_today_stays_as_it_is(preset: str) -> None:
     assert upgraded(values) == values
 
 
-ADDED = {"solver": {"drop_flat_groups", "label_trust", "clip_ambiguity"}, "filter": {"surest_share"}}
+ADDED = {
+    "challenger": {"examples", "vocabulary_dropout"},
+    "solver": {"drop_flat_groups", "label_trust", "clip_ambiguity"},
+    "filter": {"surest_share"},
+}
 
 
 @pytest.mark.parametrize("preset", ["tiny", "qwen3-4b"])
@@ -118,8 +122,8 @@ def test_a_run_from_before_a_setting_was_added_loads_and_has_the_keys_that_it_ha
     for section, names in ADDED.items():
         earlier[section] = {name: value for name, value in earlier[section].items() if name not in names}
     assert validate(upgraded(earlier)) == today
-    assert today.solver.key_values() == earlier["solver"]
-    assert today.filter.key_values() == earlier["filter"]
+    for section in ADDED:
+        assert getattr(today, section).key_values() == earlier[section]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,8 @@ def test_a_run_from_before_a_setting_was_added_loads_and_has_the_keys_that_it_ha
         ("solver.label_trust=1", "solver"),
         ("solver.clip_ambiguity=0.5", "solver"),
         ("filter.surest_share=0.5", "filter"),
+        ("challenger.vocabulary_dropout.share=0.1", "challenger"),
+        ("challenger.examples.count=1", "challenger"),
     ],
 )
 def test_an_added_setting_enters_the_key_of_its_section_once_it_is_changed(
@@ -136,4 +142,4 @@ def test_an_added_setting_enters_the_key_of_its_section_once_it_is_changed(
 ) -> None:
     plain, changed = resolve("a"), resolve("a", overrides=[override])
     (name,) = set(getattr(changed, section).key_values()) - set(getattr(plain, section).key_values())
-    assert override.startswith(f"{section}.{name}=")
+    assert override.startswith(f"{section}.{name}")

@@ -169,5 +169,7 @@ def test_what_a_training_dwells_on_is_in_its_fingerprint_and_nothing_is_where_it
 def test_verl_refuses_a_job_that_dwells_on_things(make_job: MakeJob, tmp_path: Path) -> None:
     trainer = open_trainer(VerlTrainerConfig(device="cpu"))
     job = replace(make_job(), emphasis=Emphasis(drop_flat_groups=True))
-    with pytest.raises(DeviceSetupError, match=r"^solver: verl takes all prompts and groups alike; use"):
+    with pytest.raises(
+        DeviceSetupError, match=r"^solver: verl takes all prompts, groups and tokens alike; use"
+    ):
         trainer.train(job, lambda rollouts: [], FolderCheckpoints(tmp_path / "c"), lambda step, row: None)

@@ -1,0 +1,1 @@
+"""Settings of methods that were published since R-Zero (docs/methods.md)."""

@@ -273,10 +273,7 @@ class _Loop:
         alive = torch.ones_like(stopped)
         logits = context.start(source, most)
         for position in range(most):
-            logits = logits.float()
-            if self._hidden is not None:
-                logits = logits.masked_fill(self._hidden, -torch.inf)
-            tokens = draw(logits, self._params, uniforms(keys, position))
+            tokens = draw(self._in_reach(logits), self._params, uniforms(keys, position))
             drawn[active, position] = torch.where(alive, tokens, self._pad)
             ended = torch.isin(tokens, self._eos)
             stopped[active] |= alive & ended
@@ -295,6 +292,11 @@ class _Loop:
             Decoded(tokens[:count], "stop" if stop else "length")
             for tokens, count, stop in zip(drawn.tolist(), counts.tolist(), stopped.tolist(), strict=True)
         ]
+
+    def _in_reach(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits to draw from, in float32."""
+        logits = logits.float()
+        return logits if self._hidden is None else logits.masked_fill(self._hidden, -torch.inf)
 
 
 class _Context:

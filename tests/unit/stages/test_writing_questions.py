@@ -13,7 +13,7 @@ from data.config import RunConfig
 from data.prompts import Prompts
 from data.resolve import resolve
 from data.tiny.pretrain import new_model
-from data.tiny.tokenizer import build_tokenizer
+from data.tiny.tokenizer import CHALLENGER, build_tokenizer
 from infra.artifacts.artifact import ArtifactRef, Location
 from infra.artifacts.writer import ArtifactWriter
 from infra.samplers import SamplingParams, open_sampler
@@ -63,12 +63,15 @@ def test_a_shard_of_candidates_holds_none_of_its_hidden_tokens_and_another_shard
     drawn, hidden = [], []
     for part in range(2):
         work, rows = _written(config, challenger, part)
-        ids = tokenizer(rows["completion"].to_list(), add_special_tokens=False)["input_ids"]
-        drawn.append({token for each in ids for token in each})
-        mask = hidden_tokens(dropout_of(work, part), model, tokenizer, [tokenizer.eos_token_id])
+        params = SamplingParams.of(config.questions, dropout=dropout_of(work, part))
+        seeds = [work.seed_of(number) for number in range(20 * part, 20 * part + 20)]
+        with open_sampler(config.sampler, tmp_path / "model") as sampler:
+            expected = [one for (one,) in sampler.sample([CHALLENGER] * 20, params, seeds)]
+        assert rows["completion"].to_list() == [one.text for one in expected]
+        drawn.append({token for one in expected for token in one.token_ids})
+        mask = hidden_tokens(params.dropout, model, tokenizer, [tokenizer.eos_token_id])
         assert mask is not None
         hidden.append(set(mask.nonzero()[:, 0].tolist()))
-    assert all(len(each) > 100 for each in drawn)
     assert all(30 < len(each) < 100 for each in hidden)
     assert not drawn[0] & hidden[0]
     assert not drawn[1] & hidden[1]

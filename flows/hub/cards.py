@@ -127,7 +127,8 @@ def changed_settings(config: RunConfig) -> list[tuple[str, str]] | None:
         return None
     ours, theirs = (dict(dotted(each.model_dump(mode="json"))) for each in (config, preset))
     # Where it is computed, what stands elsewhere on the card, and what is filled in when a run begins.
-    silent = (*may_differ(config), "run", "preset", "seed", "evaluation.data")
+    filled_in = ("evaluation.data", "challenger.examples.shown")
+    silent = (*may_differ(config), "run", "preset", "seed", *filled_in)
     return [
         (name, public(value))
         for name, value in ours.items()

@@ -13,7 +13,7 @@ import polars as pl
 import yaml
 from markupsafe import Markup
 
-from data.foreign import visible
+from data.foreign import one_line, visible
 from flows.report import accuracy as acc
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
@@ -75,7 +75,9 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
         asked_before=[[*where, percent(share)] for *where, share in asked_before],
         samples=[(run.name, samples(run)) for run in runs],
         hosts=sorted({item.manifest.host for run in runs for item in run.steps if item.manifest}),
-        differences=[[name, *map(str, values)] for name, values in config_differences(runs)],
+        differences=[
+            [name, *(one_line(str(value)) for value in values)] for name, values in config_differences(runs)
+        ],
         configurations=[(run.name, _settings(run)) for run in runs],
         files=[(run.name, _files(store, run, target)) for run in runs],
     )

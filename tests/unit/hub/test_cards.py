@@ -152,6 +152,15 @@ def test_settings_that_the_preset_has_not_are_shown_and_places_are_not() -> None
     assert changed_settings(config.model_copy(update={"preset": "gone"})) is None
 
 
+def test_a_card_says_that_examples_of_people_were_shown_and_does_not_publish_them() -> None:
+    shown = [{"question": "What is 6 times 7?", "answer": "42"}]
+    settings = {"challenger.examples": {"file": "/home/me/people.jsonl", "count": 1, "shown": shown}}
+    assert dict(changed_settings(resolve("made", "qwen3-4b", settings)) or ()) == {
+        "challenger.examples.count": "1",
+        "challenger.examples.file": "(a path or an address, left out)",
+    }
+
+
 def test_no_setting_leaves_its_cell(made_store: Path) -> None:
     place = Store(str(made_store))
     config = resolve("made", "tiny", {"base_model.name": "package:x` | <script>alert(1)</script>\n# y"})

@@ -189,8 +189,9 @@ def test_every_choice_of_the_form_is_a_preset_that_resolves_but_what_verl_has_no
 
     for preset in presets():
         trains_with_verl = preset.startswith(("qwen3", "octothinker")) or "verl" in preset
-        if "agent0-solver" in preset and trains_with_verl:
-            with pytest.raises(ConfigError, match=r"verl has no solver\.label_trust"):
+        if trains_with_verl and ("agent0-solver" in preset or "vocabulary-dropout" in preset):
+            lacks = r"verl has no (solver\.label_trust|challenger\.vocabulary_dropout)"
+            with pytest.raises(ConfigError, match=lacks):
                 resolve("x", preset)
         else:
             assert resolve("x", preset).preset == preset

@@ -15,6 +15,7 @@ from data.domains.mathematics import CHALLENGER_SYSTEM, CHALLENGER_USER
 from data.methods.examples import MOST_EXAMPLES, Example, ExamplesConfig
 from data.prompts import Prompts
 from data.resolve import ConfigError, first_difference, resolve
+from flows.start import begin
 from infra.artifacts.artifact import ArtifactRef
 from tasks.curriculum.examples import with_examples
 from tasks.stage.graph import STAGES, locate
@@ -222,3 +223,24 @@ def test_the_tiny_model_refuses_examples_since_its_prompt_is_one_mark(tmp_path: 
 def test_verl_and_vllm_take_examples(tmp_path: Path) -> None:
     config = _config(_written(tmp_path, ROWS))
     assert (config.trainer.backend, config.sampler.backend) == ("verl", "vllm")
+
+
+def test_a_run_goes_on_with_the_examples_that_it_began_with_and_refuses_a_changed_file(
+    tmp_path: Path,
+) -> None:
+    file, store = _written(tmp_path, ROWS), str(tmp_path / "store")
+    overrides = [f"challenger.examples.file={file}", "domain=mathematics", "evaluation.benchmarks=[]"]
+    begun = begin("a", "tiny", overrides=overrides, store=store)
+    assert begun.challenger.examples is not None
+    assert [one.question for one in begun.challenger.examples.shown] == [row["question"] for row in ROWS]
+    _written(tmp_path, ROWS[:2])
+    with pytest.raises(ConfigError, match=r"challenger\.examples\.shown: was \[.*, now \[") as error:
+        begin("a", "tiny", overrides=overrides, store=store)
+    assert "\n" not in str(error.value)
+    file.unlink()
+    # The name is enough, and the file is no longer needed.
+    assert begin("a", store=store) == begun
+    with pytest.raises(ConfigError, match=r"^challenger\.examples\.file: there is no file ") as error:
+        begin("b", "tiny", overrides=overrides, store=store)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "store" / "runs" / "b").exists()

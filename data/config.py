@@ -326,6 +326,11 @@ class RunConfig(Section):
         description="What the problems are about, see data/domains: it decides the prompts, how proposals "
         "and answers are read, when two answers are equal, and what is known of the truth.",
     )
+    roles: Literal["two", "one"] = Field(
+        "two",
+        description="'two': Challenger and Solver are two models, as in the paper. 'one': one model plays "
+        "both, in each iteration trained as Challenger and then as Solver (docs/methods.md).",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="The one seed that all others are derived from.")
     iterations: Count = Field(3, description="How many iterations to run. Paper: 3.")
     store: str = Field(DEFAULT_STORE, description="Where artifacts live: a folder or s3://bucket/prefix.")

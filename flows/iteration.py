@@ -52,6 +52,7 @@ def iteration(
         challenger, solver, earlier = starting_point(this)
         challenger = train_challenger(this, challenger=challenger, solver=solver, earlier=earlier)
         questions = generate_questions(this, challenger=challenger)
+        solver = challenger if config.roles == "one" else solver
         answers = sample_answers(this, questions=questions, solver=solver)
         curriculum = score_and_filter(this, questions=questions, answers=answers, earlier=earlier)
         solver = train_solver(this, solver=solver, curriculum=curriculum)

@@ -124,7 +124,8 @@ def unfinished_steps(config: RunConfig) -> list[Step]:
 def starting_point(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
     """What an iteration begins with: the previous one's Challenger, Solver and scored candidates.
 
-    The first begins with the base model as both, and without candidates.
+    Where one model plays both roles, it is the previous Solver. The first begins with the base model as both,
+    and without candidates.
     """
     if run.iteration == 1:
         base_run = Run(config=run.config, iteration=0)
@@ -133,7 +134,8 @@ def starting_point(run: Run) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | No
         evaluate(base_run, completions=completions)
         return base, base, None
     ended = ended_before(run.config, run.iteration)
-    return ended["challenger"], ended["solver"], ended.get("score_and_filter")
+    starts_from = STAGES["train_challenger"].inputs_in(run.config, run.iteration)["challenger"].made_as
+    return ended[starts_from], ended["solver"], ended.get("score_and_filter")
 
 
 def ended_before(config: RunConfig, iteration: int) -> Outcome:

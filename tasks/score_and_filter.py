@@ -18,8 +18,7 @@ from tasks.curriculum.memory import Row, memory_rows, remembered, replayed
 from tasks.curriculum.questions import ScoredQuestion, score_votes
 from tasks.curriculum.rows import curriculum_row, labels_are_right, overlap_row, scored_row
 from tasks.grading.judge import judge_labels
-from tasks.rewards.challenger import ChallengerReward
-from tasks.stage.graph import keeps_memory
+from tasks.rewards.challenger import ChallengerReward, keeps_memory
 from tasks.stage.task import stage
 from tasks.stage.work import Work
 from tasks.voting.domains import answer_reader, grader_of

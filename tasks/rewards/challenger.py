@@ -89,6 +89,17 @@ def settled(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"challenger": challenger})
 
 
+def rewards_by_memory(config: RunConfig) -> bool:
+    """Whether the reward depends on the questions of earlier iterations."""
+    return any(term.remembers for term in ChallengerReward(config.challenger.reward).acting)
+
+
+def keeps_memory(config: RunConfig) -> bool:
+    """Whether earlier questions are kept: for a term of the reward, if only to watch them, or to replay."""
+    listed = ChallengerReward(config.challenger.reward).listed
+    return config.memory is not None or any(term.remembers for term in listed)
+
+
 def challenger_rewards(
     p_hat: ArrayLike,
     shares: ArrayLike,
@@ -149,6 +160,8 @@ __all__ = [
     "challenger_rewards",
     "cluster_numbers",
     "cluster_shares",
+    "keeps_memory",
+    "rewards_by_memory",
     "settled",
     "uncertainty",
 ]

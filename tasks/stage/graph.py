@@ -14,7 +14,7 @@ from data.config import RunConfig
 from data.section import Section
 from data.seeds import derive_seed
 from infra.artifacts.artifact import ArtifactRef, Location, artifact_key
-from tasks.rewards.challenger import ChallengerReward
+from tasks.rewards.challenger import keeps_memory, rewards_by_memory
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ def here(made_as: str) -> Input:
 def before(made_as: str, when: Callable[[RunConfig], bool] | None = None) -> Input:
     """What the iteration before has ended with."""
     return Input(made_as, before=True, when=when)
+
+
+_OF_ONE_MODEL: Mapping[str, Mapping[str, Input]] = {
+    "train_challenger": {"challenger": before("solver")},
+    "sample_answers": {"solver": here("challenger")},
+    "train_solver": {"solver": here("challenger")},
+}
+"""The inputs that differ where one model plays both roles (`roles: one`): they are what was trained last."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +77,12 @@ class Stage:
 
     def inputs_in(self, config: RunConfig, iteration: int) -> dict[str, Input]:
         """The inputs that it has in an iteration of this run; an optional one begins with the second."""
+        of_one = _OF_ONE_MODEL.get(self.name, {}) if config.roles == "one" else {}
         return {
             name: source
-            for name, source in self.inputs.items()
+            for name, source in {**self.inputs, **of_one}.items()
             if source.when is None or (iteration > 1 and source.when(config))
         }
-
-
-def _reward_uses_memory(config: RunConfig) -> bool:
-    """Whether the Challenger's reward depends on the questions of earlier iterations."""
-    return any(term.remembers for term in ChallengerReward(config.challenger.reward).acting)
-
-
-def keeps_memory(config: RunConfig) -> bool:
-    """Whether earlier questions are kept: for a term of the reward, if only to watch them, or to replay."""
-    listed = ChallengerReward(config.challenger.reward).listed
-    return config.memory is not None or any(term.remembers for term in listed)
 
 
 def _of(section: str, *settings: str) -> tuple[str, ...]:
@@ -114,7 +112,7 @@ STAGES: dict[str, Stage] = {
             inputs={
                 "challenger": before("challenger"),
                 "solver": before("solver"),
-                "earlier": before("score_and_filter", when=_reward_uses_memory),
+                "earlier": before("score_and_filter", when=rewards_by_memory),
             },
             reads=(*_PROMPTS, "challenger", *_of("answers", *_SAMPLING), "sampler", "trainer"),
             version=3,

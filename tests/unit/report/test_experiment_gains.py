@@ -85,7 +85,15 @@ def test_the_methods_are_overlays_over_the_papers_run_and_each_resolves() -> Non
         assert settled(resolve("a", variant.preset(None), variant.overrides)).iterations == 5
         assert resolve("a", variant.preset("tiny"), variant.overrides, iterations=2).iterations == 2
     assert {variant.overlay for variant in others} == {
-        *("r-diverse", "spice-reward", "agent0-solver", "surest-labels", "vocabulary-dropout", None)
+        *(
+            "r-diverse",
+            "spice-reward",
+            "agent0-solver",
+            "surest-labels",
+            "vocabulary-dropout",
+            "one-policy",
+            None,
+        )
     }
 
 

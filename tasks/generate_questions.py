@@ -48,7 +48,8 @@ def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
 @stage("generate_questions")
 def gather_questions(work: Work, challenger: ArtifactRef, parts: list[ArtifactRef]) -> None:
     """The artifact of all shards."""
-    release_sampler()
+    if work.whole_config.roles == "two":  # One model in both roles goes on to answer them.
+        release_sampler()
     work.gather(len(parts))
     watch_truncation(work, work.finish_reasons(len(parts)), "questions")
     work.figures["candidates"] = work.config.questions.count

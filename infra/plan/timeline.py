@@ -118,7 +118,8 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
     start("generate_questions", rates.engine_start_seconds, gpus)
     count = config.questions.count
     decode("generate_questions", "questions", count * load.question_tokens, gpus)
-    start("sample_answers", rates.engine_start_seconds, gpus)
+    if config.roles == "two":  # One model goes on in the engine that wrote the questions.
+        start("sample_answers", rates.engine_start_seconds, gpus)
     decode("sample_answers", "answers", count * config.answers.samples * load.answer_tokens, gpus)
     stage = "train_solver"
     used = training if schedule == "authors" else gpus

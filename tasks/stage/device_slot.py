@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator
 
+from infra.samplers import release_sampler
 from tasks.stage.graph import STAGES, Stage
 
 LEASE_SECONDS = 60.0
@@ -29,6 +30,7 @@ def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
     """Hold a slot while the stage works; the shards of one process share a sampler and so a slot.
 
     A stage that only `gathers` the work of its shards needs none. One that has to wait says so in its log.
+    Whoever has the slot next finds the device free: the shared sampler is closed before it is given back.
     """
     name = os.environ.get("RZERO_DEVICE_LIMIT")
     if not name or gathers or not stage.uses_device:
@@ -42,6 +44,7 @@ def device_slot(stage: Stage, gathers: bool = False) -> Iterator[None]:
             if waits := _waits_for(name):
                 log.info("%s: %s", stage.name, waits)
             _held.enter_context(concurrency(name, occupy=1, lease_duration=LEASE_SECONDS, strict=False))
+            _held.callback(release_sampler)
             if waits:
                 log.info("%s: has its slot of %s", stage.name, name)
         _users += 1

@@ -29,6 +29,7 @@ from infra.artifacts.artifact import ArtifactRef, Location, newest_generation, s
 from infra.artifacts.damage import find_or_set_aside
 from infra.artifacts.results import result_storage, results_path
 from infra.run_log import follow_runs
+from infra.samplers import release_sampler
 from infra.store.lease import holder_name, lease_or_result
 from infra.store.store import Store
 from tasks.publish.assets import MATERIALIZED_BY, asset_keys
@@ -176,6 +177,8 @@ def stage(name: str) -> Callable[[Callable[..., None]], StageTask]:
                 work.lease = found
                 if _PARTS not in inputs:
                     report_begun(work)
+                    # It shares no sampler: one that an earlier stage has left open would only take memory.
+                    release_sampler()
                 work.clear_writers()
                 if not work.adopt():
                     with device_slot(work.stage, gathers=_PARTS in inputs):

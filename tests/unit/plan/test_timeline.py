@@ -55,6 +55,17 @@ def test_the_answers_to_all_candidates_take_what_the_rate_says() -> None:
     assert answers.seconds == pytest.approx(8000 * 10 * 1200 / (RATES.decode_tokens_per_second * 8))
 
 
+def test_one_model_in_both_roles_saves_the_engine_start_between_questions_and_answers() -> None:
+    one = resolve("plan", "qwen3-4b+one-policy")
+    for schedule in SCHEDULES:
+        two, single = (simulate(config, RATES, 8, schedule, Load()) for config in (CONFIG, one))
+        assert _end(two) - _end(single) == pytest.approx(RATES.engine_start_seconds)
+        kept = [span for span in two if (span.stage, span.work) != ("sample_answers", "start")]
+        assert [(span.stage, span.work, span.seconds) for span in single] == [
+            (span.stage, span.work, span.seconds) for span in kept
+        ]
+
+
 def test_the_timeline_shows_who_waits_with_a_line_for_those_that_work_alike() -> None:
     training, serving = timeline(simulate(CONFIG, RATES, 8, "authors", Load()), 8)
     assert (training[:7], serving[:7]) == ("GPU 0–3", "GPU 4–7")

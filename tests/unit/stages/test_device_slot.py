@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from tasks.stage import device_slot as module
 from tasks.stage.device_slot import device_slot
 from tasks.stage.graph import STAGES
 
@@ -54,6 +55,17 @@ def test_shards_in_threads_share_a_slot_until_the_last_is_done(limit: str) -> No
     assert _taken(limit) == 1
     leave.set()
     other.join()
+    assert _taken(limit) == 0
+
+
+def test_the_shared_sampler_is_closed_before_the_slot_is_given_back(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_when_closed: list[int] = []
+    monkeypatch.setattr(module, "release_sampler", lambda: taken_when_closed.append(_taken(limit)))
+    with device_slot(STAGES["generate_questions"]), device_slot(STAGES["generate_questions"]):
+        pass
+    assert taken_when_closed == [1]
     assert _taken(limit) == 0
 
 

@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # The device environment: verl, Ray and vLLM, which want other versions than Prefect does.
 VERL_VENV := .venv-verl
 VERL_PYTHON := $(CURDIR)/$(VERL_VENV)/bin/python
+# What the trainer `local` is measured against, with the same torch.
+TRL_VENV := .venv-trl
 RZERO_STORE ?= ./rzero-store
 PORT ?= 4200
 KILLS ?= 50
@@ -23,7 +25,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo demo-verl verl-cpu verl-gpu up down test test-fast test-verl gpu-check faults lint format \
-  docs bench bench-verl clean
+  docs bench bench-trl bench-verl clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -117,10 +119,19 @@ bench: $(BIN)/.dev ## Benchmarks of scoring and sampling against their peers; th
 	$(BIN)/python -m tests.benchmarks.bench_sampler
 	$(BIN)/python -m tests.benchmarks.bench_orchestration
 
+$(TRL_VENV)/.made: requirements-torch.lock
+	$(PYTHON) -m venv --clear $(TRL_VENV)
+	$(TRL_VENV)/bin/pip install -q -r $<
+	$(TRL_VENV)/bin/pip install -q trl==1.16.0
+	@touch $@
+
+bench-trl: $(BIN)/.dev $(TRL_VENV)/.made ## A GRPO step on the tiny model against TRL's, on two threads.
+	$(BIN)/python -m tests.benchmarks.bench_grpo $(MODEL) --trl-python $(TRL_VENV)/bin/python
+
 bench-verl: $(BIN)/.dev $(VERL_VENV)/.made ## Sampling and training against bare vLLM and bare verl (MODEL=a model directory).
 	@test -d "$(MODEL)" || { echo "bench-verl: say which model: make bench-verl MODEL=<a model directory>"; exit 2; }
 	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/python -m tests.benchmarks.bench_vllm $(MODEL)
 	RZERO_COMPUTE_PYTHON=$(VERL_PYTHON) $(BIN)/python -m tests.benchmarks.bench_verl $(MODEL)
 
 clean: ## Remove the environment and the caches; the store stays.
-	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERL_VENV) $(TRL_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from infra.trainers.batches import MicroBatch
 from infra.trainers.folders import quiet
+from infra.trainers.packing import for_packing, hidden_states
 
 
 class TokenStatistics(NamedTuple):
@@ -38,11 +39,17 @@ class Policy:
         self.device: torch.device = next(iter(self.parameters.values())).device
         self._dtype = dtype
         self._head_is_plain = _head_is_plain(model, self.device)
+        # On a GPU the fused kernels for causal attention take padded rows.
+        packing = self.device.type == "cpu" and self._head_is_plain
+        twin = for_packing(model, self.device) if packing else None
+        self.packs = twin is not None
+        """Whether its micro-batches may be packed."""
+        self._for_updates = model if twin is None else twin
         self._for_rollouts = model if dtype == torch.float32 else _cast(copy.deepcopy(model), dtype)
 
     def reference(self) -> Any:
         """A frozen copy of the policy as it is now, which computes exactly what the policy does."""
-        frozen = copy.deepcopy(self.model).requires_grad_(False)
+        frozen = copy.deepcopy(self._for_updates).requires_grad_(False)
         if self._dtype != torch.float32:
             # Autocast would cast the weights of linear layers at every use, to the same values. Those that
             # are also read otherwise (tied embeddings) stay as they are.
@@ -67,12 +74,11 @@ class Policy:
         Both are of the softmax of logits / temperature, without top_p and top_k, as in verl, over the tokens
         that were not hidden. `model` is the policy's own or its reference.
         """
-        model = self.model if model is None else model
+        model = self._for_updates if model is None else model
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             if self._head_is_plain:
                 # Prompts and padding get no logits: at a large vocabulary those are most of the memory.
-                # Padding stands on the right, where no earlier token attends to it: no mask is needed.
-                hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+                hidden = hidden_states(model, batch.input_ids, batch.packing)
                 head = model.get_output_embeddings()
                 inputs = hidden.flatten(0, 1).index_select(0, batch.positions)
             else:

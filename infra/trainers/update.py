@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from infra.trainers.policy import Policy, TokenStatistics
 
 _REMEDY = "try a smaller learning_rate or gradient_clip, or dtype float32"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_SMALL_MODEL_PARAMETERS = 5_000_000
+"""Up to so many, an operation is too short to be shared by threads: each takes micro-batches of its own, and
+the memory for a gradient of each is small."""
 
 
 @dataclass
@@ -44,6 +48,11 @@ class Learner:
         )
         self._config = config
         self._reference = policy.reference() if config.kl_coefficient > 0 else None
+        small = sum(value.numel() for value in policy.parameters.values()) <= _SMALL_MODEL_PARAMETERS
+        self._threads = torch.get_num_threads() if policy.device.type == "cpu" and small else 1
+        self._pool = None
+        if self._threads > 1:
+            self._pool = ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def update(
         self,
@@ -63,10 +72,7 @@ class Learner:
         config, policy = self._config, self.policy
         groups = len(sequences) // config.group_size
         parts = mini_batches(groups, config.group_size, min(config.updates_per_step, groups))
-        size, device = config.micro_batch_size, policy.device
-        batches = [
-            micro_batches(sequences, advantages, part, size, pad_token_id, device, hidden) for part in parts
-        ]
+        batches = [self._micro_batches(sequences, advantages, part, pad_token_id, hidden) for part in parts]
         old: list[list[torch.Tensor | None]] = [[None] * len(micros) for micros in batches]
         if len(batches) > 1:
             # Once the first update is made, the policy is no longer the one that drew the rollouts.
@@ -96,17 +102,35 @@ class Learner:
     ) -> dict[str, float]:
         """The same columns of a step without any group to learn from; nothing is updated."""
         config, policy, sums = self._config, self.policy, _TokenSums()
-        members = range(len(sequences))
-        size, none = config.micro_batch_size, [0.0] * len(sequences)
-        for micro in micro_batches(sequences, none, members, size, pad_token_id, policy.device, hidden):
+        members, none = range(len(sequences)), [0.0] * len(sequences)
+        for micro in self._micro_batches(sequences, none, members, pad_token_id, hidden):
             now = policy.statistics(micro, config.temperature)
             sums.kl += float(self._kl(micro, now).sum())
             sums.entropy += float(now.entropy.sum())
         return _columns(sequences, sums, 0.0, 0.0)
 
+    def _micro_batches(
+        self,
+        sequences: Sequence[Sequences],
+        advantages: Sequence[float],
+        members: Sequence[int],
+        pad_token_id: int,
+        hidden: torch.Tensor | None,
+    ) -> list[MicroBatch]:
+        """In micro-batches of like size, as many for each thread."""
+        policy, threads = self.policy, self._threads
+        rounds = math.ceil(len(members) / (self._config.micro_batch_size * threads))
+        size = math.ceil(len(members) / (rounds * threads))
+        return micro_batches(
+            sequences, advantages, members, size, pad_token_id, policy.device, hidden, policy.packs
+        )
+
     def _kl(self, micro: MicroBatch, now: TokenStatistics) -> torch.Tensor:
-        """The KL to the reference at each token, 0 where the configuration gives it no weight."""
-        if self._reference is None:
+        """The KL to the reference at each token, 0 where the configuration gives it no weight.
+
+        Until the first update the policy is its own reference: the KL is 0, and so is its gradient.
+        """
+        if self._reference is None or self.updates == 0:
             return torch.zeros_like(now.entropy)
         with torch.no_grad():
             anchor = self.policy.statistics(micro, self._config.temperature, self._reference).log_probs
@@ -116,34 +140,63 @@ class Learner:
         self, micros: Sequence[MicroBatch], old_log_probs: Sequence[torch.Tensor | None], sums: _TokenSums
     ) -> tuple[float, float]:
         """Set the clipped gradient of a mini-batch; its policy loss, and the norm before the clip."""
-        config = self._config
+        # Divided by the tokens of the whole mini-batch, so that micro-batches add up to its token mean.
         tokens = sum(len(micro.targets) for micro in micros)
         policy_loss_sum = 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        for micro, old in zip(micros, old_log_probs, strict=True):
-            now = self.policy.statistics(micro, config.temperature)
-            # A single update starts from the policy that drew, so old and new log-probabilities are equal.
-            old = now.log_probs.detach() if old is None else old
-            clip_high = config.clip_high if micro.clip_highs is None else micro.clip_highs
-            surrogate = policy_loss(
-                now.log_probs, old, micro.advantages, config.clip_low, clip_high, config.clip_dual
-            )
-            # Divided by the tokens of the whole mini-batch, so that micro-batches add up to its token mean.
-            loss = surrogate.loss.sum() / tokens
-            kl = self._kl(micro, now)
-            if self._reference is not None:
-                loss = loss + config.kl_coefficient * kl.sum() / tokens
-            loss.backward()
-            # One transfer from the device for the four.
-            per_token = surrogate.loss.detach(), surrogate.clipped, kl.detach(), now.entropy
-            added: list[float] = torch.stack([values.sum() for values in per_token]).tolist()
-            policy_loss_sum += added[0]
-            sums.clipped += added[1]
-            sums.kl += added[2]
-            sums.entropy += added[3]
+        for policy_loss_of_micro, clipped, kl, entropy in self._accumulated(micros, old_log_probs, tokens):
+            policy_loss_sum += policy_loss_of_micro
+            sums.clipped += clipped
+            sums.kl += kl
+            sums.entropy += entropy
         parameters = list(self.policy.parameters.values())
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip))
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._config.gradient_clip))
         return policy_loss_sum / tokens, norm
+
+    def _accumulated(
+        self, micros: Iterable[MicroBatch], old_log_probs: Iterable[torch.Tensor | None], tokens: int
+    ) -> Iterator[list[float]]:
+        """Add the gradient of each micro-batch to those of the parameters; its sums, as `_loss` has them."""
+        if self._pool is None:
+            for micro, old in zip(micros, old_log_probs, strict=True):
+                loss, of_micro = self._loss(micro, old, tokens)
+                loss.backward()
+                yield of_micro.tolist()
+            return
+        parameters = list(self.policy.parameters.values())
+
+        def gradients_of(
+            micro: MicroBatch, old: torch.Tensor | None
+        ) -> tuple[tuple[torch.Tensor | None, ...], list[float]]:
+            loss, of_micro = self._loss(micro, old, tokens)
+            return torch.autograd.grad(loss, parameters, allow_unused=True), of_micro.tolist()
+
+        # Whichever is ready first, they are added in order: the same sum in every run.
+        for gradients, sums in self._pool.map(gradients_of, micros, old_log_probs):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            yield sums
+
+    def _loss(
+        self, micro: MicroBatch, old: torch.Tensor | None, tokens: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A micro-batch's share of the loss; and its sums, [4]: policy loss, clipped tokens, KL, entropy."""
+        config = self._config
+        now = self.policy.statistics(micro, config.temperature)
+        # A single update starts from the policy that drew, so old and new log-probabilities are equal.
+        old = now.log_probs.detach() if old is None else old
+        clip_high = config.clip_high if micro.clip_highs is None else micro.clip_highs
+        surrogate = policy_loss(
+            now.log_probs, old, micro.advantages, config.clip_low, clip_high, config.clip_dual
+        )
+        loss = surrogate.loss.sum() / tokens
+        kl = self._kl(micro, now)
+        if self._reference is not None:
+            loss = loss + config.kl_coefficient * kl.sum() / tokens
+        per_token = surrogate.loss.detach(), surrogate.clipped, kl.detach(), now.entropy
+        # One tensor, and so one transfer from the device.
+        return loss, torch.stack([values.sum() for values in per_token])
 
     def save(self, folder: Path) -> None:
         """Write the weights, and AdamW's moments as `exp_avg.<name>` and `exp_avg_sq.<name>`."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import tempfile
 import time
 from pathlib import Path
+
+from tests.benchmarks.tiny_model import pretrain_briefly, solver_prompts
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -35,27 +36,16 @@ def main() -> None:
         model = options.model
         if model is None:
             model = Path(folder)
-            _pretrain(model, options.training_steps, options.threads)
+            pretrain_briefly(model, options.training_steps, options.threads)
         _compare(model, options)
-
-
-def _pretrain(folder: Path, steps: int, threads: int) -> None:
-    from data.config import TinyModelConfig
-    from data.tiny.pretrain import pretrain
-
-    pretrain(TinyModelConfig(training_steps=steps), 0, folder, threads, lambda step, metrics: None)
 
 
 def _compare(model: Path, options: argparse.Namespace) -> None:
     from data.backends import TransformersSamplerConfig
-    from data.tiny.arithmetic import geometric_lengths, random_chain, random_length
     from infra.samplers import SamplingParams
     from infra.samplers.transformers import TransformersSampler
 
-    rng = random.Random(0)
-    lengths = geometric_lengths(12, 0.95)
-    questions = [random_chain(rng, random_length(rng, lengths)).question for _ in range(options.prompts)]
-    prompts = [f"<|solver|>{question}\n" for question in questions]
+    prompts = solver_prompts(options.prompts, terms=12)
     config = TransformersSamplerConfig(
         device="cpu", threads=options.threads, batch_tokens=options.batch_tokens
     )

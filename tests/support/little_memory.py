@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import resource
+import string
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,8 +31,8 @@ CONFIG = resolve(
     "a",
     overrides=[
         f"solver.micro_batch_size={LARGE}",
-        "solver.prompts_per_step=16",
-        "solver.group_size=4",
+        "solver.prompts_per_step=32",
+        "solver.group_size=2",
         "solver.steps=2",
         "solver.checkpoint_every_steps=1",
         "solver.max_tokens=4",
@@ -64,7 +65,8 @@ def main(store: Path, model: Path, iteration: int, mebibytes: int, dies_after: i
                 os._exit(0)
 
         with ScratchFolder("test") as folder:
-            prompts = ["a" * 150, "b" * 150]
+            # All different: a prompt that rollouts share is in memory once.
+            prompts = [letter * 150 for letter in string.ascii_letters[:32]]
             result = open_trainer(work.config.trainer).train(
                 TrainingJob("solver", model, prompts, work.config.solver, work.seed, folder),
                 reward,

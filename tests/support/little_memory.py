@@ -37,6 +37,8 @@ CONFIG = resolve(
         "solver.checkpoint_every_steps=1",
         "solver.max_tokens=4",
         "trainer.device=cpu",
+        # Each thread sets aside addresses for its memory, more than the limits of these tests leave.
+        "trainer.threads=1",
     ],
 )
 

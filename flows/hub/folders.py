@@ -10,6 +10,7 @@ from pathlib import Path
 from data.config import RunConfig
 from data.resolve import ConfigError
 from flows.hub.cards import Names, render_card
+from flows.hub.harness import check_exportable, write_harness
 from flows.summary import finished_artifact, read_steps
 from infra.artifacts.artifact import location_of, read_table, table_files
 from infra.artifacts.verify import verify
@@ -24,14 +25,18 @@ def export_folder(
     folder: Path,
     license: str | None = None,
     names: Names = (None, None),
+    harness: bool = False,
 ) -> int:
     """Write a "solver", "challenger" or "curriculum" to a new folder; how many files.
 
-    All but the base model get a card. Half a copy is never seen under the folder's name. ConfigError where it
-    is unfinished or the folder cannot be written, StoreError where a file is not what its manifest says.
+    All but the base model get a card; with `harness` a Solver gets the run's evaluation too. Half a copy is
+    never seen under the folder's name. ConfigError where it is unfinished or the folder cannot be written,
+    StoreError where a file is not what its manifest says.
     """
     if not 0 <= iteration <= config.iterations:
         raise ConfigError(f"--iteration: {config.run!r} has iterations 0 to {config.iterations}")
+    if harness:
+        check_exportable(config)
     is_data = what == "curriculum"
     stage = "score_and_filter" if is_data else f"train_{what}" if iteration else "prepare_base_model"
     ref, manifest = finished_artifact(store, config, iteration, stage)
@@ -58,6 +63,8 @@ def export_folder(
             store.download(f"{location.path}/{file.name}", target, sha256=file.sha256)
         if card is not None:
             (copy / "README.md").write_text(card, encoding="utf-8")
+        if harness:
+            write_harness(store, config, iteration, copy)
         copy.chmod(0o755)
         copy.rename(folder)
     except OSError as error:
@@ -66,4 +73,4 @@ def export_folder(
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
-    return len(list(folder.iterdir()))
+    return sum(path.is_file() for path in folder.rglob("*"))

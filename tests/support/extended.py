@@ -22,7 +22,8 @@ def benchmark(folder: Path) -> None:
     """HMMT loads from a file of one's own and is graded by value."""
     from data import benchmarks
     from data.resolve import resolve
-    from tasks.grading.grades import grade, read_answer
+    from tasks.grading.grades import grade
+    from tasks.grading.reading import read_answer
     from tasks.voting.equivalence import Grader
 
     rows = [
@@ -34,7 +35,10 @@ def benchmark(folder: Path) -> None:
     config = resolve("a", overrides={"evaluation.benchmarks": "[hmmt2025]", "evaluation.samples": "null"})
     hmmt, (half, root) = benchmarks.get("hmmt2025"), benchmarks.load("hmmt2025", config.base_model)
     assert hmmt.modes(config.evaluation) == {"sampled": 16}
-    said = [read_answer(hmmt, text).answer for text in (r"So \boxed{0.5}.", r"It is \boxed{\sqrt{8}}", "2.8")]
+    said = [
+        read_answer(hmmt.grading, text).answer
+        for text in (r"So \boxed{0.5}.", r"It is \boxed{\sqrt{8}}", "2.8")
+    ]
     with Grader() as grader:
         grades = grade(hmmt, list(zip(said, (half, root, root), strict=True)), grader)
     assert [one.correct for one in grades] == [True, True, False], grades

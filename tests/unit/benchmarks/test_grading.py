@@ -15,7 +15,8 @@ from data.config import BaseModelConfig
 from data.resolve import resolve
 from infra.samplers import Completion
 from tasks.evaluate import figures_of
-from tasks.grading.grades import grade, graded_rows, letter_of, read_answer, same_text, vote
+from tasks.grading.grades import grade, graded_rows, vote
+from tasks.grading.reading import letter_of, read_answer, same_text
 from tasks.voting.equivalence import Grader
 from tests.support.benchmark_rows import ROWS, write_data
 
@@ -108,7 +109,7 @@ def test_every_golden_case_has_its_verdict(problems: dict[str, list[Problem]], g
     wrong = []
     for name, number, completion, verdict in GOLDEN:
         benchmark = benchmarks.get(name)
-        reading = read_answer(benchmark, completion)
+        reading = read_answer(benchmark.grading, completion)
         (found,) = grade(benchmark, [(reading.answer, problems[name][number])], grader)
         if found.correct is not verdict:
             wrong.append((name, completion, reading, found))

@@ -17,7 +17,8 @@ from flows.start import begin
 from infra.artifacts.problems import digest_of, problems_of
 from infra.artifacts.runs import load_run
 from infra.store.store import Store
-from tasks.grading.grades import grade, read_answer
+from tasks.grading.grades import grade
+from tasks.grading.reading import read_answer
 from tasks.voting.equivalence import Grader
 
 MODEL = BaseModelConfig(name="some/model")
@@ -177,7 +178,7 @@ def test_a_truth_is_right_where_the_tasks_own_scorer_gives_it_a_whole_point() ->
             benchmark = benchmarks.get(f"reasoning_gym:{task}")
             problems = checked(task, task, [(entry["question"], entry["answer"]) for entry in entries])
             golds = sorted({problem.gold for problem in problems})
-            boxed = [read_answer(benchmark, f"So it is \\boxed{{{gold}}}.").answer for gold in golds]
+            boxed = [read_answer(benchmark.grading, f"So it is \\boxed{{{gold}}}.").answer for gold in golds]
             assert boxed == golds, task
             for problem, entry in zip(problems, entries, strict=True):
                 ours = [

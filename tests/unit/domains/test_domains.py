@@ -14,7 +14,8 @@ from data.domain import DomainError, Truth
 from data.prompts import Prompts
 from data.resolve import ConfigError, resolve
 from tasks.curriculum.questions import score_questions
-from tasks.grading.grades import grade, read_answer
+from tasks.grading.grades import grade
+from tasks.grading.reading import read_answer
 from tasks.rewards.challenger import ChallengerReward
 from tasks.voting.domains import DomainGrader, answer_reader, grader_of, proposal_reader
 from tasks.voting.equivalence import Grader
@@ -112,7 +113,7 @@ def test_its_key_knows_a_problem_again(colours: str) -> None:
 def test_its_own_benchmark_is_graded_by_its_equality_and_others_by_value(colours: str) -> None:
     read = answer_reader(colours)
     own, others = Benchmark(area="other", grading="domain"), Benchmark(area="math")
-    said = [read_answer(benchmark, "It is 4/2", read).answer for benchmark in (own, others)]
+    said = [read_answer(benchmark.grading, "It is 4/2", read).answer for benchmark in (own, others)]
     with grader_of(colours) as by_domain, Grader() as by_value:
         two, orange = Problem(0, "", "1+1", "2"), Problem(1, "", "red+yellow", "Orange")
         assert [g.correct for g in grade(own, [(said[0], two), ("orange", orange)], by_domain)] == [

@@ -68,7 +68,7 @@ def write_harness(store: Store, config: RunConfig, iteration: int, model_dir: Pa
     for benchmark in settings.benchmarks:
         problems = problems_of(store, config, benchmark)
         for mode, samples in benchmarks.get(benchmark).modes(settings).items():
-            names.append(_task_name(benchmark, mode, names))
+            names.append(task_name(benchmark, mode, names))
             rows = [
                 {
                     "problem_id": problem.problem_id,
@@ -163,7 +163,7 @@ def _task(
     }
 
 
-def _task_name(benchmark: str, mode: str, taken: Sequence[str]) -> str:
+def task_name(benchmark: str, mode: str, taken: Sequence[str]) -> str:
     """A name that the harness, a shell and a file system take."""
     name = f"{TAG}_{re.sub(r'[^0-9A-Za-z]+', '_', benchmark)[:150]}_{mode}"
     return f"{name}_{len(taken)}" if name in taken else name

@@ -74,16 +74,33 @@ def ours(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float
 
 def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float]:
     """Seconds of each step, in bare verl."""
+    write_prompts(job, work / "prompts.parquet")
+    lines = run_bare(trainer, job, work, work / "prompts.parquet", 16, REWARD, PLAIN)
+    return [line["timing_s/step"] for line in lines if "timing_s/step" in line]
+
+
+def run_bare(
+    trainer: VerlTrainerConfig,
+    job: TrainingJob,
+    work: Path,
+    data: Path,
+    prompt_tokens: int,
+    reward: str,
+    template: str,
+) -> list[dict[str, float]]:
+    """Train in bare verl on a Parquet file, with a reward function's text; what verl reports of each step."""
     gpus = chosen_gpus("trainer", trainer.gpus, trainer.device)
     cluster, paths = cluster_of(trainer, gpus), Paths(work / "model", work)
     shutil.copytree(job.model_dir, paths.model)
     tokenizer = json.loads((paths.model / "tokenizer_config.json").read_text())
-    (paths.model / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"chat_template": PLAIN}))
-    write_prompts(job, paths.data)
-    (work / "reward.py").write_text(REWARD)
-    asked = verl_settings(job.role, GrpoConfig(**dict(job.config)), trainer, SEED, cluster, paths, 16, None)
+    (paths.model / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"chat_template": template}))
+    (work / "reward.py").write_text(reward)
+    config = GrpoConfig(**dict(job.config))
+    asked = verl_settings(job.role, config, trainer, SEED, cluster, paths, prompt_tokens, None)
     settings = {key: value for key, value in asked.items() if not key.startswith(OURS)}
     settings |= {
+        "data.train_files": str(data),
+        "data.val_files": str(data),
         "actor_rollout_ref.rollout.agent.num_workers": asked["actor_rollout_ref.rollout.agent.num_workers"],
         "reward.num_workers": 1,
         "reward.custom_reward_function.path": str(work / "reward.py"),
@@ -101,8 +118,7 @@ def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float
     )
     if done.returncode or not paths.metrics.exists():
         raise SystemExit(f"bare verl failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    lines = [json.loads(line) for line in paths.metrics.read_text().splitlines()]
-    return [line["data"]["timing_s/step"] for line in lines if "timing_s/step" in line["data"]]
+    return [json.loads(line)["data"] for line in paths.metrics.read_text().splitlines()]
 
 
 def main() -> None:

@@ -12,10 +12,6 @@ import re
 import sys
 from typing import Any
 
-from datasets import load_dataset
-from transformers import AutoTokenizer
-from trl import GRPOConfig, GRPOTrainer
-
 
 def says_the_label(completions: list[Any], pseudo_label: list[str], **_: Any) -> list[float]:
     """1 where the last box holds the pseudo-label, TRL's keyword being the column's name."""
@@ -26,6 +22,10 @@ def says_the_label(completions: list[Any], pseudo_label: list[str], **_: Any) ->
 
 def main(curriculum: str, model: str, work: str, template: str | None = None) -> None:
     """Train one step and tell of it."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
     rows = load_dataset("parquet", data_files=f"{curriculum}/*.parquet", split="train")
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = template or tokenizer.chat_template

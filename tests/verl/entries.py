@@ -27,6 +27,23 @@ def check(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     return problems
 
 
+def read_rows(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+    """What verl's own data set makes of `spec["file"]`, with the chat template given and without one."""
+    from omegaconf import OmegaConf
+    from transformers import AutoTokenizer
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    tokenizer = AutoTokenizer.from_pretrained(spec["model"])
+    settings = {"cache_dir": spec["cache"], "max_prompt_length": 64, "filter_overlong_prompts_workers": 1}
+    lengths = []
+    for template in (None, spec["template"]):
+        tokenizer.chat_template = template
+        rows = RLHFDataset(spec["file"], tokenizer, OmegaConf.create(settings))
+        lengths.append(len(rows))
+    names = ("raw_prompt", "data_source", "reward_model", "index", "extra_info")
+    return {"lengths": lengths, "rows": [{name: row[name] for name in names} for row in rows]}
+
+
 def hand_over(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     """Have batches scored by a worker of a Ray job that this starts, then lose the actor of a second job."""
     import asyncio

@@ -44,6 +44,7 @@ def export(
     from flows.hub.folders import export_folder
     from flows.hub.harness import command_of
     from flows.live.show import tell
+    from flows.text import say
 
     place, config = open_run(store, run_name)
     folder = Path(target).expanduser()
@@ -59,4 +60,4 @@ def export(
     count = export_folder(place, config, iteration, what, folder, license, harness=bool(harness))
     tell(f"{folder}: {what} of iteration {iteration}, {count} files")
     if harness:
-        tell(command_of(config, target))
+        say(command_of(config, folder))

@@ -10,6 +10,7 @@ import ast
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -91,10 +92,20 @@ def write_harness(store: Store, config: RunConfig, iteration: int, model_dir: Pa
     (folder / "grading.py").write_text(merged_source(modules), encoding="utf-8")
 
 
-def command_of(config: RunConfig, folder: str) -> str:
+def command_of(config: RunConfig, folder: Path) -> str:
     """The command that runs all tasks of an exported folder."""
     model = f"pretrained={folder},dtype={config.sampler.dtype},add_bos_token=False"
-    return f"lm_eval --include_path {folder}/{FOLDER} --tasks {TAG} --model hf --model_args {model}"
+    arguments = [
+        "--include_path",
+        str(folder / FOLDER),
+        "--tasks",
+        TAG,
+        "--model",
+        "hf",
+        "--model_args",
+        model,
+    ]
+    return shlex.join(["lm_eval", *arguments])
 
 
 def merged_source(modules: Sequence[ModuleType]) -> str:

@@ -6,11 +6,15 @@ Two values are equal if their texts are or if math-verify says so: another judge
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.grading.reading import letter_of, read_answer, same_text
+
+_POWER_OF_TEN = re.compile(r"(?<=[0-9.])[eE]([+-]?[0-9]+)")
+_AS_LATEX = r"\\times 10^{\1}"
 
 
 def problems(file: str, **_: Any) -> dict[str, Any]:
@@ -46,18 +50,24 @@ def is_right(doc: Mapping[str, Any], completion: str) -> bool:
 
 
 def _same_value(answer: str, gold: str) -> bool:
-    from math_verify import parse, verify
+    from math_verify import verify
 
-    return answer.strip() == gold.strip() or bool(verify(parse(f"${gold}$"), parse(f"${answer}$")))
+    return answer.strip() == gold.strip() or bool(verify(_parsed(gold), _parsed(answer)))
 
 
 def _is_near(answer: str, gold: str, tolerance: float) -> bool:
-    from math_verify import parse
-
     if not tolerance:
         return False
     try:
-        a, b = (float(parse(f"${text}$")[0]) for text in (answer, gold))
-    except (TypeError, ValueError, IndexError):
+        a, b = (float(_parsed(text)[0]) for text in (answer, gold))
+    except (TypeError, ValueError, IndexError, OverflowError):
         return False
     return abs(a - b) <= tolerance * (1 + 1e-12)
+
+
+def _parsed(text: str) -> list[Any]:
+    from math_verify import parse
+
+    # It does not know 1.6e14, as minerva's answers are written.
+    found: list[Any] = parse(f"${_POWER_OF_TEN.sub(_AS_LATEX, text)}$")
+    return found

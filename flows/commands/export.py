@@ -43,8 +43,7 @@ def export(
     from data.resolve import ConfigError
     from flows.hub.folders import export_folder
     from flows.hub.harness import command_of
-    from flows.live.show import tell
-    from flows.text import say
+    from flows.live.show import tell, tell_command
 
     place, config = open_run(store, run_name)
     folder = Path(target).expanduser()
@@ -60,4 +59,4 @@ def export(
     count = export_folder(place, config, iteration, what, folder, license, harness=bool(harness))
     tell(f"{folder}: {what} of iteration {iteration}, {count} files")
     if harness:
-        say(command_of(config, folder))
+        tell_command(command_of(config, folder))

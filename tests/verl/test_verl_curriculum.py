@@ -32,7 +32,7 @@ def test_verls_own_data_set_reads_every_row(python: str, small_store: Path, tmp_
     with DeviceJob("verl", "entries:read_rows", spec, python, environment) as job:
         told = job.wait_for("done", TIMEOUT_SECONDS, "reading")["result"]
     rows = pl.read_parquet(file)
-    # Without a chat template verl leaves every prompt out as too long.
+    # Without a chat template verl's filter leaves every prompt out as too long.
     assert told["lengths"] == [0, rows.height]
     assert [row["raw_prompt"] for row in told["rows"]] == rows["prompt"].to_list()
     assert [row["reward_model"]["ground_truth"] for row in told["rows"]] == rows["pseudo_label"].to_list()

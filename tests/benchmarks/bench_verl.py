@@ -17,12 +17,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from infra.jobs.process import interpreter
+from infra.jobs.reap import JOB_VARIABLE
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
 from infra.trainers.verl.cluster import Paths, cluster_of
@@ -43,7 +45,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kw
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 BARE = """
-import json, sys
+import json, os, sys
 
 if __name__ == "__main__":
     spec = json.load(open(sys.argv[1]))
@@ -55,7 +57,12 @@ if __name__ == "__main__":
     from verl.utils.device import auto_set_device
     config = compose(spec["settings"])
     auto_set_device(config)
-    run_ppo(config, task_runner_class=TaskRunnerV1)
+    from infra.jobs.reap import JOB_VARIABLE, end_processes
+    try:
+        run_ppo(config, task_runner_class=TaskRunnerV1)
+    finally:
+        # Bare verl would leave its engines' shared memory behind, and the end of its processes to Ray.
+        end_processes(os.environ[JOB_VARIABLE], 20.0)
 """
 
 
@@ -109,9 +116,10 @@ def run_bare(
     }
     (work / "bare.py").write_text(BARE)
     (work / "job.json").write_text(json.dumps({"settings": settings, "cpu": not gpus}))
+    environment = os.environ | VerlTrainer(trainer).environment(cluster, gpus, paths)
     done = subprocess.run(
         [interpreter(), str(work / "bare.py"), str(work / "job.json")],
-        env=os.environ | VerlTrainer(trainer).environment(cluster, gpus, paths) | {"PYTHONPATH": str(ROOT)},
+        env=environment | {"PYTHONPATH": str(ROOT), JOB_VARIABLE: uuid.uuid4().hex},
         capture_output=True,
         text=True,
         check=False,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from infra.jobs.process import interpreter
+from infra.jobs.process import QUIET, interpreter
 from infra.jobs.reap import JOB_VARIABLE
 from infra.machine.gpus import chosen_gpus
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob
@@ -116,7 +116,7 @@ def run_bare(
     }
     (work / "bare.py").write_text(BARE)
     (work / "job.json").write_text(json.dumps({"settings": settings, "cpu": not gpus}))
-    environment = os.environ | VerlTrainer(trainer).environment(cluster, gpus, paths)
+    environment = os.environ | QUIET | VerlTrainer(trainer).environment(cluster, gpus, paths)
     done = subprocess.run(
         [interpreter(), str(work / "bare.py"), str(work / "job.json")],
         env=environment | {"PYTHONPATH": str(ROOT), JOB_VARIABLE: uuid.uuid4().hex},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, group: str, name: str, source: str) -> None:
     """Install a module whose `BENCHMARK`, `DOMAIN`, … is the entry point `name` of the group."""
+    # What another test has installed under this name was imported from a folder of its own.
+    monkeypatch.delitem(sys.modules, f"{name}_package", raising=False)
     attribute = group.rpartition(".")[2].removesuffix("s").upper()
     (folder / f"{name}_package.py").write_text(source)
     info = folder / f"{name}_package-1.dist-info"

@@ -2,7 +2,11 @@
 
     <root>/<digest>/            a whole, verified model
     <root>/.partial-<digest>/   one being fetched; a killed fetch is resumed
-    <root>/.lock-<digest>       held alone while fetching, shared while in use; the kernel frees it at death
+    <root>/.lock-<digest>       shared by those who use or want it; nobody drops it then
+    <root>/.fetch-<digest>      held by the one who fetches
+
+The kernel frees locks at death. They are two: whoever waited to have alone what others share for as long as
+they use the model would wait that long.
 
 A process keeps its last few models in use, so that none is dropped between being asked for and loaded. The
 least recently used model goes first; one in use by any process is never dropped.
@@ -27,6 +31,7 @@ LIMIT = "RZERO_CACHE_GIB"
 _DEFAULT_GIB = 100.0
 _PARTIAL = ".partial-"
 _LOCK = ".lock-"
+_FETCH = ".fetch-"
 
 _held: OrderedDict[Path, int] = OrderedDict()
 _held_lock = threading.Lock()
@@ -60,19 +65,11 @@ class ModelCache:
                 os.utime(final)
                 return final
         self.root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.root / f"{_LOCK}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = self._lock(_LOCK, digest)
         try:
-            while True:
-                fcntl.flock(handle, fcntl.LOCK_SH)
-                if final.is_dir():
-                    break
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                if not final.is_dir():
-                    self.make_room(size_bytes)
-                    partial = self.root / f"{_PARTIAL}{digest}"
-                    partial.mkdir(exist_ok=True)
-                    fetch(partial)
-                    partial.rename(final)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            if not final.is_dir():
+                self._fetch(final, size_bytes, fetch)
             os.utime(final)
         except BaseException:
             os.close(handle)
@@ -84,11 +81,28 @@ class ModelCache:
                 _release(next(iter(_held)))
         return final
 
+    def _fetch(self, final: Path, size_bytes: int, fetch: Callable[[Path], None]) -> None:
+        alone = self._lock(_FETCH, final.name)
+        try:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            # Another one may have fetched it meanwhile.
+            if not final.is_dir():
+                self.make_room(size_bytes)
+                partial = self.root / f"{_PARTIAL}{final.name}"
+                partial.mkdir(exist_ok=True)
+                fetch(partial)
+                partial.rename(final)
+        finally:
+            os.close(alone)
+
+    def _lock(self, kind: str, digest: str) -> int:
+        return os.open(self.root / f"{kind}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
+
     def make_room(self, size_bytes: int) -> None:
         """Drop the least recently used models that nobody uses until this many bytes fit."""
         entries = []
         for path in self.root.iterdir():
-            if path.name.startswith(_LOCK) or not path.is_dir():
+            if not path.is_dir():
                 continue
             with contextlib.suppress(FileNotFoundError):
                 entries.append((path.stat().st_mtime, _folder_bytes(path), path))
@@ -102,7 +116,7 @@ class ModelCache:
     def _drop(self, path: Path) -> bool:
         """Remove a model unless a process uses it; whether it is gone."""
         digest = path.name.removeprefix(_PARTIAL)
-        handle = os.open(self.root / f"{_LOCK}{digest}", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = self._lock(_LOCK, digest)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

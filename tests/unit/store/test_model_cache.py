@@ -1,9 +1,12 @@
 """Local copies of models: fetched once, bounded, and never dropped while in use."""
 
+import fcntl
 import multiprocessing
 import os
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -175,3 +178,28 @@ def test_what_another_process_uses_is_not_dropped_until_it_ends(fresh_cache: Pat
     process.join(60)
     cache.folder("c", 100, _fill)
     assert _models(fresh_cache) == ["b", "c"]
+
+
+def test_who_comes_while_nobody_has_it_yet_waits_for_the_fetch_and_not_for_the_use(
+    fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, both_want_it = fcntl.flock, threading.Barrier(2)
+    fetched = []
+
+    def flock(handle: int, operation: int) -> None:
+        lock(handle, operation)
+        if operation == fcntl.LOCK_SH and not fetched:
+            both_want_it.wait(60)
+
+    def fetch(folder: Path) -> None:
+        fetched.append(folder)
+        _fill(folder)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    cache = ModelCache(fresh_cache, limit_bytes=1000)
+    pool = ThreadPoolExecutor(2)
+    asked = [pool.submit(cache.folder, "a", 100, fetch) for _ in range(2)]
+    # The first one uses the model from here on, and does not let go.
+    assert [each.result(timeout=30) for each in asked] == [fresh_cache / "a"] * 2
+    assert len(fetched) == 1
+    pool.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,7 @@ def prefect_server() -> Iterator[None]:
     keys = {PREFECT_API_AUTH_STRING: key, PREFECT_SERVER_API_AUTH_STRING: key}
     try:
         with ended_with_this_process(), temporary_settings(keys):
+            _start()
             yield
     except RuntimeError as error:
         if "ephemeral Prefect API server" not in str(error):
@@ -43,3 +45,20 @@ def prefect_server() -> Iterator[None]:
             f"{PREFECT_HOME.value()}: move prefect.db away, or set PREFECT_HOME to another folder, or "
             "PREFECT_API_URL to a server that is up"
         ) from error
+
+
+def _start() -> None:
+    """Have Prefect start its server now, deaf to interrupts.
+
+    A terminal sends them to all that runs in it: without its server the interrupted run could not say how it
+    has ended, and would go on trying for minutes.
+    """
+    from prefect.client.orchestration import get_client
+
+    # What a process blocks stays blocked in those that it starts.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True):
+            pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -36,7 +36,7 @@ def _started(tmp_path: Path) -> tuple[subprocess.Popen[bytes], str]:
     command, environment = _command(tmp_path)
     log = tmp_path / "log"
     with log.open("wb") as output:
-        run = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        run = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
     def has_begun() -> bool:
         if "begins with the base model" in log.read_text():
@@ -71,7 +71,11 @@ def test_the_temporary_server_answers_nobody_else_and_ends_with_its_run(
             == httpx.codes.UNAUTHORIZED
         )
     finally:
-        run.send_signal(number)
+        if number == signal.SIGINT:
+            # As a terminal does: to all that runs in it.
+            os.killpg(run.pid, number)
+        else:
+            run.send_signal(number)
         run.wait(PATIENCE_SECONDS)
     wait_until(lambda: _is_gone(url), lambda: f"{url} still answers", PATIENCE_SECONDS)
 

@@ -6,8 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
-from data.config import BaseModelConfig, RunConfig, TinyModelConfig
+from data.config import BaseModelConfig, RunConfig
 from data.foreign import one_line
+from data.tiny.settings import TinyModelConfig
 from infra.models.check import ModelDirectoryError, check_model_directory
 from infra.models.packaged import PackagedModelError, gguf_of, unpack_model
 from infra.scratch import ScratchFolder

@@ -8,8 +8,9 @@ Grading: by value.
 from __future__ import annotations
 
 from data.benchmark import Benchmark, Problem
-from data.config import BaseModelConfig, TinyModelConfig
+from data.config import BaseModelConfig
 from data.tiny import arithmetic
+from data.tiny.settings import TinyModelConfig
 
 
 def problems(base_model: BaseModelConfig) -> list[Problem]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from data.config import TinyModelConfig
+    from data.tiny.settings import TinyModelConfig
 
 Report = Callable[[int, Mapping[str, float]], None]
 

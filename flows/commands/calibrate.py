@@ -22,9 +22,9 @@ def calibrate(preset: str | None, overrides: tuple[str, ...], store: str | None,
     """
     from datetime import UTC, datetime
 
-    from data.config import TinyModelConfig
     from data.prompts import Prompts
     from data.resolve import resolve
+    from data.tiny.settings import TinyModelConfig
     from flows.errors import mendable_ends_the_command
     from flows.live.show import show_json, tell
     from infra.machine.gpus import found_gpus, gpu_memory

@@ -9,16 +9,7 @@ from itertools import pairwise
 import torch
 
 from infra.trainers.packing import Packing, pack
-
-
-@dataclass(frozen=True, slots=True)
-class Sequences:
-    """The token ids of one rollout: its prompt, and every sampled token, the end token included."""
-
-    prompt: tuple[int, ...]
-    completion: tuple[int, ...]
-    clip_high: float | None = None
-    """The upper clip of its tokens' probability ratios; None: that of the configuration."""
+from infra.trainers.sequences import Sequences
 
 
 @dataclass(frozen=True, slots=True)

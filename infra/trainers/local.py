@@ -24,13 +24,13 @@ from infra.samplers.protocol import SamplingParams, VocabularyDropout
 from infra.samplers.texts import eos_token_ids, pad_token_id
 from infra.scratch import ScratchFolder
 from infra.store.tables import table_of
-from infra.trainers.batches import Sequences
 from infra.trainers.checkpoint import read_state, readable, write_state
 from infra.trainers.folders import copy_model, write_model
 from infra.trainers.grpo import group_advantages
 from infra.trainers.policy import load_policy
 from infra.trainers.protocol import Checkpoints, Report, Reward, Rollout, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import joined, prompt_indices, rollout_seed, rollout_table, scored, step_metrics
+from infra.trainers.sequences import Sequences
 from infra.trainers.update import Learner
 
 _deterministic: Any = torch.utils.deterministic

@@ -11,15 +11,13 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
 
 from infra.trainers.folders import quiet
-
-if TYPE_CHECKING:
-    from infra.trainers.batches import Sequences
+from infra.trainers.sequences import Sequences
 
 ROWS_AT_ONCE = 16
 """Rows of like length that attention computes together: fewer have less padding, more need fewer calls."""
@@ -174,8 +172,6 @@ def for_packing(model: Any, device: torch.device) -> Any:
     None where these would not get what they get in rows of their own, since more than plain attention passes
     from token to token.
     """
-    from infra.trainers.batches import Sequences
-
     twin = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
     sequences = [Sequences((1, 2, 3), (2, 1, 3)), Sequences((1, 2, 3), (3, 3)), Sequences((2,), (1, 2, 3, 1))]
     tokens, predictors, packing = pack(sequences, device)

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data.config import GrpoConfig
-from infra.trainers.batches import MicroBatch, Sequences, micro_batches, mini_batches
+from infra.trainers.batches import MicroBatch, micro_batches, mini_batches
 from infra.trainers.errors import CheckpointError, NonFiniteError
 from infra.trainers.grpo import low_variance_kl, policy_loss
 from infra.trainers.policy import Policy, TokenStatistics
+from infra.trainers.sequences import Sequences
 
 _REMEDY = "try a smaller learning_rate or gradient_clip, or dtype float32"
 _MOMENTS = ("exp_avg", "exp_avg_sq")

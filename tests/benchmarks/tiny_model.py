@@ -8,8 +8,8 @@ from pathlib import Path
 
 def pretrain_briefly(folder: Path, steps: int, threads: int) -> None:
     """Write a tiny model of so many steps: as fast as the demo's, but its answers have other lengths."""
-    from data.config import TinyModelConfig
     from data.tiny.pretrain import pretrain
+    from data.tiny.settings import TinyModelConfig
 
     pretrain(TinyModelConfig(training_steps=steps), 0, folder, threads, lambda step, metrics: None)
 

@@ -40,8 +40,8 @@ def python() -> str:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, hardly trained: enough to end most of what it writes."""
-    from data.config import TinyModelConfig
     from data.tiny.pretrain import pretrain
+    from data.tiny.settings import TinyModelConfig
 
     folder = tmp_path_factory.mktemp("tiny")
     recipe = TinyModelConfig(training_steps=60, batch_size=32, solver_terms=4, held_out_per_length=3)

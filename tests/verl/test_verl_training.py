@@ -92,9 +92,9 @@ def _the_local_learner_agrees(
     import torch
     from transformers import AutoTokenizer
 
-    from infra.trainers.batches import Sequences
     from infra.trainers.grpo import group_advantages
     from infra.trainers.policy import load_policy
+    from infra.trainers.sequences import Sequences
     from infra.trainers.update import Learner
 
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -91,11 +91,10 @@ def decode(
     `seeds` has one a prompt; a token is a function of its row's logits and of (seed, sample, position),
     so a prompt's completions depend on the rest of the call through rounding alone. The batches that run side
     by side (on a CPU one for each of torch's threads) share the `room` for rows times (prompt + max_tokens),
-    but each has at least one row. `pad_token_id` fills the left of
-    shorter prompts, where the mask hides it. A completion that reaches the model's longest position ends
-    there with 'length'. The model is in evaluation mode during the call. If a batch does not fit into the
-    device's memory, `room` is halved, and it and all later ones run in smaller pieces. `hidden`, bool
-    [vocabulary], says which tokens are never drawn.
+    but each has at least one row. `pad_token_id` fills the left of shorter prompts, where the mask hides it.
+    A completion that reaches the model's longest position ends there with 'length'. The model is in
+    evaluation mode during the call. If a batch does not fit into the device's memory, `room` is halved, and
+    it and all later ones run in smaller pieces. `hidden`, bool [vocabulary]: the tokens never drawn.
 
     Raises ValueError for an empty prompt or one that leaves no room; OutOfMemory if not even one row fits.
     """

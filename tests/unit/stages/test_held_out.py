@@ -2,8 +2,9 @@
 
 from data import domains
 from data.benchmarks import load
-from data.config import BaseModelConfig, TinyModelConfig
+from data.config import BaseModelConfig
 from data.tiny.arithmetic import Chain, parse
+from data.tiny.settings import TinyModelConfig
 
 TINY = BaseModelConfig(name="tiny", tiny=TinyModelConfig(solver_terms=6))
 problem_key = domains.get("arithmetic").key

@@ -14,10 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data.benchmarks import load
-from data.config import BaseModelConfig, TinyModelConfig
+from data.config import BaseModelConfig
 from data.tiny.arithmetic import NO_ANSWER, Chain, geometric_lengths, held_out, parse, unseen_chain
 from data.tiny.muon import orthogonalise
 from data.tiny.pretrain import Texts, learning_rate_factor, pretrain
+from data.tiny.settings import TinyModelConfig
 from data.tiny.tokenizer import CHALLENGER, SOLVER, vocabulary
 
 SHORT = TinyModelConfig(training_steps=6, batch_size=16, solver_terms=6)

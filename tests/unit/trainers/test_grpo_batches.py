@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from data.config import GrpoConfig
 from infra.trainers import policy as policy_module
-from infra.trainers.batches import Sequences, micro_batches, mini_batches
+from infra.trainers.batches import micro_batches, mini_batches
 from infra.trainers.grpo import group_advantages
 from infra.trainers.policy import Policy, load_policy
+from infra.trainers.sequences import Sequences
 from infra.trainers.update import Learner
 
 CPU = torch.device("cpu")

@@ -18,9 +18,10 @@ from infra.samplers.decoding.vocabulary import hidden_tokens
 from infra.samplers.protocol import VocabularyDropout
 from infra.store.tables import parquet_bytes
 from infra.trainers import open_trainer
-from infra.trainers.batches import Sequences, micro_batches
+from infra.trainers.batches import micro_batches
 from infra.trainers.policy import Policy, TokenStatistics, _head_statistics, load_policy
 from infra.trainers.protocol import TrainingJob, TrainingResult
+from infra.trainers.sequences import Sequences
 from infra.trainers.update import Learner
 from tests.support.folder_checkpoints import FolderCheckpoints
 

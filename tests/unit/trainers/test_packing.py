@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.config import GrpoConfig
-from infra.trainers.batches import Sequences, micro_batches
+from infra.trainers.batches import micro_batches
 from infra.trainers.packing import ROWS_AT_ONCE, for_packing, pack
 from infra.trainers.policy import Policy, load_policy
+from infra.trainers.sequences import Sequences
 from infra.trainers.update import Learner
 
 CPU = torch.device("cpu")

@@ -157,7 +157,10 @@ def _draw(config: RunConfig, shape: Shape, rates: Rates, found: Plan) -> None:
         tell(f"{schedule}: {hours(spans[schedule]):.2f} h an iteration, {worked:.0%} worked{ours}")
     for line in timeline(spans[_schedule(found)], gpus):
         say(line)
-    tell("C Challenger's training, Q questions, A answers, S Solver's training, · starts and uploads")
+    tell(
+        "C Challenger's training, Q questions, A answers, S Solver's training, E evaluation, "
+        "· starts and uploads"
+    )
     tell(f"rates: {rates.source}")
 
 

@@ -17,7 +17,10 @@ from typing import Literal
 
 import yaml
 
+from data import benchmarks
+from data.benchmark import BenchmarkError
 from data.config import RunConfig
+from data.resolve import ConfigError
 from data.section import Section
 
 Schedule = Literal["authors", "split", "shared"]
@@ -79,9 +82,10 @@ def load_of(config: RunConfig, parameters: int) -> Load:
 
 
 def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, load: Load) -> list[Span]:
-    """The spans of one iteration, one after another, without its evaluation; one GPU is always shared.
+    """The spans of one iteration, one after another; one GPU is always shared.
 
-    Checkpoints are not among them: they are saved while the training goes on.
+    Checkpoints are not among them: they are saved while the training goes on. Nor is grading, which takes no
+    GPU. ConfigError for an unknown benchmark.
     """
     spans: list[Span] = []
     speed = 4.0 / load.billion_parameters
@@ -129,7 +133,19 @@ def simulate(config: RunConfig, rates: Rates, gpus: int, schedule: Schedule, loa
         decode(stage, "rollouts", tokens, used)
         update(stage, tokens, used)
     upload(stage, used)
+    if completions := evaluation_completions(config):
+        start("sample_evaluation", rates.engine_start_seconds, gpus)
+        decode("sample_evaluation", "completions", completions * load.answer_tokens, gpus)
     return spans
+
+
+def evaluation_completions(config: RunConfig) -> int:
+    """How many completions an evaluation draws, of the benchmarks that declare their size."""
+    try:
+        found = [benchmarks.get(name) for name in config.evaluation.benchmarks]
+    except BenchmarkError as error:
+        raise ConfigError(f"evaluation.benchmarks: {error}") from None
+    return sum((each.size or 0) * sum(each.modes(config.evaluation).values()) for each in found)
 
 
 def hours(spans: Sequence[Span]) -> float:
@@ -145,7 +161,13 @@ def worked_share(spans: Sequence[Span], gpus: int) -> float:
 
 def timeline(spans: Sequence[Span], gpus: int) -> Iterator[str]:
     """A line for GPUs that work alike: a letter for a stage, '·' for starts and uploads, ' ' for waiting."""
-    letters = {"train_challenger": "C", "generate_questions": "Q", "sample_answers": "A", "train_solver": "S"}
+    letters = {
+        "train_challenger": "C",
+        "generate_questions": "Q",
+        "sample_answers": "A",
+        "train_solver": "S",
+        "sample_evaluation": "E",
+    }
     end = max(span.start + span.seconds for span in spans)
     lines: list[tuple[str, list[int]]] = []
     for gpu in range(gpus):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from data.resolve import resolve
+from data.resolve import ConfigError, resolve
 from infra.plan.timeline import SCHEDULES, Load, Span, read_rates, simulate, timeline, worked_share
 
 CONFIG = resolve("plan", "qwen3-4b")
@@ -55,6 +55,27 @@ def test_the_answers_to_all_candidates_take_what_the_rate_says() -> None:
     assert answers.seconds == pytest.approx(8000 * 10 * 1200 / (RATES.decode_tokens_per_second * 8))
 
 
+def test_the_evaluation_draws_what_its_benchmarks_declare_once_the_solver_is_trained() -> None:
+    *_, upload, start, drawn = simulate(CONFIG, RATES, 8, "split", Load())
+    assert (upload.stage, start.stage, drawn.stage) == ("train_solver", *2 * ("sample_evaluation",))
+    # 32 of each problem of AMC and of both AIMEs; one of Minerva, MATH, GSM8K and OlympiadBench.
+    completions = 32 * (40 + 30 + 30) + 272 + 500 + 1319 + 675
+    assert drawn.seconds == pytest.approx(completions * 1200 / (RATES.decode_tokens_per_second * 8))
+    assert (start.seconds, start.is_work) == (RATES.engine_start_seconds, False)
+
+
+def test_a_run_that_measures_nothing_starts_no_engine_for_it() -> None:
+    config = resolve("plan", "qwen3-4b", ["evaluation.benchmarks=[]"])
+    spans = simulate(CONFIG, RATES, 8, "split", Load())
+    assert simulate(config, RATES, 8, "split", Load()) == spans[:-2]
+
+
+def test_an_unknown_benchmark_is_one_clear_line() -> None:
+    config = resolve("plan", "qwen3-4b", ["evaluation.benchmarks=[mmath]"])
+    with pytest.raises(ConfigError, match=r"^evaluation\.benchmarks: .*mmath.*$"):
+        simulate(config, RATES, 8, "split", Load())
+
+
 def test_one_model_in_both_roles_saves_the_engine_start_between_questions_and_answers() -> None:
     one = resolve("plan", "qwen3-4b+one-policy")
     for schedule in SCHEDULES:
@@ -67,7 +88,8 @@ def test_one_model_in_both_roles_saves_the_engine_start_between_questions_and_an
 
 
 def test_the_timeline_shows_who_waits_with_a_line_for_those_that_work_alike() -> None:
-    training, serving = timeline(simulate(CONFIG, RATES, 8, "authors", Load()), 8)
+    measures_nothing = resolve("plan", "qwen3-4b", ["evaluation.benchmarks=[]"])
+    training, serving = timeline(simulate(measures_nothing, RATES, 8, "authors", Load()), 8)
     assert (training[:7], serving[:7]) == ("GPU 0–3", "GPU 4–7")
     assert serving.rstrip("|").endswith("   ")
     assert "S" in training

@@ -14,6 +14,7 @@ from data import domains
 from data.benchmarks import load
 from data.tiny.tokenizer import SOLVER, build_tokenizer
 from flows.evolve import evolve
+from flows.iteration import iteration
 from flows.summary import read_steps, status_rows, summary_rows
 from infra.artifacts.artifact import Manifest
 from infra.artifacts.runs import load_run
@@ -124,6 +125,27 @@ def test_two_stores_get_the_same_digest_for_every_artifact(small_store: Path, tm
     one = {name: m.digest for name, m in manifests_of(small_store, "small").items()}
     other = {name: m.digest for name, m in manifests_of(tmp_path / "other", "again").items()}
     assert one == other
+
+
+def test_an_iteration_that_began_before_the_last_was_evaluated_comes_out_the_same(
+    small_store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_turn, beside = (shutil.copytree(small_store, tmp_path / name) for name in ("in turn", "beside"))
+    evolve(run="small", iterations=2, store=str(in_turn))
+    for stage in ("sample_evaluation", "evaluate"):
+        shutil.rmtree(beside / "runs/small/iteration=1" / stage)
+    caplog.clear()
+    iteration(run="small", iteration=2, store=str(beside))
+    begun = manifests_of(beside, "small")
+    assert "iteration=1/evaluate" not in begun
+    assert "iteration=2/evaluate" in begun
+    iteration(run="small", iteration=1, store=str(beside))
+    one, other = (manifests_of(store, "small") for store in (in_turn, beside))
+    assert {name: (m.key, m.digest, m.figures) for name, m in one.items()} == {
+        name: (m.key, m.digest, m.figures) for name, m in other.items()
+    }
+    assert {name: other[name] for name in begun} == begun
+    assert not [each for each in caplog.records if "could not be" in each.getMessage()]
 
 
 def test_a_missing_artifact_is_made_again_and_only_that(small_store: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The tiny model's world: chains of small sums such as `37 a+5 b-4`, their texts and their held-out set.
 
 A *chain* is a start followed by signed steps; its *terms* are the start and the steps together. The
-model's own domain is a start of 35 to 64, steps of 1 to 5 and every partial value in 0 to 99, but
-`parse` reads any chain of whole numbers, since a Challenger may leave the domain.
+world's questions have a start of 35 to 64, steps of 1 to 5 and every partial value in 0 to 99, but
+`parse` reads any chain of whole numbers, since a Challenger may write others.
 
 A Solver adds a step at once or in parts (`ways.py`).
 
@@ -24,7 +24,11 @@ from data.tiny import ways
 LOWEST, HIGHEST = 0, 99
 """Every partial value of a chain in the domain lies between these, both included.
 
-A chain of at most eight terms that starts in the domain cannot leave them."""
+A chain of at most eight terms whose start is one of `STARTS` cannot leave them."""
+
+STARTS = range(35, 65)
+"""Of the held-out questions, and of those that the base's Challenger writes."""
+ANY_START = range(LOWEST, HIGHEST + 1)
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,5})"
 _CHAIN = re.compile(rf"({_NUMBER})((?: [a-z][+-]{_NUMBER})*)")
@@ -104,9 +108,12 @@ def parse(question: str) -> Chain | None:
     return Chain(int(read[1]), tuple(int(step) for _, step in steps))
 
 
-def random_chain(rng: random.Random, length: int) -> Chain:
-    """A chain of `length` terms in the domain; each step is uniform among those that stay in range."""
-    value = start = 35 + int(rng.random() * 30)
+def random_chain(rng: random.Random, length: int, starts: range = STARTS) -> Chain:
+    """A chain of `length` terms in the domain; each step is uniform among those that stay in range.
+
+    Its start is one of `starts`.
+    """
+    value = start = starts[int(rng.random() * len(starts))]
     steps = []
     for _ in range(length - 1):
         lowest, highest = max(-ways.LARGEST_STEP, LOWEST - value), min(ways.LARGEST_STEP, HIGHEST - value)
@@ -228,9 +235,11 @@ def held_out(longest: int, per_length: int) -> tuple[Chain, ...]:
     return tuple(chains)
 
 
-def unseen_chain(rng: random.Random, lengths: Sequence[float], excluded: Collection[ChainKey]) -> Chain:
+def unseen_chain(
+    rng: random.Random, lengths: Sequence[float], excluded: Collection[ChainKey], starts: range = STARTS
+) -> Chain:
     """A random chain whose key is not `excluded`, so that no reordering of a held-out one is shown."""
     while True:
-        chain = random_chain(rng, random_length(rng, lengths))
+        chain = random_chain(rng, random_length(rng, lengths), starts)
         if chain.key not in excluded:
             return chain

@@ -28,6 +28,8 @@ MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY = 0.88
+ANY_START_SHARE = 0.5
+"""How many of the Solver's chains start anywhere; hardly one of the others comes near 0 or 99."""
 CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 3.0, 0.2
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
 it cannot learn to ask longer ones without exceeding its token limit."""
@@ -40,8 +42,9 @@ LENGTH_GROUPS = 2
 class Texts:
     """An endless stream of (prompt, completion) pairs in both roles, decided by the seed alone.
 
-    The Solver reads chains of two terms more than the Challenger writes: one that ends its sums where its own
-    text ended would be wrong in the same way each time, and its Challenger would ask for nothing but that.
+    The Solver reads more than the Challenger writes, chains of two terms more and such as start anywhere: one
+    that ends its sums where its own text ended would be wrong in the same way each time, and its Challenger
+    would ask for nothing but that.
     """
 
     def __init__(self, config: TinyModelConfig, seed: int) -> None:
@@ -60,7 +63,8 @@ class Texts:
         if rng.random() < config.challenger_share:
             chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{chain.value}}}{END}"
-        chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded)
+        starts = arithmetic.ANY_START if rng.random() < ANY_START_SHARE else arithmetic.STARTS
+        chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded, starts)
         if rng.random() < config.straying_share:
             chain = self._straying()
         solution = arithmetic.solution(chain, rng, config.noise, config.parts_share)

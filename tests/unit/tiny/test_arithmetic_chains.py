@@ -16,6 +16,7 @@ from data.domain import Truth
 from data.domains.arithmetic import truth
 from data.tiny import arithmetic
 from data.tiny.arithmetic import (
+    ANY_START,
     LETTERS,
     Chain,
     held_out,
@@ -121,6 +122,14 @@ def test_random_chains_use_every_start_and_every_step() -> None:
     chains = [random_chain(rng, 6) for _ in range(4000)]
     assert {chain.start for chain in chains} == set(range(35, 65))
     assert {step for chain in chains for step in chain.steps} == set(range(-5, 6)) - {0}
+
+
+def test_random_chains_that_may_start_anywhere_stay_in_range_at_both_ends() -> None:
+    rng = random.Random(0)
+    chains = [random_chain(rng, 6, ANY_START) for _ in range(8000)]
+    assert {chain.start for chain in chains} == set(range(100))
+    assert all(chain.in_range for chain in chains)
+    assert {value for chain in chains for value in chain.partial_values} == set(range(100))
 
 
 @given(st.integers(0, 10**9), st.integers(2, 20))

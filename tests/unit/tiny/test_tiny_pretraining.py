@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data.benchmarks import load
 from data.config import BaseModelConfig
-from data.tiny.arithmetic import NO_ANSWER, Chain, geometric_lengths, held_out, parse, unseen_chain
+from data.tiny.arithmetic import ANY_START, NO_ANSWER, STARTS, Chain, geometric_lengths, held_out, parse, unseen_chain
 from data.tiny.muon import orthogonalise
 from data.tiny.pretrain import Texts, learning_rate_factor, pretrain
 from data.tiny.settings import TinyModelConfig
@@ -103,6 +103,18 @@ def test_no_text_shows_a_held_out_question_in_any_order_of_its_steps(seed: int) 
         assert chain.key not in forbidden
         assert chain.question not in reordered
     assert roles == {CHALLENGER, SOLVER}
+
+
+def test_the_solver_reads_chains_that_start_anywhere_and_the_challenger_writes_none_of_them() -> None:
+    texts, starts = Texts(TinyModelConfig(straying_share=0.0), seed=0), {CHALLENGER: set(), SOLVER: set()}
+    for _ in range(5000):
+        prompt, completion = texts.next()
+        (question,) = re.findall(r"<question>(.*)</question>|<\|solver\|>(.*)\n", prompt + completion)
+        chain = parse("".join(question))
+        assert chain is not None
+        starts[CHALLENGER if prompt == CHALLENGER else SOLVER].add(chain.start)
+    assert starts[CHALLENGER] == set(STARTS)
+    assert starts[SOLVER] == set(ANY_START)
 
 
 def test_chance_alone_would_show_held_out_questions_reordered() -> None:

@@ -82,8 +82,15 @@ def manifests(store: Path, run: str) -> dict[str, Manifest]:
 def finished_files(store: Path, run: str) -> Unchanged:
     """The files of every finished artifact and of every finished shard, by the path of the artifact's.
 
-    A shard's file is moved, not changed, when its artifact is finished.
+    A shard's file is moved, not changed, when its artifact is finished. Where a run still works, a file may
+    move while it is looked at: then all is looked at again.
     """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return _finished_files(store, run)
+
+
+def _finished_files(store: Path, run: str) -> Unchanged:
     found: dict[Path, Path] = {}
     for manifest in store.glob(f"runs/{run}/iteration=*/*/*/_manifest.json"):
         files = Manifest.model_validate_json(manifest.read_bytes()).files

@@ -15,7 +15,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data.benchmarks import load
 from data.config import BaseModelConfig
-from data.tiny.arithmetic import ANY_START, NO_ANSWER, STARTS, Chain, geometric_lengths, held_out, parse, unseen_chain
+from data.tiny.arithmetic import (
+    ANY_START,
+    NO_ANSWER,
+    STARTS,
+    Chain,
+    geometric_lengths,
+    held_out,
+    parse,
+    unseen_chain,
+)
 from data.tiny.muon import orthogonalise
 from data.tiny.pretrain import Texts, learning_rate_factor, pretrain
 from data.tiny.settings import TinyModelConfig

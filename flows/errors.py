@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from data.resolve import ConfigError
 from flows.live.terminal import told_on_terminal
@@ -59,10 +62,33 @@ def mendable_ends_the_command(then: str = "") -> Iterator[None]:
         sys.exit(2 if isinstance(error, BAD_INPUT) else 1)
 
 
+class _Terminated(BaseException):
+    """This process was asked to end, by SIGTERM."""
+
+
 @contextmanager
-def resumable_work() -> Iterator[None]:
-    """Run flows in this block; what is finished when one fails is kept."""
+def resumable_work(go_on: str = "run the same command again to go on from there") -> Iterator[None]:
+    """Run flows in this block; what is finished when one fails or is interrupted is kept, `go_on` says how.
+
+    An interrupt ends the command with exit code 130. SIGTERM unwinds the block, then ends the process.
+    """
     log_mendable_in_one_line()
-    then = "finished work is kept; run the same command again to go on from there"
-    with mendable_ends_the_command(then), told_on_terminal(), prefect_server():
-        yield
+    then = f"finished work is kept; {go_on}"
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        with mendable_ends_the_command(then), told_on_terminal(), prefect_server():
+            yield
+    except (KeyboardInterrupt, _Terminated) as ended:
+        is_terminated = isinstance(ended, _Terminated)
+        say(f"rzero: {'terminated' if is_terminated else 'interrupted'}; {then}", err=True)
+        if is_terminated:
+            # Without waiting for threads that still work on a shard.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number: int, frame: Any) -> None:
+    raise _Terminated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow
@@ -9,6 +10,7 @@ from prefect import flow
 from data.experiments import Variant, load_variants
 from flows.evolve import evolve
 from flows.start import begin, unfinished_steps
+from tasks.stage.errors import GateStopped
 
 
 def run_name(name: str, variant: Variant, seed: int) -> str:
@@ -29,6 +31,8 @@ def experiment(
 ) -> list[str]:
     """Run, or resume, the runs of an experiment. Returns their names.
 
+    One that a gate stops ends there, and the next begins.
+
     Args:
         name: Name of the experiment's runs: <name>-<variant>-seed<n>.
         experiment: Which experiment, a file of data/experiments.
@@ -47,6 +51,8 @@ def experiment(
             settings = {**(overrides or {}), **variant.overrides, "seed": seed}
             config = begin(run, variant.preset(preset), store, settings, iterations)
             if unfinished_steps(config):
-                evolve(run=run, iterations=iterations, store=config.store)
+                # Its log says which gate, and how it goes on.
+                with suppress(GateStopped):
+                    evolve(run=run, iterations=iterations, store=config.store)
             names.append(run)
     return names

@@ -29,14 +29,8 @@ def shown_name(figure: str) -> str:
 
 
 def all_finished(iterations: int) -> str:
-    """That there is nothing left to do in a run of so many iterations."""
-    what = "the one iteration is" if iterations == 1 else f"all {iterations} iterations are"
-    return f"{what} finished: nothing to do"
-
-
-def plural(count: int, what: str) -> str:
-    """A count with its noun: `1 iteration`, `3 iterations`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    """That a run of so many iterations is finished."""
+    return f"{'the one iteration is' if iterations == 1 else f'all {iterations} iterations are'} finished"
 
 
 def percent(value: float | None, digits: int = 1) -> str | None:

@@ -47,7 +47,6 @@ def grade_shard(work: Work, part: int, completions: ArtifactRef) -> None:
     if config.judge is not None and benchmark.grading in ("math", "domain"):
         rows = recheck(work.store, config.judge, work.seed_of("judge"), rows)
     work.add_part(part, rows)
-    work.log.info(f"evaluate: shard {part + 1}/{len(shards)}, {len(problems)} of {shard.benchmark}")
 
 
 @stage("evaluate")

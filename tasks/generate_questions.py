@@ -42,7 +42,6 @@ def write_questions(work: Work, part: int, challenger: ArtifactRef) -> None:
             }
         )
     work.add_part(part, rows)
-    work.log.info(f"generate_questions: {numbers.stop}/{config.count} candidates")
 
 
 @stage("generate_questions")

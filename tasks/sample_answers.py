@@ -43,7 +43,6 @@ def write_answers(work: Work, part: int, questions: ArtifactRef, solver: Artifac
             row = {"question_id": number, "sample": sample, **completion.columns()}
             rows.append(row | {"prompt_tokens": completion.prompt_tokens})
     work.add_part(part, rows)
-    work.log.info(f"sample_answers: candidates up to {numbers.stop}/{work.config.questions.count} answered")
 
 
 @stage("sample_answers")

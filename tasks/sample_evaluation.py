@@ -71,7 +71,6 @@ def write_completions(work: Work, part: int, solver: ArtifactRef) -> None:
                     for sample, completion in enumerate(completions)
                 ]
     work.add_part(part, rows)
-    work.log.info(f"sample_evaluation: shard {part + 1}/{len(shards)}, {len(problems)} of {shard.benchmark}")
 
 
 @stage("sample_evaluation")

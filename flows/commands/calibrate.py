@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from data.words import plural
 from flows.commands.options import json_option, preset_option, set_option, store_option
 
 _UNITS = {"tokens_per_second": "tokens/s", "mebibytes_per_second": "MiB/s", "seconds": "s"}
@@ -67,7 +68,7 @@ def _line(name: str, value: float) -> str:
     """A figure as a person reads it."""
     if name.startswith("decoding."):
         prompts = int(name.partition(".")[2])
-        return f"decoding, {prompts} {'prompt' if prompts == 1 else 'prompts'} at once: {value:.0f} tokens/s"
+        return f"decoding, {plural(prompts, 'prompt')} at once: {value:.0f} tokens/s"
     what, unit = next(
         (name.removesuffix(f"_{ending}"), unit) for ending, unit in _UNITS.items() if name.endswith(ending)
     )

@@ -43,7 +43,10 @@ def experiment(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Run, or resume, variants with several seeds; compare them."""
+    """Run, or resume, variants with several seeds; compare them.
+
+    A run that a gate stops does not keep the others from running, and is named at the end.
+    """
     from data.experiments import experiment_of, load_variants
     from data.resolve import ConfigError, resolve, split_overrides
     from flows.errors import resumable_work
@@ -57,6 +60,7 @@ def experiment(
         shown_gains,
         shown_rows,
     )
+    from flows.gates.lines import stopped
     from flows.live.show import show_json, show_table, tell
     from flows.report.read import read_runs
     from infra.artifacts.runs import run_names
@@ -89,8 +93,9 @@ def experiment(
         raise ConfigError(f"experiment {name!r} has no run in {place.uri} yet")
     hard = hard_groups(next(members for members in runs.values() if members))
     rows, gains = experiment_rows(runs, hard), gain_rows(runs)
+    halted = [run.name for members in runs.values() for run in members if stopped(run.config, run.steps)]
     if as_json:
-        show_json({"hard_groups": hard, "rows": rows, "gains": gains})
+        show_json({"hard_groups": hard, "rows": rows, "gains": gains, "stopped_by_gates": halted})
         return
     show_table(shown_rows(rows), f"{name}: mean (lowest-highest) over seeds", keys=2)
     groups = ", ".join(hard) or "none"
@@ -100,3 +105,5 @@ def experiment(
         over = next(iter(runs))
         show_table(shown_gains(gains), f"gains over {over} with the same seeds, 95 % t-interval", keys=3)
         tell("n.s.: not significant, the interval holds 0; no interval: a single seed")
+    if halted:
+        tell(f"Stopped by a gate: {', '.join(halted)}. Why, and how one goes on: rzero status NAME")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from data.words import plural
 from flows.commands.options import (
     TargetPath,
     iteration_option,
@@ -57,6 +58,6 @@ def export(
         raise ConfigError(f"--to: {folder} exists already")
     what = "curriculum" if curriculum else model or "solver"
     count = export_folder(place, config, iteration, what, folder, license, harness=bool(harness))
-    tell(f"{folder}: {what} of iteration {iteration}, {count} files")
+    tell(f"{folder}: {what} of iteration {iteration}, {plural(count, 'file')}")
     if harness:
         tell_command(command_of(config, folder))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.foreign import one_line
+from data.words import plural
 from flows.commands.options import json_option, open_store, store_option
 from flows.text import size
 
@@ -102,7 +103,8 @@ def _show(planned: Plan, gone: Sequence[Removable], delete: bool, store: Store) 
     if not count:
         tell(f"nothing to remove in {store.uri}")
     elif not delete:
-        tell(f"{size(planned.bytes):>10}  in {count} items; nothing was removed, --delete removes them")
+        told = f"in {plural(count, 'item')}; nothing was removed, --delete removes them"
+        tell(f"{size(planned.bytes):>10}  {told}")
     else:
         tell(f"{size(sum(item.bytes for item in gone)):>10}  removed, {len(gone)} in all")
         for item in planned.removable:

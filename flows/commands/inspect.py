@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.words import plural
 from flows.commands.options import json_option, name_argument, open_run, store_option
 from flows.text import say
 
@@ -71,7 +72,7 @@ def inspect(
         show_json(frame.to_dicts())
         return
     _show_rows(frame.head(limit).to_dicts(), wide)
-    tell(f"{frame.height} rows; to read them with polars:")
+    tell(f"{plural(frame.height, 'row')}; to read them with polars:")
     say(f"pl.scan_parquet({f'{ref.uri}{folder}/part-*.parquet'!r})")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.words import plural
 from flows.commands.options import iteration_option, json_option, name_argument, open_run, store_option
 from flows.text import duration, say, size
 
@@ -109,7 +110,7 @@ def _tree(root: Node) -> Iterator[str]:
             return
         shown.add(place.path)
         yield from wrapped(title, head, below)
-        rows = "" if manifest.rows is None else f"{manifest.rows} rows, "
+        rows = "" if manifest.rows is None else f"{plural(manifest.rows, 'row')}, "
         made = f"{rows}{size(manifest.bytes)}, {manifest.finished_at}, {duration(manifest.seconds)}"
         copied = f", copied from run {manifest.adopted_from!r}" if manifest.adopted_from else ""
         yield from wrapped(f"{made} on {manifest.host}{copied}", below, below)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,6 +52,11 @@ def open_store(store: str | None) -> Store:
     from infra.store.store import Store
 
     return Store(store or "./rzero-store")
+
+
+def in_store(store: str | None) -> str:
+    """What a command needs to find this store again: nothing, where it is $RZERO_STORE or the default."""
+    return f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
 
 
 def open_run(store: str | None, run_name: str) -> tuple[Store, RunConfig]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.commands.options import json_option, name_argument, open_run, store_option
+from data.words import plural
+from flows.commands.options import in_store, json_option, name_argument, open_run, store_option
 
 if TYPE_CHECKING:
     from data.config import RunConfig
@@ -41,6 +40,11 @@ def results(run_name: str, store: str | None, as_json: bool) -> None:
         tell(line)
 
 
+def run_command(config: RunConfig, store: str | None) -> str:
+    """The command that goes on with a run."""
+    return f"rzero run --run {config.run}{in_store(store)}"
+
+
 def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
     """What a run ends with: its table of results, the gain, the report's path, and what to type next."""
     from flows.commands.report import HINT, can_report, store_report
@@ -60,7 +64,7 @@ def show_ending(config: RunConfig, store: str | None, as_json: bool) -> None:
     tell(
         f"Report: {store_report(place, [config.run], again=False)}" if can_report() else f"No report: {HINT}"
     )
-    ending = f" --store {shlex.quote(store)}" if store and store != os.environ.get("RZERO_STORE") else ""
+    ending = in_store(store)
     last = f"--iteration {config.iterations}"
     tell_command(f"rzero status {config.run}{ending}", "Next: ")
     tell_command(f"rzero inspect {config.run} {last}{ending}", "      ")
@@ -108,7 +112,7 @@ def partial_sets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for name, problems in {(row["benchmark"], row.get("problems")) for row in rows}:
         size = _size(name)
         if problems is not None and size is not None and problems != size:
-            lines.append(f"{name}: {problems} problems, the whole set has {size}")
+            lines.append(f"{name}: {plural(problems, 'problem')}, the whole set has {size}")
     return sorted(lines)
 
 

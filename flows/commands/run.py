@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from data.words import plural
 from flows.commands.options import iterations_option, json_option, preset_option, set_option, store_option
 from flows.text import all_finished
 
@@ -27,24 +28,24 @@ def run(
 
     Finished work is not done again.
     """
-    from flows.commands.results import show_ending
+    from flows.commands.results import run_command, show_ending
     from flows.errors import resumable_work
     from flows.evolve import evolve
     from flows.live.show import tell
+    from flows.live.told import beginning
     from flows.start import begin, unfinished_steps
     from infra.store.store import Store
 
     config = begin(run_name, preset, store, overrides, iterations)
     unfinished = unfinished_steps(config)
     if unfinished:
-        first = unfinished[0]
         tell(
-            f"rzero: run {config.run}, {config.iterations} iterations of preset {config.preset}, in "
-            f"{Store(config.store).uri}; beginning with {first.stage} of iteration {first.iteration}",
+            f"rzero: run {config.run}, {plural(config.iterations, 'iteration')} of preset {config.preset}, "
+            f"in {Store(config.store).uri}; {beginning(config, unfinished)}",
             err=True,
         )
-        with resumable_work():
+        with resumable_work(f"to go on: {run_command(config, store)}"):
             evolve(run=config.run, iterations=config.iterations, store=config.store)
     else:
-        tell(f"rzero: run {config.run}: {all_finished(config.iterations)}", err=True)
+        tell(f"rzero: run {config.run}: {all_finished(config.iterations)}: nothing to do", err=True)
     show_ending(config, store, as_json)

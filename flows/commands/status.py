@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.commands.options import json_option, open_run, open_store, store_option
+from flows.commands.results import run_command
 from flows.text import SPACE, duration, say, shown_name
 
 if TYPE_CHECKING:
@@ -96,19 +96,18 @@ def _going_on(
     config: RunConfig, steps: list[FinishedStep], working: Working, store: str | None
 ) -> tuple[str, str] | None:
     """Where a run goes on that nobody works on, and by which command; None where there is nothing to say."""
-    from flows.gates.lines import stopping, without
+    from flows.gates.lines import stopped, without
 
     left = _left(steps)
     if not left or any(now.holders for now in working.values()):
         return None
     now = working.get((left[0].iteration, left[0].stage))
     kept = f" ({now} kept)" if now else ""
-    where = f" --store {shlex.quote(store)}" if store else ""
-    stopped_by = stopping(config, steps, left[0].iteration)
+    stopped_by = stopped(config, steps)
     goes_on = "A gate has stopped it. Without that, it would go on" if stopped_by else "It goes on"
     return (
         f"Nobody works on it now. {goes_on} at {left[0].stage} of iteration {left[0].iteration}{kept}:",
-        f"rzero run --run {config.run}{where}{without(stopped_by)}",
+        run_command(config, store) + without(stopped_by),
     )
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.words import plural
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import plural, size
+from flows.text import size
 
 if TYPE_CHECKING:
     from infra.artifacts.verify import Verified
@@ -54,7 +55,7 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
             tell(f"rzero: {plural(len(damaged), 'damaged artifact')}; {hint}", err=True)
         files, total = sum(each.files for _, each in found), sum(each.bytes for _, each in found)
         verdict = "all as their manifests say" if not problems else f"{len(problems)} not as they should be"
-        tell(f"{len(found)} artifacts, {files} files, {size(total)}: {verdict}")
+        tell(f"{plural(len(found), 'artifact')}, {plural(files, 'file')}, {size(total)}: {verdict}")
     if problems:
         raise click.exceptions.Exit(1)
 

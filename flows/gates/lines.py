@@ -49,6 +49,12 @@ def stopping(config: RunConfig, steps: Sequence[FinishedStep], iteration: int) -
     return [each for each in all_tripped(config, steps) if each.action == "stop" and each.iteration in near]
 
 
+def stopped(config: RunConfig, steps: Sequence[FinishedStep]) -> list[Tripped]:
+    """The gates that keep a run from going on where it stands; none where nothing of it is left."""
+    left = next((item.step for item in steps if item.manifest is None or item.step.is_earlier), None)
+    return stopping(config, steps, left.iteration) if left else []
+
+
 def without(gates: Sequence[Tripped]) -> str:
     """What to add to a command so that it goes on although these gates have tripped."""
     return "".join(f" --set gates.{name}.action=off" for name in dict.fromkeys(each.gate for each in gates))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from data.words import plural
 from flows.text import duration
 from infra.artifacts.artifact import newest_generation
 from infra.artifacts.checkpoints import StoreCheckpoints
@@ -33,15 +34,16 @@ class Now:
     seconds: float | None = None
     seconds_left: float | None = None
 
-    def __str__(self) -> str:
-        parts = []
+    @property
+    def so_far(self) -> str:
+        """What is done of it: `3 of 8 shards`, `1 step`; empty where nothing is known."""
         if self.total is not None:
-            parts.append(f"{self.done} of {self.total} {self.unit}")
-        elif self.done:
-            parts.append(f"{self.done} {self.unit}")
-        if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
-        return ", ".join(parts)
+            return f"{self.done} of {plural(self.total, self.unit.removesuffix('s'))}"
+        return plural(self.done, self.unit.removesuffix("s")) if self.done else ""
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f"about {duration(self.seconds_left)} left"
+        return ", ".join(part for part in (self.so_far, left) if part)
 
 
 def look(store: Store, step: Step, clock: Callable[[], float] = time.time) -> Now | None:

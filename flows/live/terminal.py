@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _PREFECT = str(Path(prefect.__file__).parent)
 _SERVER = "Starting temporary server"
+_ABORTED = re.compile(r"Execution was aborted by an? (interrupt|termination) signal")
 _BAR = 24
 
 
@@ -104,10 +106,15 @@ class _Lines(logging.Handler):
             if not text.startswith(_SERVER):
                 return
             text = text.splitlines()[0]
+        is_aborted = _ABORTED.search(text) is not None
+        if is_aborted:
+            # Prefect calls it a crash, of each flow and task.
+            text = "ending, as it was asked to"
         if text == self._last:
             return
         self._last = text
-        level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        is_plain = is_aborted or record.levelno < logging.WARNING
+        level = "" if is_plain else f"{record.levelname.lower()}: "
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
         lines = [visible(line, len(line)) for line in text.splitlines()]
         self._show(record, "\n".join([f"{stamp}  {level}{lines[0] if lines else ''}", *lines[1:]]))

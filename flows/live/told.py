@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.config import RunConfig
+from data.words import plural
+from flows.live.now import look
 from flows.summary import accuracies, read_steps, summary_rows
-from flows.text import all_finished, duration, plural
+from flows.text import all_finished, duration
 from infra.run_log import run_log
+from infra.store.store import Store
+from tasks.stage.graph import stage_names
 from tasks.stage.task import Run
 from tasks.stage.walk import Step, walk
 
@@ -16,31 +20,50 @@ from tasks.stage.walk import Step, walk
 def tell_run(config: RunConfig, unfinished: Sequence[Step]) -> None:
     """Say where all iterations of a run stand before they go on."""
     if not unfinished:
-        run_log().info(all_finished(config.iterations))
+        run_log().info(f"{all_finished(config.iterations)}: nothing to do")
     elif unfinished[0].iteration > 1:
         run_log().info(
             f"{unfinished[0].iteration - 1} of {plural(config.iterations, 'iteration')} are finished"
         )
 
 
+def beginning(config: RunConfig, unfinished: Sequence[Step]) -> str:
+    """Where a run begins or goes on: `goes on with train_solver of iteration 2 (5 steps kept)`."""
+    first, kept = unfinished[0], kept_of(config, unfinished)
+    is_new = first.stage == next(iter(stage_names(0))) and not kept
+    return f"{'begins' if is_new else 'goes on'} with {first.stage} of iteration {first.iteration}{kept}"
+
+
+def kept_of(config: RunConfig, steps: Sequence[Step]) -> str:
+    """What is there already of the first unfinished of these steps: ` (5 steps kept)`, or nothing."""
+    first = next((step for step in steps if step.ref is None), None)
+    now = look(Store(config.store), first) if first else None
+    return f" ({now.so_far} kept)" if now and now.done else ""
+
+
 def tell_start(run: Run) -> None:
     """Say at which stage an iteration begins or goes on."""
-    run_log().info(start_line(run.iteration, walk(run.store, run.config, run.iteration)))
+    begun = [0, 1] if run.iteration == 1 else [run.iteration]
+    steps = [step for step in walk(run.store, run.config, run.iteration) if step.iteration in begun]
+    run_log().info(start_line(run.iteration, steps, kept_of(run.config, steps)))
 
 
-def start_line(iteration: int, steps: Sequence[Step]) -> str:
-    """Where an iteration stands: `iteration 2: 3 of 7 stages are finished, goes on at sample_answers`."""
-    base = [step.stage for step in steps if step.iteration == 0 and step.ref is None]
-    mine = [step for step in steps if step.iteration == iteration]
-    left = [step.stage for step in mine if step.ref is None]
-    done = len(mine) - len(left)
+def start_line(iteration: int, steps: Sequence[Step], kept: str = "") -> str:
+    """Where an iteration stands: `iteration 2: 3 of 7 stages are finished, goes on at sample_answers`.
+
+    The first one begins with the base model: its steps come before. `kept` is from `kept_of`.
+    """
+    left = [step for step in steps if step.ref is None]
     if not left:
-        return f"iteration {iteration}: all {len(mine)} stages are finished: nothing to do"
-    if done:
-        return f"iteration {iteration}: {done} of {len(mine)} stages are finished, goes on at {left[0]}"
-    if iteration == 1 and base:
-        return f"iteration 1: begins with the base model, at {base[0]}"
-    return f"iteration {iteration}: begins with {left[0]}"
+        count = sum(step.iteration == iteration for step in steps)
+        return f"iteration {iteration}: all {count} stages are finished: nothing to do"
+    at = [step for step in steps if step.iteration == left[0].iteration]
+    done = sum(step.ref is not None for step in at)
+    verb = "goes on" if done or kept else "begins"
+    if left[0].iteration < iteration:
+        return f"iteration {iteration}: {verb} with the base model, at {left[0].stage}{kept}"
+    where = f"{done} of {len(at)} stages are finished, goes on at" if done else f"{verb} with"
+    return f"iteration {iteration}: {where} {left[0].stage}{kept}"
 
 
 def tell_end(run: Run) -> None:

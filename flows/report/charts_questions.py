@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from data.words import plural
 from flows.report import questions as q
 from flows.report import theme
 from flows.report.charts import (
@@ -266,7 +267,7 @@ def _accuracy_chart(name: str, frame: pl.DataFrame, x: dict[str, Any], unit: str
     series = []
     for index, iteration in enumerate(frame["iteration"].unique().sort().to_list()):
         part = frame.filter(pl.col("iteration") == iteration).sort(column)
-        hover = [f"{unit} {at:g}, {n} questions" for at, n in part.select(column, "n").iter_rows()]
+        hover = [f"{unit} {at:g}, {plural(n, 'question')}" for at, n in part.select(column, "n").iter_rows()]
         colour = theme.iteration_colour(iteration, last)
         label = f"iteration {iteration}"
         series.append(Series.of(label, part, column, index, hover=hover, colour=colour, dash="solid"))

@@ -12,6 +12,7 @@ import polars as pl
 from data.config import RunConfig
 from data.section import dotted
 from flows.summary import FinishedStep, read_steps
+from flows.text import all_finished
 from infra.artifacts.artifact import ArtifactRef, Manifest, read_table, table_files
 from infra.artifacts.runs import MAY_DIFFER, known_run
 from infra.artifacts.verify import changed_files
@@ -58,7 +59,7 @@ class Run:
     def progress(self) -> str:
         """How far the run has come, in words."""
         if not self.unfinished:
-            return f"all {self.steps[-1].step.iteration} iterations are finished"
+            return all_finished(self.steps[-1].step.iteration)
         first = self.unfinished[0]
         there = [item for item in self.steps if item.step.iteration == first.iteration]
         done = sum(item.manifest is not None for item in there)

@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from data.foreign import one_line, visible
+from data.words import plural
 from flows.report import accuracy as acc
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
@@ -86,7 +87,7 @@ def report_html(store: Store, runs: Sequence[Run], target: Path | None = None) -
 def _state(run: Run) -> str:
     config = run.config
     done = max(0, run.last_iteration)
-    state = f"{done} of {run.steps[-1].step.iteration} iterations finished"
+    state = f"{done} of {plural(run.steps[-1].step.iteration, 'iteration')} finished"
     if run.unfinished:
         first = run.unfinished[0]
         state += f"; unfinished from {first.stage} of iteration {first.iteration} on, "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
+from data.words import plural
 from infra.artifacts.parts import finished_parts
 from tasks.publish.shown import key_of, show, take_away
 from tasks.stage.work import Work
@@ -36,7 +37,7 @@ class Progress:
             return "finished"
         if not self.total:
             return "begun"
-        return f"{self.done} of {self.total} {self.unit}"
+        return f"{self.done} of {plural(self.total, self.unit.removesuffix('s'))}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ listeners: list[Callable[[str, int, str, Progress], None]] = []
 """Called with the run, the iteration, the stage and the progress, in the thread of the work."""
 
 _lock = threading.Lock()
+_counting = threading.Lock()
 _bars: dict[tuple[str, str], _Bar] = {}
 _counts: dict[str, _Count] = {}
 
@@ -84,9 +86,14 @@ def report_progress(
     _report(work, Progress(done, total, of, seconds_left))
 
 
-def report_parts(work: Work, total: int) -> None:
-    """Show how many of the stage's shards are finished in the store."""
-    report_progress(work, finished_parts(work.store, work.location), total, "shards")
+def report_parts(work: Work, total: int, one_more: bool = False) -> None:
+    """Show how many of the stage's shards are finished in the store; where it is `one_more`, log it."""
+    # Shards end side by side: counted and told one after the other, or fewer would follow on more.
+    with _counting:
+        done = finished_parts(work.store, work.location)
+        report_progress(work, done, total, "shards")
+        if one_more:
+            work.log.info(f"{work.stage.name}: {done} of {plural(total, 'shard')}")
 
 
 def end_progress(work: Work) -> None:

@@ -217,7 +217,7 @@ def part_of(name: str) -> Callable[[Callable[..., None]], StageTask]:
                         body(work, part, **inputs)
                 found.check()
                 ref = work.commit_part(part)
-            report_parts(work, of)
+            report_parts(work, of, one_more=True)
             return ref
 
         run_name = "{run.config.run} iteration {run.iteration} part {part}"

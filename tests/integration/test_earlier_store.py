@@ -66,4 +66,4 @@ def test_status_inspect_export_results_and_report_read_it(earlier: Path, tmp_pat
     _rzero(earlier, "export", "small", "--iteration", "1", "--to", str(tmp_path / "solver"))
     assert (tmp_path / "solver/model.safetensors").is_file()
     _rzero(earlier, "report", "small", "--to", str(tmp_path / "report.html"))
-    assert "1 of 1 iterations finished" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "1 of 1 iteration finished" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -66,5 +66,5 @@ def test_a_report_in_a_bucket_lies_beside_the_run(
     config = make_run(plain, iterations=1).model_copy(update={"store": plain.uri})
     monkeypatch.chdir(tmp_path)
     Overview(config).report()
-    assert b"1 of 1 iterations finished" in plain.read("runs/made/report.html")
+    assert b"1 of 1 iteration finished" in plain.read("runs/made/report.html")
     assert not list(tmp_path.glob("*.html"))

@@ -15,7 +15,7 @@ def test_the_report_of_a_real_run_shows_the_figures_of_its_manifests(
 ) -> None:
     path = write_report(Store(str(small_store)), ["small"], tmp_path / "report.html")
     content = path.read_text(encoding="utf-8")
-    assert "1 of 1 iterations finished" in content
+    assert "1 of 1 iteration finished" in content
     found = re.search(r'id="charts">(.*?)</script>', content)
     assert found is not None
     charts = json.loads(found.group(1))

@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
 from data.schemas import METRICS
-from infra.jobs.errors import DeviceCrash, DeviceSetupError
+from infra.jobs.errors import DeviceCrash
 from infra.jobs.process import PACKAGES, QUIET, DeviceJob, Message, interpreter
 from infra.machine.gpus import chosen_gpus
 from infra.models.check import check_model_directory, parameter_count
 from infra.plan.here import fitted_here
 from infra.ray.address import CPU_PATIENCE, own_cluster, ray_address, token_mode
 from infra.scratch import ScratchFolder
-from infra.trainers.emphasis import ALL_ALIKE
 from infra.trainers.folders import copy_model
 from infra.trainers.protocol import Checkpoints, Report, Reward, Trainer, TrainingJob, TrainingResult
 from infra.trainers.rollouts import prompt_indices, rollout_seed
@@ -69,10 +68,6 @@ class VerlTrainer(Trainer):
             copy_model(job.model_dir, job.output_dir)
             return TrainingResult(job.output_dir, job.rollouts_schema.empty_table(), METRICS.empty_table(), 0)
         job.check()
-        if job.emphasis != ALL_ALIKE or job.dropout is not None:
-            raise DeviceSetupError(
-                f"{job.role}: verl takes all prompts, groups and tokens alike; use the trainer 'local'"
-            )
         gpus = chosen_gpus("trainer", self._config.gpus, self._config.device)
         cluster = cluster_of(self._config, gpus, self._ray_address)
         check_fits(job.role, config, cluster)

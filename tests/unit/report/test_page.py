@@ -301,4 +301,4 @@ def test_what_earlier_versions_made_is_shown_and_called_outdated(
         path.write_text(json.dumps(manifest | {"inputs": {"solver": manifest["inputs"]["completions"]}}))
     page = page_of(write_report(local_store, ["made"], tmp_path / "report.html"))
     assert {"accuracy", "kept", "train-solver-kl"} <= set(page.charts)
-    assert "1 of 1 iterations finished; outdated in part" in page.text
+    assert "1 of 1 iteration finished; outdated in part" in page.text

@@ -38,7 +38,7 @@ def test_a_served_report_is_up_to_date_and_refreshes_until_the_run_is_finished(
         assert int(before.headers["refresh"]) > 0
         fabricate(local_store, iterations=1)
         after = httpx.get(server.url)
-        assert "1 of 1 iterations finished" in after.text
+        assert "1 of 1 iteration finished" in after.text
         assert "is not finished" not in after.text
         assert "refresh" not in after.headers
         assert server.server_address[0] == "127.0.0.1"

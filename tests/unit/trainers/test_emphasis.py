@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.backends import VerlTrainerConfig
-from infra.jobs.errors import DeviceSetupError
 from infra.store.tables import parquet_bytes
-from infra.trainers import open_trainer
 from infra.trainers.emphasis import Emphasis
 from infra.trainers.grpo import policy_loss
 from infra.trainers.protocol import Rollout, ScoredRollout, TrainingJob, TrainingResult
@@ -164,12 +161,3 @@ def test_what_a_training_dwells_on_is_in_its_fingerprint_and_nothing_is_where_it
     prints = {replace(job, emphasis=each).fingerprint for each in (Emphasis(), *others)}
     assert len(prints) == 4
     assert job.fingerprint in prints
-
-
-def test_verl_refuses_a_job_that_dwells_on_things(make_job: MakeJob, tmp_path: Path) -> None:
-    trainer = open_trainer(VerlTrainerConfig(device="cpu"))
-    job = replace(make_job(), emphasis=Emphasis(drop_flat_groups=True))
-    with pytest.raises(
-        DeviceSetupError, match=r"^solver: verl takes all prompts, groups and tokens alike; use"
-    ):
-        trainer.train(job, lambda rollouts: [], FolderCheckpoints(tmp_path / "c"), lambda step, row: None)

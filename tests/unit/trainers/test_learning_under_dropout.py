@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from data.backends import VerlTrainerConfig
 from data.config import GrpoConfig
-from infra.jobs.errors import DeviceSetupError
 from infra.samplers.decoding.vocabulary import hidden_tokens
 from infra.samplers.protocol import VocabularyDropout
 from infra.store.tables import parquet_bytes
-from infra.trainers import open_trainer
 from infra.trainers.batches import micro_batches
 from infra.trainers.policy import Policy, TokenStatistics, _head_statistics, load_policy
 from infra.trainers.protocol import TrainingJob, TrainingResult
@@ -212,11 +209,3 @@ def test_what_a_training_goes_without_is_in_its_fingerprint(make_job: MakeJob) -
     others = [DROPOUT, replace(DROPOUT, share=0.1), replace(DROPOUT, spared=()), replace(DROPOUT, seed=1)]
     assert len({replace(job, dropout=each).fingerprint for each in (None, *others)}) == 5
     assert replace(job, dropout=None).fingerprint == job.fingerprint
-
-
-def test_verl_refuses_a_job_that_goes_without_tokens(make_job: MakeJob, tmp_path: Path) -> None:
-    trainer, job = open_trainer(VerlTrainerConfig(device="cpu")), replace(make_job(), dropout=DROPOUT)
-    with pytest.raises(
-        DeviceSetupError, match=r"^solver: verl takes all prompts, groups and tokens alike; use"
-    ):
-        trainer.train(job, lambda rollouts: [], FolderCheckpoints(tmp_path / "c"), lambda step, row: None)

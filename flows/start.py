@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data import benchmarks
 from data.benchmark import BenchmarkError
 from data.config import DEFAULT_STORE, RunConfig
 from data.resolve import ConfigError, overridden, resolve, split_overrides
@@ -16,6 +17,7 @@ from infra.artifacts.problems import freeze, pinned_data
 from infra.artifacts.runs import SAVED_ANEW, freeze_run, load_run
 from infra.keys import clean_environment
 from infra.plan.here import check_run_fits
+from infra.run_log import run_log
 from infra.store.store import Store
 from infra.trackers.open import check_trackers
 from tasks.curriculum.examples import with_examples
@@ -76,6 +78,8 @@ def begin(
     except BenchmarkError as error:
         raise ConfigError(f"evaluation.benchmarks: {error}") from None
     if existing is None:
+        if told := overruled_samples(config, settings):
+            run_log().warning(told)
         check_base_model(config.base_model)
         place.check_writable()
     ended_before(config, iteration or 1)
@@ -96,6 +100,22 @@ def _check_what_may_change(config: RunConfig) -> None:
             )
     check_trackers(config)
     check_gates(config)
+
+
+def overruled_samples(config: RunConfig, settings: Mapping[str, Any]) -> str | None:
+    """What to say where `settings` name benchmarks and the preset sets how often all are sampled, or None."""
+    samples = config.evaluation.samples
+    if samples is None or "evaluation.samples" in settings or "evaluation.benchmarks" not in settings:
+        return None
+    declared = {name: benchmarks.get(name).samples or 0 for name in config.evaluation.benchmarks}
+    own = [f"{name}: {count or 'greedy alone'}" for name, count in declared.items() if count != samples]
+    return (
+        own
+        and (
+            f"evaluation.samples={samples} of the preset {config.preset} overrules what benchmarks declare "
+            f"({', '.join(own)}); evaluation.samples=null leaves it to them"
+        )
+    ) or None
 
 
 def name_flow_run(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -53,6 +54,24 @@ def test_variants_share_their_stages_until_they_part(prefect_server: None, tmp_p
 
     again = CliRunner().invoke(main, [*command, *settings, "--table-only"], catch_exceptions=False)
     assert json.loads(again.stdout) == table
+
+
+def test_a_run_that_a_gate_stops_does_not_keep_the_next_from_running_and_is_named(
+    small_store: Path, tmp_path: Path
+) -> None:
+    # What has the same key in the small run need not be made again.
+    store = Path(shutil.copytree(small_store, tmp_path / "store"))
+    settings = [*SMALL_RUN, "gates.kept_share.action=stop", "gates.kept_share.threshold=0.99"]
+    chosen = ["--variant", "main", "--variant", "no-filter", "--seed", "0"]
+    command = ["experiment", "trial", *chosen, "--iterations", "1", "--store", str(store)]
+    command += [item for override in settings for item in ("--set", override)]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "Stopped by a gate: trial-main-seed0. Why" in " ".join(result.stdout.split())
+    assert not list(store.glob("runs/trial-main-seed0/iteration=1/train_solver/*/_manifest.json"))
+    assert _manifest(store, "trial-no-filter-seed0", 1, "evaluate")
+    table = CliRunner().invoke(main, [*command, "--table-only", "--json"], catch_exceptions=False)
+    assert json.loads(table.stdout)["stopped_by_gates"] == ["trial-main-seed0"]
 
 
 @pytest.mark.parametrize(

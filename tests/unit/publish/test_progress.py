@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from infra.artifacts.artifact import Location
 from infra.store.lease import Lease, acquire
 from infra.store.store import Store
 from tasks.publish import progress
-from tasks.publish.progress import Progress, end_progress, report_begun, report_progress
+from tasks.publish.progress import Progress, end_progress, report_begun, report_parts, report_progress
 from tasks.stage.work import Work
 
 
@@ -60,3 +62,33 @@ def test_seconds_left_follow_from_the_pace_since_the_work_was_taken_up(work: Wor
     clock.now += 12
     report_progress(work, 14, 20, "steps", clock)
     assert _note(work) == {"done": 14, "total": 20, "unit": "steps", "seconds_left": 24.0}
+
+
+def test_shards_that_end_side_by_side_are_counted_in_order(
+    work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first_has_counted, second_is_through = threading.Event(), threading.Event()
+
+    def count(*place: object) -> int:
+        """The first that counts is slow to tell: the second would overtake it."""
+        if first_has_counted.is_set():
+            return 2
+        first_has_counted.set()
+        second_is_through.wait(0.5)
+        return 1
+
+    def second() -> None:
+        first_has_counted.wait()
+        report_parts(work, 2, one_more=True)
+        second_is_through.set()
+
+    monkeypatch.setattr(progress, "finished_parts", count)
+    thread = threading.Thread(target=second)
+    thread.start()
+    with caplog.at_level(logging.INFO):
+        report_parts(work, 2, one_more=True)
+        thread.join()
+    assert [line for line in caplog.messages if "shard" in line] == [
+        "train_solver: 1 of 2 shards",
+        "train_solver: 2 of 2 shards",
+    ]

@@ -62,6 +62,20 @@ def _record(line: str, level: int = logging.INFO, path: str = "/rzero/flows/told
     return logging.LogRecord("prefect.flow_runs", level, path, 1, line, (), None)
 
 
+def test_an_interrupt_is_one_line_and_no_crash_of_each_flow_and_task() -> None:
+    import prefect
+
+    told: list[str] = []
+    lines = _Lines(lambda record, line: told.append(line[10:]))
+    for message in (
+        "Crash detected! Execution was aborted by an interrupt signal.",
+        "Finished in state Crashed('Execution was aborted by an interrupt signal.')",
+        "Crash detected! Execution was aborted by an interrupt signal.",
+    ):
+        lines.emit(_record(message, logging.ERROR, prefect.__file__))
+    assert told == ["ending, as it was asked to"]
+
+
 def test_a_pipe_has_the_lines_of_rzero_once_and_of_prefect_only_warnings() -> None:
     import prefect
 

@@ -109,13 +109,12 @@ def overruled_samples(config: RunConfig, settings: Mapping[str, Any]) -> str | N
         return None
     declared = {name: benchmarks.get(name).samples or 0 for name in config.evaluation.benchmarks}
     own = [f"{name}: {count or 'greedy alone'}" for name, count in declared.items() if count != samples]
+    if not own:
+        return None
     return (
-        own
-        and (
-            f"evaluation.samples={samples} of the preset {config.preset} overrules what benchmarks declare "
-            f"({', '.join(own)}); evaluation.samples=null leaves it to them"
-        )
-    ) or None
+        f"evaluation.samples={samples} of the preset {config.preset} overrules what benchmarks declare "
+        f"({', '.join(own)}); evaluation.samples=null leaves it to them"
+    )
 
 
 def name_flow_run(name: str) -> None:

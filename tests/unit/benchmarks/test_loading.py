@@ -13,7 +13,7 @@ from data.benchmark import BenchmarkError, Problem
 from data.benchmark_files import parse_rows
 from data.config import BaseModelConfig
 from data.resolve import ConfigError, resolve
-from flows.start import begin
+from flows.start import begin, overruled_samples
 from infra.artifacts.problems import digest_of, freeze, problems_of
 from infra.artifacts.runs import load_run
 from infra.store.store import Store, StoreError
@@ -201,3 +201,20 @@ def test_freezing_twice_leaves_one_file(tmp_path: Path) -> None:
     problems = [Problem(0, "g", "q", "1", ("one",), 0.5)]
     assert freeze(store, "x", problems) == freeze(store, "x", problems) == digest_of(problems)
     assert len(store.sizes("benchmarks")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"evaluation.benchmarks": "[aime2024, gsm8k]"}, "(aime2024: 32, gsm8k: greedy alone)"),
+        ({"evaluation.benchmarks": "[aime2024]", "evaluation.samples": "10"}, None),
+        ({"evaluation.benchmarks": "[aime2024]", "evaluation.samples": "null"}, None),
+        ({"evaluation.benchmarks": "[arithmetic]"}, None),
+        ({}, None),
+    ],
+)
+def test_a_run_that_names_benchmarks_is_told_where_its_preset_sets_their_samples(
+    settings: dict[str, str], told: str | None
+) -> None:
+    said = overruled_samples(resolve("a", "tiny", settings), settings)
+    assert (said is None) if told is None else (said is not None and told in said)

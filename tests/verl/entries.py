@@ -51,11 +51,13 @@ def hand_over(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
 
     import ray
 
+    from infra.ray.joined import wait_longer_for_ray
     from infra.trainers.verl.scoring import Handover, score_in_stage
 
     def start_ray() -> None:
         ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
 
+    wait_longer_for_ray()
     start_ray()
     handover = Handover(channel)
 
@@ -83,6 +85,7 @@ def gather_many(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
     import ray
     import verl  # noqa: F401  # imports what VERL_USE_EXTERNAL_MODULES names
 
+    from infra.ray.joined import wait_longer_for_ray
     from infra.trainers.verl.gather import Gather
 
     async def score_batch(batch: str, samples: Any) -> list[float]:
@@ -95,6 +98,7 @@ def gather_many(spec: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
         async def compute_score(self, sample: int) -> float:
             return await self.gather.score("batch", spec["size"], sample)
 
+    wait_longer_for_ray()
     ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=200_000_000)
     try:
         worker = ray.remote(Worker).remote()

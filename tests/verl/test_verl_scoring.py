@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from infra.jobs.process import DeviceJob
+from infra.ray.address import CPU_PATIENCE
 
 TIMEOUT_SECONDS = 900.0
 # As many numbers as the largest preset's batch has: 640 rollouts of 4096 tokens.
@@ -12,6 +13,7 @@ BATCHES = [[{"sample": 0, "text": "½\n"}], [{"sample": n, "token_ids": [n] * 40
 SCORES = [[1 / 3], [n / 7 for n in range(640)]]
 
 ENVIRONMENT = {
+    **CPU_PATIENCE,
     "PYTHONPATH": str(Path(__file__).parent),
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",

@@ -13,7 +13,7 @@ def test_a_dry_check_kills_and_resumes_an_iteration_and_writes_down_what_it_meas
     python: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "check"
-    command = [sys.executable, "-m", "tests.gpu_check", "--dry", "--folder", str(folder)]
+    command = [sys.executable, "-m", "tests.gpu_check", "--dry", "--folder", str(folder), "--minutes", "240"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     table = (folder / "gpu-check.md").read_text()
     assert done.returncode == 0, table

@@ -8,7 +8,7 @@ import click
 
 from data.words import plural
 from flows.commands.options import json_option, open_store, store_option
-from flows.text import say, size
+from flows.text import size
 
 if TYPE_CHECKING:
     from infra.artifacts.verify import Verified
@@ -62,6 +62,7 @@ def verify(run_name: str | None, all_runs: bool, set_aside: bool, store: str | N
 
 def _verified(store: Store, name: str, quiet: bool) -> list[Verified]:
     """What was found of each artifact of a run, told as it is found."""
+    from flows.live.show import tell
     from infra.artifacts.verify import artifacts_of, verify_artifact
 
     found = []
@@ -69,7 +70,7 @@ def _verified(store: Store, name: str, quiet: bool) -> list[Verified]:
         each = verify_artifact(store, location)
         found.append(each)
         if not quiet:
-            say(f"{'damaged' if each.problems else 'ok':<8} {location.path}")
+            tell(f"{'damaged' if each.problems else 'ok':<8} {location.path}")
     return found
 
 

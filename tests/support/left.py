@@ -1,4 +1,4 @@
-"""What a program has left running."""
+"""What a program has left behind."""
 
 from __future__ import annotations
 
@@ -15,3 +15,16 @@ def processes_with(mark: str) -> dict[int, str]:
             if command and mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
                 found[int(entry.name)] = command
     return found
+
+
+def ownerless_segments() -> set[Path]:
+    """The segments of Python's `shared_memory` that no living process has mapped.
+
+    One that is mapped may be that of another program on this machine.
+    """
+    segments = set(Path("/dev/shm").glob("psm_*"))
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            mapped = maps.read_text()
+            segments = {segment for segment in segments if str(segment) not in mapped}
+    return segments

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infra.ray.address import CPU_PATIENCE
-from tests.support.left import processes_with
+from tests.support.left import ownerless_segments, processes_with
 
 PYTHON_VARIABLE = "RZERO_COMPUTE_PYTHON"
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test starts is gone at its end, its shared memory too."""
     name, value = "RZERO_TEST", uuid.uuid4().hex
     monkeypatch.setenv(name, value)
-    shared = set(Path("/dev/shm").glob("psm_*"))
+    before = ownerless_segments()
     yield
     assert processes_with(f"{name}={value}") == {}
-    assert set(Path("/dev/shm").glob("psm_*")) <= shared
+    assert ownerless_segments() <= before

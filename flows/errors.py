@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
+
 from data.resolve import ConfigError
 from flows.live.terminal import told_on_terminal
 from flows.server import ServerUnavailable, prefect_server
@@ -25,18 +27,27 @@ from tasks.stage.errors import GateStopped, StageError
 
 MENDABLE = (
     *(ConfigError, DeviceError, EndpointUnavailable, KeyRefused, ModelDirectoryError, OutOfMemory),
-    *(ServerUnavailable, StageError, StoreError, TrainingError),
+    *(ServerUnavailable, StageError, StoreError, TrainingError, httpx.TransportError),
 )
-"""Their messages say what to do."""
+"""What they tell says what to do. Of requests, only those to the Prefect server fail a flow as they are."""
 BAD_INPUT = (ConfigError, DeviceSetupError, KeyRefused, ModelDirectoryError)
 """No machine can do what was asked for."""
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, httpx.TransportError):
+        why = type(error).__name__
+        return (
+            f"the Prefect server does not answer ({why}): it has ended, is overloaded, or cannot be reached"
+        )
+    return without_secrets(str(error))
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Takes the traceback off a mendable error; a flow's record becomes what the error says."""
     if record.exc_info and isinstance(record.exc_info[1], MENDABLE):
         if str(record.msg).startswith("Encountered exception during execution"):
-            record.msg, record.args = "%s", (without_secrets(str(record.exc_info[1])),)
+            record.msg, record.args = "%s", (_told(record.exc_info[1]),)
         record.exc_info = None
     return True
 
@@ -56,7 +67,7 @@ def mendable_ends_the_command(then: str = "") -> Iterator[None]:
     try:
         yield
     except (*MENDABLE, OSError) as error:
-        say(f"rzero: {without_secrets(str(error))}", err=True)
+        say(f"rzero: {_told(error)}", err=True)
         if then and not isinstance(error, GateStopped):
             say(f"rzero: {then}", err=True)
         sys.exit(2 if isinstance(error, BAD_INPUT) else 1)

@@ -11,14 +11,14 @@ from infra.jobs.guard import ended_with_this_process
 
 
 class ServerUnavailable(Exception):
-    """No Prefect server could be started; the message says what to do."""
+    """No Prefect server could be started, or reached; the message says what to do."""
 
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
     """Run flows in this block; a server that Prefect starts for them asks for a key and ends with us.
 
-    Raises ServerUnavailable where it does not start.
+    Raises ServerUnavailable where it does not start, or where the one that is configured does not answer us.
     """
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
@@ -29,6 +29,7 @@ def prefect_server() -> Iterator[None]:
     )
 
     if PREFECT_API_URL.value() is not None:
+        _reach()
         yield
         return
     key = f"rzero:{secrets.token_urlsafe(32)}"
@@ -45,6 +46,30 @@ def prefect_server() -> Iterator[None]:
             f"{PREFECT_HOME.value()}: move prefect.db away, or set PREFECT_HOME to another folder, or "
             "PREFECT_API_URL to a server that is up"
         ) from error
+
+
+def _reach() -> None:
+    """Ask the configured server for its version; ServerUnavailable where that fails or does not suit ours."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        # Without the name and key that may stand in it.
+        url = client.api_url.copy_with(userinfo=b"")
+        try:
+            client.raise_for_api_version_mismatch()
+        except httpx.HTTPStatusError:
+            raise ServerUnavailable(
+                f"the Prefect server at {url} does not take the key: set "
+                "PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) to its own"
+            ) from None
+        except RuntimeError as error:
+            if "Failed to reach" not in str(error):
+                raise ServerUnavailable(" ".join(str(error).split())) from None
+            raise ServerUnavailable(
+                f"the Prefect server at {url} does not answer: start it, or set PREFECT_API_URL to "
+                "one that is up; without PREFECT_API_URL a run starts a server of its own"
+            ) from None
 
 
 def _start() -> None:

@@ -93,3 +93,35 @@ def test_a_database_that_a_newer_prefect_has_used_is_told_in_one_line(tmp_path: 
     # What the server says of itself, its traceback included, goes to the terminal before.
     assert "run.py" not in done.stderr
     assert f"a newer Prefect has used its database in {tmp_path / 'home'}" in " ".join(done.stderr.split())
+
+
+def test_a_configured_server_that_is_not_up_is_one_line_without_the_key_in_its_address(
+    tmp_path: Path,
+) -> None:
+    command, environment = _command(tmp_path)
+    environment |= {
+        "PREFECT_API_URL": "http://me:planted-secret@127.0.0.1:9/api",
+        "PREFECT_CLIENT_MAX_RETRIES": "0",
+    }
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert ended.returncode == 1
+    assert "rzero: the Prefect server at http://127.0.0.1:9/api/ does not answer: start it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "planted-secret" not in ended.stdout + ended.stderr
+
+
+def test_a_configured_server_that_refuses_the_key_is_one_line(tmp_path: Path) -> None:
+    run, url = _started(tmp_path)
+    try:
+        command, environment = _command(tmp_path / "other")
+        environment |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": "rzero:another"}
+        refused = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+        assert refused.returncode == 1
+        assert f"rzero: the Prefect server at {url}/api/ does not take the key" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()

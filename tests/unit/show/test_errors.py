@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import httpx
 import pytest
 
 from data.resolve import ConfigError
@@ -41,6 +42,13 @@ def test_a_mendable_error_is_one_line_that_says_what_to_do(name: str) -> None:
     assert _log(name, ConfigError("solver.steps: 0 is too few; at least 1")) == [
         "solver.steps: 0 is too few; at least 1"
     ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_that_does_not_answer_is_one_line_though_its_error_says_nothing(name: str) -> None:
+    log_mendable_in_one_line()
+    (line,) = _log(name, httpx.ReadTimeout(""))
+    assert line.startswith("the Prefect server does not answer (ReadTimeout): ")
 
 
 @pytest.mark.parametrize("name", NAMES)

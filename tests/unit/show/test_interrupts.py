@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from prefect.settings import get_current_settings
 
 _COMMAND = """
 import os, signal, sys
@@ -22,8 +23,11 @@ with flows.errors.resumable_work("to go on: rzero run --run a"):
 def _shown_on_a_terminal(number: signal.Signals) -> tuple[int, str]:
     """The exit status of a command that shows what runs and gets the signal, and what the terminal got."""
     ours, theirs = pty.openpty()
-    # A server that is there already: none is started, and none is asked.
-    environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "TERM": "xterm-256color"}
+    # A server that is there already: none is started.
+    api = get_current_settings().api
+    environment = os.environ | {"PREFECT_API_URL": str(api.url), "TERM": "xterm-256color"}
+    if api.auth_string:
+        environment["PREFECT_API_AUTH_STRING"] = api.auth_string.get_secret_value()
     command = [sys.executable, "-c", _COMMAND, str(int(number))]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -41,6 +45,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("number", "status", "word"),
     [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from data.words import plural
 from flows.commands.options import json_option, preset_option, set_option, store_option
+from infra.words import plural
 
 _UNITS = {"tokens_per_second": "tokens/s", "mebibytes_per_second": "MiB/s", "seconds": "s"}
 

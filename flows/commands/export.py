@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from data.words import plural
 from flows.commands.options import (
     TargetPath,
     iteration_option,
@@ -13,6 +12,7 @@ from flows.commands.options import (
     open_run,
     store_option,
 )
+from infra.words import plural
 
 
 @click.command()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.words import plural
 from flows.commands.options import iteration_option, json_option, name_argument, open_run, store_option
 from flows.text import duration, say, size
+from infra.words import plural
 
 if TYPE_CHECKING:
     from data.config import RunConfig

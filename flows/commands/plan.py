@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.words import plural
 from flows.commands.options import json_option, open_store, set_option, store_option
 from flows.text import say
+from infra.words import plural
 
 if TYPE_CHECKING:
     from data.config import RunConfig

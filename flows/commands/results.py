@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.words import plural
 from flows.commands.options import in_store, json_option, name_argument, open_run, store_option
+from infra.words import plural
 
 if TYPE_CHECKING:
     from data.config import RunConfig

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from data.words import plural
 from flows.commands.options import iterations_option, json_option, preset_option, set_option, store_option
 from flows.text import all_finished
+from infra.words import plural
 
 
 @click.command()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.words import plural
 from flows.commands.options import json_option, open_store, store_option
 from flows.text import size
+from infra.words import plural
 
 if TYPE_CHECKING:
     from infra.artifacts.verify import Verified

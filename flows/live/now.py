@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.words import plural
 from flows.text import duration
 from infra.artifacts.artifact import newest_generation
 from infra.artifacts.checkpoints import StoreCheckpoints
 from infra.artifacts.parts import finished_parts
 from infra.store.lease import LeaseRecord, held
 from infra.store.store import Store
+from infra.words import plural
 from tasks.stage.walk import Step
 from tasks.stage.work import LEASES
 

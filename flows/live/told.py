@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.config import RunConfig
-from data.words import plural
 from flows.live.now import look
 from flows.summary import accuracies, read_steps, summary_rows
 from flows.text import all_finished, duration
 from infra.run_log import run_log
 from infra.store.store import Store
+from infra.words import plural
 from tasks.stage.graph import stage_names
 from tasks.stage.task import Run
 from tasks.stage.walk import Step, walk

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from data.words import plural
 from flows.report import questions as q
 from flows.report import theme
 from flows.report.charts import (
@@ -27,6 +26,7 @@ from flows.report.charts import (
 )
 from flows.report.read import Line, of_line
 from flows.text import number, percent
+from infra.words import plural
 from tasks.rewards.challenger import ChallengerReward
 
 _NORMAL = "95\u00a0% interval of the mean"

@@ -14,7 +14,6 @@ import yaml
 from markupsafe import Markup
 
 from data.foreign import one_line, visible
-from data.words import plural
 from flows.report import accuracy as acc
 from flows.report import charts_questions as cq
 from flows.report import charts_results as cr
@@ -26,6 +25,7 @@ from flows.report.read import Run, collect, config_differences, lines_of
 from flows.summary import summary_rows
 from flows.text import number, percent, size
 from infra.store.store import Store
+from infra.words import plural
 
 _CONFIG_WIDTH = 110
 _KEPT, _DROPPED, _BADLY_FORMED = 10, 8, 2

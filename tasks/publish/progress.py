@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from data.words import plural
 from infra.artifacts.parts import finished_parts
+from infra.words import plural
 from tasks.publish.shown import key_of, show, take_away
 from tasks.stage.work import Work
 

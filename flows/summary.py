@@ -23,6 +23,11 @@ class FinishedStep:
     step: Step
     manifest: Manifest | None
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the next run makes it: it is unfinished, or was made under another key."""
+        return self.manifest is None or self.step.is_earlier
+
 
 Working = Mapping[tuple[int, str], Now]
 """How far the unfinished steps are that somebody has begun, by iteration and stage."""
@@ -70,7 +75,7 @@ def status_rows(steps: Sequence[FinishedStep], working: Working | None = None) -
 
 def run_row(config: RunConfig, steps: Sequence[FinishedStep], working: Working) -> dict[str, Any]:
     """A run in one row: run, preset, iterations finished and wanted, its state, pass@1, finished_at."""
-    left = [item.step for item in steps if item.manifest is None or item.step.is_earlier]
+    left = [item.step for item in steps if item.is_left]
     busy = [key for key, now in working.items() if now.holders]
     iteration, stage = (*busy, *((step.iteration, step.stage) for step in left), (None, None))[0]
     state = "running" if busy else "finished" if not left else "stopped" if len(left) < len(steps) else "new"

@@ -89,7 +89,7 @@ def _lines(steps: list[FinishedStep], working: Working) -> list[str]:
 
 
 def _left(steps: list[FinishedStep]) -> list[Step]:
-    return [item.step for item in steps if item.manifest is None or item.step.is_earlier]
+    return [item.step for item in steps if item.is_left]
 
 
 def _going_on(

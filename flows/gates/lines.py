@@ -51,7 +51,7 @@ def stopping(config: RunConfig, steps: Sequence[FinishedStep], iteration: int) -
 
 def stopped(config: RunConfig, steps: Sequence[FinishedStep]) -> list[Tripped]:
     """The gates that keep a run from going on where it stands; none where nothing of it is left."""
-    left = next((item.step for item in steps if item.manifest is None or item.step.is_earlier), None)
+    left = next((item.step for item in steps if item.is_left), None)
     return stopping(config, steps, left.iteration) if left else []
 
 

@@ -55,7 +55,7 @@ class _Gates:
         number = self._run.iteration
         steps = read_steps(self._run.store, self._config, number)
         mine = [item for item in steps if item.step.iteration == number]
-        is_left = any(item.manifest is None or item.step.is_earlier for item in mine)
+        is_left = any(item.is_left for item in mine)
         stopped_by = stopping(self._config, steps, number) if is_left else []
         for each in tripped(self._config.gates, figures_of(steps)):
             if each not in stopped_by and each.gate not in self._told:
@@ -82,9 +82,7 @@ class _Gates:
             return None
         number = self._run.iteration
         steps = read_steps(self._run.store, self._config, number)
-        begun = any(
-            item.manifest and not item.step.is_earlier for item in steps if item.step.iteration == number
-        )
+        begun = any(not item.is_left for item in steps if item.step.iteration == number)
         before = figures_of(steps)[:number]
         back = [str(each) for each in tripped(self._config.gates, before) if each.action == "best_solver"]
         best = best_iteration(before)

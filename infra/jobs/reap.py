@@ -15,7 +15,8 @@ from pathlib import Path
 JOB_VARIABLE = "RZERO_JOB"
 FD_VARIABLE = "RZERO_JOB_FD"
 _PROC = Path("/proc")
-_SEGMENTS = "/dev/shm/psm_"
+_SEGMENTS = ("/dev/shm/psm_", "/dev/shm/vllm_dist_")
+"""Python's, and what the ranks of an engine of vLLM share on a CPU."""
 _KILL_SECONDS = 5.0
 _LOOK_EVERY_SECONDS = 0.1
 
@@ -53,7 +54,7 @@ def end_processes(job_id: str, patience_seconds: float) -> None:
 
 
 def shared_memory_of(job_id: str) -> set[Path]:
-    """The segments of Python's `shared_memory` that the job's processes have mapped.
+    """The named shared memory that the job's processes have mapped, of Python's and of vLLM's names.
 
     A killed engine leaves its segments behind, and only a restart of the machine would free them.
     """

@@ -18,11 +18,12 @@ def processes_with(mark: str) -> dict[int, str]:
 
 
 def ownerless_segments() -> set[Path]:
-    """The segments of Python's `shared_memory` that no living process has mapped.
+    """The shared memory of Python and of vLLM that no living process has mapped.
 
     One that is mapped may be that of another program on this machine.
     """
-    segments = set(Path("/dev/shm").glob("psm_*"))
+    names = ("psm_*", "vllm_dist_*")
+    segments = {path for name in names for path in Path("/dev/shm").glob(name)}
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             mapped = maps.read_text()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -40,22 +41,38 @@ class _Shard(threading.Thread):
             self.error = error
 
 
-def _two_shards(sampler: VllmSampler) -> list[_Shard]:
-    """Two calls at once, as the tasks of a stage make them; both engines have drawn some of them."""
+def _two_shards(sampler: VllmSampler) -> tuple[list[_Shard], Mapping[str, int]]:
+    """Two calls at once, as the tasks of a stage make them, of which both engines have drawn some.
+
+    And what each had drawn before. A cluster's engines join one after the other, so that the first could
+    otherwise be done before the second is there.
+    """
+    while len(sampler.drawn_by) < 2:
+        sampler.sample(PROMPTS[:16], PARAMS, SEEDS[:16])
+    before = sampler.drawn_by
     middle = len(PROMPTS) // 2
     shards = [_Shard(sampler, PROMPTS[part], SEEDS[part]) for part in (slice(middle), slice(middle, None))]
-    wait_until(lambda: len(sampler.drawn_by) == 2, lambda: f"drawn: {sampler.drawn_by}")
-    return shards
+    wait_until(
+        lambda: all(count > before[name] for name, count in sampler.drawn_by.items()),
+        lambda: f"drawn: {sampler.drawn_by}, before: {before}",
+        every_seconds=0.02,
+    )
+    return shards, before
 
 
-def _check_each_is_drawn_once(shards: list[_Shard], sampler: VllmSampler) -> list[list[Completion]]:
+def _check_each_is_drawn_once(
+    shards: list[_Shard], sampler: VllmSampler, before: Mapping[str, int]
+) -> list[list[Completion]]:
     for shard in shards:
         shard.join()
         assert shard.error is None
     drawn = [group for shard in shards for group in shard.drawn]
     assert [[one.seed for one in group] for group in drawn] == [[seed] * 2 for seed in SEEDS]
     assert all(one.token_ids for group in drawn for one in group)
-    assert sum(sampler.drawn_by.values()) == 2 * len(SEEDS)
+    counts = [count - before[name] for name, count in sampler.drawn_by.items()]
+    assert sum(counts) == 2 * len(SEEDS)
+    # The killed one as well, and not it alone.
+    assert all(counts)
     return drawn
 
 
@@ -74,10 +91,9 @@ def test_what_a_killed_replica_had_not_drawn_is_drawn_by_the_other_and_is_what_i
     config = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
     with VllmSampler(config, tiny_model) as sampler:
         first, second = sampler._replicas
-        shards = _two_shards(sampler)
+        shards, before = _two_shards(sampler)
         os.kill(first.pid, signal.SIGKILL)
-        drawn = _check_each_is_drawn_once(shards, sampler)
-        assert sampler.drawn_by[first.name] < len(SEEDS)
+        drawn = _check_each_is_drawn_once(shards, sampler, before)
         # One engine, one call, other batches: a rounding may differ, a seed may not.
         again = sampler.sample(PROMPTS, PARAMS, SEEDS)
         assert _share_of_equals(drawn, again) > 0.99
@@ -85,8 +101,14 @@ def test_what_a_killed_replica_had_not_drawn_is_drawn_by_the_other_and_is_what_i
             sampler.sample([PROMPTS[0], ""], PARAMS, [1, 2])
         # Another call's bad prompt is not the engine's fault.
         assert sampler.sample(PROMPTS[:1], PARAMS, SEEDS[:1])[0][0].seed == SEEDS[0]
+        before = sampler.drawn_by
         last = _Shard(sampler, PROMPTS, SEEDS)
-        wait_until(lambda: sampler.drawn_by[second.name] > 3 * len(SEEDS), lambda: "it draws no more")
+        wait_until(
+            lambda: sampler.drawn_by[second.name] > before[second.name],
+            lambda: "it draws no more",
+            180.0,
+            0.02,
+        )
         os.kill(second.pid, signal.SIGKILL)
         last.join()
         assert isinstance(last.error, DeviceOutOfMemory)
@@ -99,10 +121,9 @@ def test_two_nodes_draw_from_one_queue_and_what_a_killed_one_had_not_drawn_is_dr
 ) -> None:
     config = VllmSamplerConfig(device="cpu", eager=True, replicas=2)
     with VllmSampler(config, tiny_model) as sampler:
-        shards = _two_shards(sampler)
+        shards, before = _two_shards(sampler)
         kill_and_wait(with_descendants(two_nodes[1].pid))
-        drawn = _check_each_is_drawn_once(shards, sampler)
-        assert all(0 < count < 2 * len(SEEDS) for count in sampler.drawn_by.values())
+        drawn = _check_each_is_drawn_once(shards, sampler, before)
         before = sampler.drawn_by
         again = sampler.sample(PROMPTS, PARAMS, SEEDS)
         assert _share_of_equals(drawn, again) > 0.99

@@ -42,10 +42,12 @@ ENTRIES = """
 
     def shares(spec, channel):
         from multiprocessing import resource_tracker, shared_memory
-        memory = shared_memory.SharedMemory(create=True, size=4096)
-        # As where the tracker is killed with the engine: nobody is left who would remove it.
-        resource_tracker.unregister(memory._name, "shared_memory")
-        channel.say("ready", segment="/dev/shm/" + memory.name)
+        names = [None, f"vllm_dist_{os.getpid()}"]
+        memories = [shared_memory.SharedMemory(name, create=True, size=4096) for name in names]
+        for memory in memories:
+            # As where the tracker is killed with the engine: nobody is left who would remove it.
+            resource_tracker.unregister(memory._name, "shared_memory")
+        channel.say("ready", segments=["/dev/shm/" + memory.name for memory in memories])
         for _ in channel.requests():
             pass
 
@@ -131,10 +133,10 @@ def test_what_a_job_started_is_ended_with_it_whatever_session_it_is_in(job: Star
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no named shared memory here")
 def test_the_memory_that_a_killed_job_shared_is_given_back(job: Start) -> None:
     one = job("shares")
-    segment = Path(one.wait_for("ready", TIMEOUT_SECONDS, "the start")["segment"])
-    assert segment.exists()
+    segments = list(map(Path, one.wait_for("ready", TIMEOUT_SECONDS, "the start")["segments"]))
+    assert [segment.exists() for segment in segments] == [True, True]
     one.kill()
-    assert not segment.exists()
+    assert [segment.exists() for segment in segments] == [False, False]
 
 
 def test_a_job_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:

@@ -140,9 +140,16 @@ class ChallengerConfig(GrpoConfig):
 class SolverConfig(GrpoConfig):
     """Training of the Solver on the kept questions and their pseudo-labels.
 
-    Its own settings are not the paper's (docs/methods.md); the trainer `verl` has none of them.
+    Its own settings are not the paper's (docs/methods.md); the trainer `verl` knows none of them but
+    `max_epochs`.
     """
 
+    max_epochs: Added[float | None] = Field(
+        None,
+        gt=0.0,
+        description="Fewer steps where fewer questions are kept: at most so many passes over them, but one "
+        "step at least. null: always all steps.",
+    )
     drop_flat_groups: Added[bool] = Field(
         False, description="Leave groups whose rewards are all equal out of the update. Paper: no."
     )
@@ -157,13 +164,18 @@ class SolverConfig(GrpoConfig):
         "label is unsure. It matters with more than one update a step only. Paper: 0, all alike.",
     )
 
+    def on(self, questions: int) -> SolverConfig:
+        """The same with as many steps as are made on so many kept questions."""
+        if self.max_epochs is None or not self.steps:
+            return self
+        passes = int(self.max_epochs * questions / self.prompts_per_step)
+        return self.model_copy(update={"steps": min(self.steps, max(1, passes))})
+
     def beyond_grpo(self) -> dict[str, Any]:
-        """The settings of its own that are not at their default, each with its default."""
-        return {
-            name: field.default
-            for name, field in SolverConfig.model_fields.items()
-            if name not in GrpoConfig.model_fields and getattr(self, name) != field.default
-        }
+        """What it asks of a trainer besides GRPO: settings that are not at their default, each with that."""
+        own = SolverConfig.model_fields.keys() - GrpoConfig.model_fields.keys() - {"max_epochs"}
+        defaults = {name: SolverConfig.model_fields[name].default for name in sorted(own)}
+        return {name: value for name, value in defaults.items() if getattr(self, name) != value}
 
 
 class QuestionsConfig(SamplingConfig):

@@ -29,6 +29,7 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
             f"iteration {work.iteration} kept no question, so there is nothing to train the Solver on; "
             f"see the drop_reason of each candidate in {curriculum.uri}"
         )
+    config = work.config.solver.on(len(kept))
     labels = kept["pseudo_label"].to_list()
     prompts = Prompts(work.config, work.model(solver))
     read = answer_reader(work.config.domain)
@@ -48,16 +49,16 @@ def train_solver(work: Work, solver: ArtifactRef, curriculum: ArtifactRef) -> No
                 role="solver",
                 model_dir=work.model(solver),
                 prompts=[prompts.solver(question) for question in kept["question"]],
-                config=work.config.solver,
+                config=config,
                 seed=work.seed,
                 output_dir=folder,
                 # The Challenger's built-in columns too: a glob over `train_*` reads both roles as one table.
                 reward_columns=ChallengerReward(DEFAULT_REWARD).columns,
-                emphasis=emphasis_of(work.config.solver, kept["p_hat"].to_list()),
+                emphasis=emphasis_of(config, kept["p_hat"].to_list()),
             ),
             reward,
             work.checkpoints(),
-            step_reporter(work, work.config.solver.steps),
+            step_reporter(work, config.steps),
         )
         add_training(work, result, "solver")
         work.figures["grader_timeouts"] = grader.timeouts

@@ -41,6 +41,15 @@ def test_every_file_has_the_digest_of_its_manifest(small_store: Path) -> None:
     assert [verify(store, step.step.location) for step in steps if step.step.location] == [[]] * len(steps)
 
 
+def test_the_solver_makes_as_many_steps_as_its_kept_questions_allow(small_store: Path) -> None:
+    config = load_run(Store(str(small_store)), "small")
+    assert config is not None and config.solver.max_epochs is not None
+    base = f"{small_store}/runs/small/iteration=1"
+    kept = pl.read_parquet(f"{base}/score_and_filter/*/curriculum/part-*.parquet").height
+    steps = pl.read_parquet(f"{base}/train_solver/*/metrics/part-*.parquet")["step"].to_list()
+    assert steps == list(range(1, config.solver.on(kept).steps + 1))
+
+
 def test_every_table_opens_with_polars_and_has_its_columns(small_store: Path) -> None:
     tables = {
         "questions": "generate_questions/*/part-*.parquet",

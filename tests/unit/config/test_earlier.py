@@ -110,7 +110,7 @@ def test_a_configuration_of_today_stays_as_it_is(preset: str) -> None:
 
 ADDED = {
     "challenger": {"examples", "vocabulary_dropout"},
-    "solver": {"drop_flat_groups", "label_trust", "clip_ambiguity"},
+    "solver": {"max_epochs", "drop_flat_groups", "label_trust", "clip_ambiguity"},
     "filter": {"surest_share"},
 }
 

@@ -204,3 +204,24 @@ def test_every_field_is_described() -> None:
         return missing
 
     assert fields(RunConfig, "RunConfig") == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "steps"),
+    [(1000, 8), (256, 8), (255, 7), (95, 2), (64, 2), (33, 1), (32, 1), (1, 1)],
+)
+def test_questions_are_trained_on_no_more_often_than_max_epochs_says_but_in_one_step_at_least(
+    kept: int, steps: int
+) -> None:
+    given = ["solver.steps=8", "solver.prompts_per_step=32", "solver.max_epochs=1"]
+    config = resolve("a", "tiny", overrides=given).solver
+    assert config.on(kept).steps == steps
+    assert config.on(kept).model_dump(exclude={"steps"}) == config.model_dump(exclude={"steps"})
+    assert resolve("a", "tiny", overrides=[*given, "solver.max_epochs=null"]).solver.on(kept).steps == 8
+    assert resolve("a", "tiny", overrides=[*given, "solver.steps=0"]).solver.on(kept).steps == 0
+
+
+def test_verl_trains_with_max_epochs_which_it_need_not_know() -> None:
+    resolve("a", "qwen3-4b+verl", overrides=["solver.max_epochs=1"])
+    with pytest.raises(ConfigError, match="verl has no solver.label_trust"):
+        resolve("a", "qwen3-4b+verl", overrides=["solver.max_epochs=1", "solver.label_trust=1"])

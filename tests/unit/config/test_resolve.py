@@ -223,5 +223,5 @@ def test_questions_are_trained_on_no_more_often_than_max_epochs_says_but_in_one_
 
 def test_verl_trains_with_max_epochs_which_it_need_not_know() -> None:
     resolve("a", "qwen3-4b+verl", overrides=["solver.max_epochs=1"])
-    with pytest.raises(ConfigError, match="verl has no solver.label_trust"):
+    with pytest.raises(ConfigError, match="verl has no solver\\.label_trust"):
         resolve("a", "qwen3-4b+verl", overrides=["solver.max_epochs=1", "solver.label_trust=1"])

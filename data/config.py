@@ -173,9 +173,9 @@ class SolverConfig(GrpoConfig):
 
     def beyond_grpo(self) -> dict[str, Any]:
         """What it asks of a trainer besides GRPO: settings that are not at their default, each with that."""
-        own = SolverConfig.model_fields.keys() - GrpoConfig.model_fields.keys() - {"max_epochs"}
-        defaults = {name: SolverConfig.model_fields[name].default for name in sorted(own)}
-        return {name: value for name, value in defaults.items() if getattr(self, name) != value}
+        grpo = {*GrpoConfig.model_fields, "max_epochs"}
+        own = {name: field.default for name, field in SolverConfig.model_fields.items() if name not in grpo}
+        return {name: default for name, default in own.items() if getattr(self, name) != default}
 
 
 class QuestionsConfig(SamplingConfig):

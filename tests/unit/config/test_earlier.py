@@ -142,6 +142,6 @@ def test_a_run_from_before_a_setting_was_added_loads_and_has_the_keys_that_it_ha
 def test_an_added_setting_enters_the_key_of_its_section_once_it_is_changed(
     override: str, section: str
 ) -> None:
-    plain, changed = resolve("a"), resolve("a", overrides=[override])
+    plain, changed = resolve("a", "smollm2-135m"), resolve("a", "smollm2-135m", overrides=[override])
     (name,) = set(getattr(changed, section).key_values()) - set(getattr(plain, section).key_values())
     assert override.startswith(f"{section}.{name}")

@@ -18,7 +18,7 @@ class TinyModelConfig(Section):
         "and so on.",
     )
     parts_share: Probability = Field(
-        default=0.40,
+        default=0.42,
         description="Share of first reasoning steps in parts, which are right, where at once some are not; "
         "of later ones fewer.",
     )

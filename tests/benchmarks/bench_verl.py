@@ -5,7 +5,8 @@
 
 Bare verl is `run_ppo` with verl's own agent loop, its own reward manager and a reward function in a file.
 Both run in turn, TURNS times each, and are compared by `timing_s/step`, the first step of each left out.
-Checkpoints are not counted: bare verl saves none.
+Checkpoints are not counted: bare verl saves none. Below, the medians of a step's parts, by verl's own clock,
+and of the tokens that it trained on, since both draw other rollouts.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from tests.support.folder_checkpoints import FolderCheckpoints
 GROUP_SIZE, TOKENS, SEED = 4, 48, 7
 OURS = ("actor_rollout_ref.rollout.agent.", "reward.", "trainer.v1.sampler.", "+rzero.")
 """Settings that bare verl goes without: rzero's own agent loop and reward."""
+TOKENS_TRAINED = "perf/total_num_tokens"
+STEP = "timing_s/step"
 ROOT = Path(__file__).resolve().parents[2]
 
 REWARD = """
@@ -70,20 +73,22 @@ def _reward(rollouts: Sequence[Rollout]) -> list[ScoredRollout]:
     return [ScoredRollout(rollout.completion.text.count("4") / 24) for rollout in rollouts]
 
 
-def ours(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float]:
-    """Seconds of each step, through rzero."""
+def ours(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[dict[str, float]]:
+    """What verl reports of each step, through rzero."""
     places = FolderCheckpoints(work / "store")
     result = VerlTrainer(trainer).train(job, _reward, places, lambda step, metrics: None)
     assert result.engine_metrics is not None
-    rows = result.engine_metrics.to_pylist()
-    return [row["value"] for row in rows if row["name"] == "timing_s/step"]
+    steps: dict[int, dict[str, float]] = {}
+    for row in result.engine_metrics.to_pylist():
+        steps.setdefault(row["step"], {})[row["name"]] = row["value"]
+    return [steps[step] for step in sorted(steps)]
 
 
-def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[float]:
-    """Seconds of each step, in bare verl."""
+def bare(trainer: VerlTrainerConfig, job: TrainingJob, work: Path) -> list[dict[str, float]]:
+    """What verl reports of each step, bare."""
     write_prompts(job, work / "prompts.parquet")
     lines = run_bare(trainer, job, work, work / "prompts.parquet", 16, REWARD, PLAIN)
-    return [line["timing_s/step"] for line in lines if "timing_s/step" in line]
+    return [line for line in lines if STEP in line]
 
 
 def run_bare(
@@ -145,19 +150,24 @@ def main() -> None:
     )
     texts = [f"<|solver|>{20 + n % 60}+{1 + n % 9}-{1 + n // 9 % 9}\n" for n in range(prompts)]
     trainer = VerlTrainerConfig(device="auto", threads=2)
-    seconds: dict[str, list[float]] = {"rzero": [], "bare": []}
+    steps_of: dict[str, list[dict[str, float]]] = {"rzero": [], "bare": []}
     for _ in range(turns):
         for name, run in (("rzero", ours), ("bare", bare)):
             # Ray's sockets want a short path.
             with tempfile.TemporaryDirectory(prefix="rz-") as folder:
                 job = TrainingJob("solver", model, texts, config, SEED, Path(folder) / "out")
-                seconds[name] += run(trainer, job, Path(folder))[1:]
+                steps_of[name] += run(trainer, job, Path(folder))[1:]
+    seconds = {name: [step[STEP] for step in measured] for name, measured in steps_of.items()}
     for name, measured in seconds.items():
         shown = ", ".join(f"{value:.2f}" for value in measured)
         median = statistics.median(measured)
         print(f"{name}: best {min(measured):.2f} s, median {median:.2f} s a step of {shown}")
     best, usual = (of(seconds["bare"]) / of(seconds["rzero"]) for of in (min, statistics.median))
     print(f"speed, rzero / bare: {best:.3f} by the best step, {usual:.3f} by the median")
+    parts = sorted(steps_of["rzero"][0].keys() & steps_of["bare"][0].keys())
+    for part in (part for part in parts if part.startswith("timing_s/") or part == TOKENS_TRAINED):
+        of_each = (statistics.median(step[part] for step in steps_of[name]) for name in ("rzero", "bare"))
+        print(f"{part}: " + ", ".join(f"{value:.2f}" for value in of_each))
 
 
 if __name__ == "__main__":

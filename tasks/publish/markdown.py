@@ -9,7 +9,8 @@ import polars as pl
 
 _KEPT, _DROPPED = 8, 8
 _LONGEST = 300
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# Not what never is markup within a line: some renderers would show the backslash before it.
+_PUNCTUATION = re.compile(r"([!#$&(-+\-.<->@\[-`{-~]|:(?=\S))")
 _LINKS = re.compile(r"(://|www\.|@)", re.IGNORECASE)
 
 

@@ -44,7 +44,7 @@ def test_every_file_has_the_digest_of_its_manifest(small_store: Path) -> None:
 def test_the_solver_makes_as_many_steps_as_its_kept_questions_allow(small_store: Path) -> None:
     config = load_run(Store(str(small_store)), "small")
     assert config is not None
-    assert config.solver.max_epochs == 1
+    assert config.solver.max_epochs == 1.5
     base = f"{small_store}/runs/small/iteration=1"
     kept = pl.read_parquet(f"{base}/score_and_filter/*/curriculum/part-*.parquet").height
     steps = pl.read_parquet(f"{base}/train_solver/*/metrics/part-*.parquet")["step"].to_list()

@@ -174,7 +174,7 @@ def _explain(fault: Any, model: type[BaseModel], path: str) -> str:
     where = one_line(where, 60)
     kind, given = fault["type"], fault.get("input")
     if kind == "extra_forbidden":
-        return f"{where}: {_unknown(str(fault['loc'][-1]), section, backends)}"
+        return f"{where}: {_unknown(where, str(fault['loc'][-1]), section, backends)}"
     if kind == "missing":
         return f"{where}: must be set"
     if kind == "union_tag_not_found":
@@ -223,19 +223,37 @@ def _place(
     return ".".join(dotted), section, backends
 
 
-def _unknown(name: str, section: _Model | None, backends: Mapping[str, _Model]) -> str:
+def _unknown(where: str, name: str, section: _Model | None, backends: Mapping[str, _Model]) -> str:
     if backends and name in WHERE_IT_WORKS:
         return f"no run may say it: set ${WHERE_IT_WORKS[name]} in the environment of the process that works"
     known_by = [repr(backend) for backend, kind in backends.items() if name in kind.model_fields]
     if section and known_by:
         own = section.model_fields["backend"].default
         return f"the backend {own!r} has no such setting; it belongs to {' and '.join(known_by)}"
-    return f"there is no such setting{_suggestion(name, section.model_fields if section else ())}"
+    within = where[: where.rfind(".") + 1]
+    known = list(section.model_fields) if section else []
+    # Whoever leaves out the section has a name in mind that one or two of them have.
+    inner = [] if within else [f"{part}.{name}" for part in known if name in _fields(section, part)]
+    if inner and not difflib.get_close_matches(name[:80], known, n=1):
+        return f"there is no such setting; did you mean {' or '.join(map(repr, inner))}?"
+    return f"there is no such setting{_suggestion(name, known, within)}"
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
+def _fields(section: _Model | None, name: str) -> Collection[str]:
+    """The settings of a section's section."""
+    field = section.model_fields[name] if section else None
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    return {
+        each
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for each in kind.model_fields
+    }
+
+
+def _suggestion(name: str, known: Collection[str], within: str = "") -> str:
     if close := difflib.get_close_matches(name[:80], known, n=1):
-        return f"; did you mean {close[0]!r}?"
+        return f"; did you mean {within + close[0]!r}?"
     return f"; there are: {one_line(', '.join(known), 140)}" if known else ""
 
 

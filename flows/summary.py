@@ -58,8 +58,15 @@ def finished_artifact(
     """A finished artifact of a run with its manifest; ConfigError where there is none."""
     item = find_step(store, config, iteration, stage)
     if item.step.ref is None or item.manifest is None:
-        raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
+        raise not_finished(config, iteration, stage)
     return item.step.ref, item.manifest
+
+
+def not_finished(config: RunConfig, iteration: int, stage: str) -> ConfigError:
+    """What to raise where an artifact is asked for that is not there, or never will be."""
+    if iteration > config.iterations:
+        return ConfigError(f"--iteration: the iterations of {config.run!r} end with {config.iterations}")
+    return ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
 
 
 def status_rows(steps: Sequence[FinishedStep], working: Working | None = None) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def shown_name(figure: str) -> str:
 
 def all_finished(iterations: int) -> str:
     """That a run of so many iterations is finished."""
-    return f"{'the one iteration is' if iterations == 1 else f'all {iterations} iterations are'} finished"
+    return f"{'its one iteration is' if iterations == 1 else f'all {iterations} iterations are'} finished"
 
 
 def percent(value: float | None, digits: int = 1) -> str | None:

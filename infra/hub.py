@@ -56,7 +56,9 @@ class Hub:
             except ValueError:
                 name = ""
             if name.count("/") != 1:
-                raise HubError("--to: write it as org/name, of letters, digits, '.', '_' and '-', 85 at most")
+                raise HubError(
+                    "--to: write it as org/name, of letters, digits, '.', '_' and '-', 85 characters at most"
+                )
         if is_offline_mode():
             raise HubError("HF_HUB_OFFLINE is set: unset it, so that something can be uploaded")
         token = get_token()

@@ -55,7 +55,7 @@ def export(
             "--harness: the benchmarks ask the Solver, so leave out --curriculum and --model challenger"
         )
     if folder.exists():
-        raise ConfigError(f"--to: {folder} exists already")
+        raise ConfigError(f"--to: {folder} exists already; name a new folder")
     what = "curriculum" if curriculum else model or "solver"
     count = export_folder(place, config, iteration, what, folder, license, harness=bool(harness))
     tell(f"{folder}: {what} of iteration {iteration}, {plural(count, 'file')}")

@@ -55,14 +55,13 @@ def show_lineage(store: Store, config: RunConfig, iteration: int, stage: str, as
 
 def _locate(store: Store, config: RunConfig, iteration: int, stage: str) -> Location:
     """The artifact that the run reaches; the newest of the stage where an input of it is gone."""
-    from data.resolve import ConfigError
-    from flows.summary import find_step
+    from flows.summary import find_step, not_finished
     from infra.artifacts.lineage import newest_location
 
     step = find_step(store, config, iteration, stage).step
     found = step.location if step.ref else newest_location(store, config.run, iteration, stage)
     if found is None:
-        raise ConfigError(f"{stage} of iteration {iteration} of {config.run!r} is not finished")
+        raise not_finished(config, iteration, stage)
     return found
 
 

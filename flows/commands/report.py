@@ -30,7 +30,7 @@ _written: dict[str, list[ArtifactRef | None]] = {}
     "--to",
     "target",
     type=TargetPath(path_type=Path),
-    help="The HTML file.  [default: report.html with the run]",
+    help="The HTML file.  [default: report.html with the run; of several, compared.html with the first]",
 )
 @click.option("--watch", is_flag=True, help="Serve it on this machine, always up to date, until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --watch.  [default: a free one]")
@@ -58,9 +58,9 @@ def can_report() -> bool:
     return all(importlib.util.find_spec(name) for name in ("plotly", "jinja2"))
 
 
-def report_path(run_name: str) -> str:
-    """Where in the store the report of a run lies."""
-    return f"runs/{run_name}/report.html"
+def report_path(run_name: str, *others: str) -> str:
+    """Where in the store the report of a run lies, or of a run beside others."""
+    return f"runs/{run_name}/{'compared' if others else 'report'}.html"
 
 
 def store_report(store: Store, run_names: Sequence[str], again: bool = True) -> str:
@@ -74,7 +74,7 @@ def store_report(store: Store, run_names: Sequence[str], again: bool = True) -> 
     from flows.report.story import report_html
 
     runs = read_runs(store, run_names)
-    path = report_path(runs[0].name)
+    path = report_path(*(run.name for run in runs))
     uri, made_from = store.uri_of(path), [item.step.ref for run in runs for item in run.steps]
     if again or _written.get(uri) != made_from:
         store.put(path, report_html(store, runs, Path(store.full(path))).encode())

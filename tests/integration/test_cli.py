@@ -109,7 +109,7 @@ def test_the_name_of_a_run_with_another_configuration_is_refused(small_store: Pa
 def test_a_finished_run_executes_no_stage_and_says_so(small_store: Path) -> None:
     done = rzero("run", "--run", "small", "--store", str(small_store), "--json", cwd=small_store)
     assert done.returncode == 0, done.stderr
-    assert "run small: the one iteration is finished: nothing to do" in done.stderr
+    assert "run small: its one iteration is finished: nothing to do" in done.stderr
     assert [row["iteration"] for row in json.loads(done.stdout)] == [0, 1]
 
 
@@ -162,7 +162,10 @@ def test_status_and_inspect_read_the_store_alone(small_store: Path) -> None:
     ("arguments", "told"),
     [
         (["status", "nobody"], "there is no run 'nobody'"),
-        (["inspect", "small", "--iteration", "9", "--stage", "scored"], "is not finished"),
+        (
+            ["inspect", "small", "--iteration", "9", "--stage", "scored"],
+            "the iterations of 'small' end with 1",
+        ),
         (
             ["inspect", "small", "--iteration", "1", "--stage", "dreams"],
             "there is no stage or table 'dreams'",

@@ -79,7 +79,7 @@ def test_a_run_that_a_gate_stops_does_not_keep_the_next_from_running_and_is_name
     [
         (["--variant", "mian"], "experiment 'ablations' has no variant 'mian'; it has: main, untrained"),
         (["--experiment", "no"], "there is no experiment 'no'; there are: ablations, memory, methods"),
-        (["--set", "solver.sepst=1"], "solver.sepst: there is no such setting; did you mean 'steps'?"),
+        (["--set", "solver.sepst=1"], "solver.sepst: there is no such setting; did you mean 'solver.steps'?"),
         (["--table-only"], "experiment 'x' has no run in "),
     ],
 )

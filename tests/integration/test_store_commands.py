@@ -138,7 +138,10 @@ def test_an_export_holds_what_the_manifest_lists_a_card_and_nothing_that_lay_abo
         (("gc", "nobody"), "there is no run 'nobody'"),
         (("gc", "small", "--keep-iterations", "last"), "--keep-iterations: 'last' is not like"),
         (("lineage", "small", "--iteration", "1", "--stage", "x"), "there is no stage 'x'"),
-        (("lineage", "small", "--iteration", "7", "--stage", "evaluate"), "is not finished"),
+        (
+            ("lineage", "small", "--iteration", "7", "--stage", "evaluate"),
+            "the iterations of 'small' end with 1",
+        ),
     ],
 )
 def test_a_wrong_question_is_one_line_and_exit_2(

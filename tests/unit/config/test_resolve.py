@@ -118,7 +118,7 @@ def test_overrides_may_be_a_mapping() -> None:
         ),
         (
             {"overrides": ["sampler.backend=vllm", "sampler.threadz=2"]},
-            "sampler.threadz: there is no such setting; did you mean 'threads'?",
+            "sampler.threadz: there is no such setting; did you mean 'sampler.threads'?",
         ),
         (
             {"overrides": ["sampler.backend=vllm", "sampler.python=/tmp/anything"]},
@@ -146,7 +146,11 @@ def test_overrides_may_be_a_mapping() -> None:
         ),
         ({"overrides": {"sampler.backend": ["vllm"]}}, "sampler.backend: there is no backend \"['vllm']\""),
         ({"overrides": {"trainer": {}}}, "trainer.backend: must be set; there are: local, verl"),
-        ({"overrides": ["solver.lerning_rate=1"]}, "did you mean 'learning_rate'?"),
+        ({"overrides": ["solver.lerning_rate=1"]}, "did you mean 'solver.learning_rate'?"),
+        (
+            {"overrides": ["learning_rate=1"]},
+            "did you mean 'challenger.learning_rate' or 'solver.learning_rate'?",
+        ),
         ({"overrides": ["solvr.steps=1"]}, "solvr: there is no such setting; did you mean 'solver'?"),
         ({"overrides": ["solver.steps=many"]}, "solver.steps: "),
         ({"overrides": ["solver.learning_rate=nan"]}, "solver.learning_rate: "),

@@ -35,7 +35,7 @@ def test_a_command_on_a_page_is_one_that_rzero_takes(words: list[str]) -> None:
     given = parsed(words)
     if overrides := given.get("overrides"):
         if any(override.startswith("solver.learning_rat=") for override in overrides):
-            with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
+            with pytest.raises(ConfigError, match=r"did you mean 'solver\.learning_rate'"):
                 resolve("page", given["preset"] or "tiny", overrides)
         else:
             resolve("page", given["preset"] or "tiny", overrides)

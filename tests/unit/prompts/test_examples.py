@@ -190,7 +190,7 @@ def test_what_is_no_file_of_examples_is_one_line_that_does_not_quote_it(
         ),
         (
             ["challenger.examples.cout=1"],
-            "challenger.examples.cout: there is no such setting; did you mean 'c",
+            "challenger.examples.cout: there is no such setting; did you mean 'challenger.examples.c",
         ),
         (
             ["challenger.examples.file=https://me:secret@host/a.jsonl"],

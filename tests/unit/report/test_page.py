@@ -232,6 +232,14 @@ def test_a_report_of_a_store_that_is_not_local_lies_beside_the_run_all_the_same(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_comparison_leaves_the_report_of_the_run_alone(store: Store, fabricate: Fabricate) -> None:
+    fabricate(store, iterations=1)
+    fabricate(store, iterations=1, run="other")
+    alone = store.read(store.path_of(store_report(store, ["made"])))
+    assert store_report(store, ["made", "other"]) == store.uri_of("runs/made/compared.html")
+    assert store.read("runs/made/report.html") == alone != store.read("runs/made/compared.html")
+
+
 def test_a_report_is_not_made_twice_of_the_same_artifacts_unless_asked_to(
     store: Store, fabricate: Fabricate
 ) -> None:

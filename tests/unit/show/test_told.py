@@ -101,7 +101,7 @@ def test_an_iteration_ends_with_its_figures_and_those_before() -> None:
     ("iterations", "unfinished", "line"),
     [
         (3, [], "all 3 iterations are finished: nothing to do"),
-        (1, [], "the one iteration is finished: nothing to do"),
+        (1, [], "its one iteration is finished: nothing to do"),
         (3, _steps(3, 0), "2 of 3 iterations are finished"),
     ],
 )

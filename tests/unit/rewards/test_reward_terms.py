@@ -111,7 +111,7 @@ def test_an_override_changes_one_setting_and_null_leaves_a_term_out() -> None:
         ("repetiton.weight=2", r"challenger.reward: unknown term 'repetiton': known are .*repetition"),
         (
             "repetition.treshold=0.4",
-            r"repetition.treshold: there is no such setting; did you mean 'challenger\.reward\.repetition\.thres",
+            r"no such setting; did you mean 'challenger\.reward\.repetition\.threshold'",
         ),
         ("repetition.threshold=3", r"reward.repetition.threshold: input should be less than or equal to 1"),
         ("repetition.weight=-1", r"challenger.reward.repetition.weight: input should be greater than"),

@@ -98,7 +98,7 @@ def test_the_overview_belongs_to_the_run_and_shows_how_it_ended(
 ) -> None:
     shown = _artifacts(deployed, deployed_run)["deployed-iteration-1-overview"]
     assert shown["task_run_id"] is None
-    assert "iteration 1: " not in shown["data"]
+    assert "Now: iteration 1" not in shown["data"]
     assert "Questions of iteration 1" in shown["data"]
     report = deployed_store / "runs/Deployed/report.html"
     assert str(report) in shown["data"]

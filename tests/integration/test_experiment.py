@@ -61,7 +61,7 @@ def test_a_run_that_a_gate_stops_does_not_keep_the_next_from_running_and_is_name
 ) -> None:
     # What has the same key in the small run need not be made again.
     store = Path(shutil.copytree(small_store, tmp_path / "store"))
-    settings = [*SMALL_RUN, "gates.kept_share.action=stop", "gates.kept_share.threshold=0.99"]
+    settings = [*SMALL_RUN, "gates.kept_share.action=stop", "gates.kept_share.threshold=0.9"]
     chosen = ["--variant", "main", "--variant", "no-filter", "--seed", "0"]
     command = ["experiment", "trial", *chosen, "--iterations", "1", "--store", str(store)]
     command += [item for override in settings for item in ("--set", override)]

@@ -218,8 +218,7 @@ def _place(
         inner = None
         if field is not None:
             backends = variants(field.annotation)
-            kinds = () if backends else (field.annotation, *get_args(field.annotation))
-            inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+            inner = None if backends else next(iter(_sections(field.annotation)), None)
     return ".".join(dotted), section, backends
 
 
@@ -231,29 +230,26 @@ def _unknown(where: str, name: str, section: _Model | None, backends: Mapping[st
         own = section.model_fields["backend"].default
         return f"the backend {own!r} has no such setting; it belongs to {' and '.join(known_by)}"
     within = where[: where.rfind(".") + 1]
-    known = list(section.model_fields) if section else []
+    fields = section.model_fields if section else {}
     # Whoever leaves out the section has a name in mind that one or two of them have.
-    inner = [] if within else [f"{part}.{name}" for part in known if name in _fields(section, part)]
-    if inner and not difflib.get_close_matches(name[:80], known, n=1):
-        return f"there is no such setting; did you mean {' or '.join(map(repr, inner))}?"
-    return f"there is no such setting{_suggestion(name, known, within)}"
+    inner = [
+        f"{part}.{name}"
+        for part, field in fields.items()
+        if not within and any(name in one.model_fields for one in _sections(field.annotation))
+    ]
+    return f"there is no such setting{_suggestion(name, fields, within, inner)}"
 
 
-def _fields(section: _Model | None, name: str) -> Collection[str]:
-    """The settings of a section's section."""
-    field = section.model_fields[name] if section else None
-    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-    return {
-        each
-        for kind in kinds
-        if isinstance(kind, type) and issubclass(kind, BaseModel)
-        for each in kind.model_fields
-    }
+def _sections(annotation: Any) -> list[_Model]:
+    """The sections that a field may hold."""
+    kinds = (annotation, *get_args(annotation))
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
-def _suggestion(name: str, known: Collection[str], within: str = "") -> str:
-    if close := difflib.get_close_matches(name[:80], known, n=1):
-        return f"; did you mean {within + close[0]!r}?"
+def _suggestion(name: str, known: Collection[str], within: str = "", others: Sequence[str] = ()) -> str:
+    close = [within + one for one in difflib.get_close_matches(name[:80], known, n=1)]
+    if meant := others or close:
+        return f"; did you mean {' or '.join(map(repr, meant))}?"
     return f"; there are: {one_line(', '.join(known), 140)}" if known else ""
 
 

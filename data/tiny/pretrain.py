@@ -27,10 +27,11 @@ HIDDEN_SIZE, LAYERS, HEADS, INTERMEDIATE_SIZE = 128, 2, 4, 256
 MATRIX_LEARNING_RATE, OTHER_LEARNING_RATE = 0.02, 3e-3
 WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
-SOLVER_LENGTH_DECAY = 0.88
+SOLVER_LENGTH_DECAY = 0.75
+"""Long chains are rare in the text, so that what is learnt on short ones does not settle long ones."""
 ANY_START_SHARE = 0.5
 """How many of the Solver's chains start anywhere; hardly one of the others comes near 0 or 99."""
-CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 3.0, 0.2
+CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 1.2, 0.1
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
 it cannot learn to ask longer ones without exceeding its token limit."""
 EMBEDDING_STD = 0.1

@@ -101,7 +101,7 @@ STAGES: dict[str, Stage] = {
             "model",
             inputs={},
             reads=("base_model.name", "base_model.revision", "base_model.tiny", "trainer"),
-            version=5,
+            version=6,
             role=("challenger", "solver"),
             of_base=True,
             of_iterations=False,

@@ -15,7 +15,9 @@ SMALLEST_MISREMEMBERED = 2
 MISREMEMBERED = 32
 """Of the 80 pairs of a unit and a step of 2 to 5, up or down."""
 MAIN_SHARE = 0.4
-"""How often what is misremembered comes out as its own wrong value; at other times it is any other."""
+"""How often what is misremembered comes out as its own wrong value; at other times it is any other.
+
+The likeliest of the wrong, and still rare enough that a vote with few steps in parts is mostly right."""
 HURRY = 0.05
 """By how much each further step of a chain is less likely to be added in parts."""
 _ERRORS = (-10, -3, -2, -1, 1, 2, 3, 10)

@@ -87,7 +87,7 @@ def test_at_once_what_is_misremembered_is_always_wrong_and_mostly_in_the_same_wa
 
 def test_the_longer_a_sum_gets_the_fewer_steps_are_in_parts_and_the_more_are_wrong_by_chance() -> None:
     rng = random.Random(0)
-    solutions = [_steps(solution(random_chain(rng, 8), rng, 0.03, 0.44)) for _ in range(6000)]
+    solutions = [_steps(solution(random_chain(rng, 8), rng, 0.03, 0.44)) for _ in range(20_000)]
     for number in range(7):
         reached = [steps[number] for steps in solutions if len(steps) > number]
         steps = [one for one in reached if abs(one[1]) > 1]

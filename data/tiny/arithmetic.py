@@ -108,18 +108,31 @@ def parse(question: str) -> Chain | None:
     return Chain(int(read[1]), tuple(int(step) for _, step in steps))
 
 
-def random_chain(rng: random.Random, length: int, starts: range = STARTS) -> Chain:
-    """A chain of `length` terms in the domain; each step is uniform among those that stay in range.
-
-    Its start is one of `starts`.
-    """
-    value = start = starts[int(rng.random() * len(starts))]
+def random_chain(rng: random.Random, length: int) -> Chain:
+    """A chain of `length` terms in the domain; each step is uniform among those that stay in range."""
+    value = start = STARTS[int(rng.random() * len(STARTS))]
     steps = []
     for _ in range(length - 1):
         lowest, highest = max(-ways.LARGEST_STEP, LOWEST - value), min(ways.LARGEST_STEP, HIGHEST - value)
         # Zero is no step: draw from one number fewer and skip it.
         step = lowest + int(rng.random() * (highest - lowest))
         step += step >= 0
+        steps.append(step)
+        value += step
+    return Chain(start, tuple(steps))
+
+
+def drifting_chain(rng: random.Random, length: int) -> Chain:
+    """A chain of `length` terms in range that starts anywhere and goes up, down, or to and fro, each as often.
+
+    `random_chain` hardly ever makes a long one whose steps have one sign, which a Challenger may ask for.
+    """
+    value = start = ANY_START[int(rng.random() * len(ANY_START))]
+    upwards, steps = rng.random(), []
+    for _ in range(length - 1):
+        step = (1 if rng.random() < upwards else -1) * (1 + int(rng.random() * ways.LARGEST_STEP))
+        if not LOWEST <= value + step <= HIGHEST:
+            step = -step
         steps.append(step)
         value += step
     return Chain(start, tuple(steps))
@@ -236,10 +249,11 @@ def held_out(longest: int, per_length: int) -> tuple[Chain, ...]:
 
 
 def unseen_chain(
-    rng: random.Random, lengths: Sequence[float], excluded: Collection[ChainKey], starts: range = STARTS
+    rng: random.Random, lengths: Sequence[float], excluded: Collection[ChainKey], drifting: bool = False
 ) -> Chain:
     """A random chain whose key is not `excluded`, so that no reordering of a held-out one is shown."""
+    make = drifting_chain if drifting else random_chain
     while True:
-        chain = random_chain(rng, random_length(rng, lengths), starts)
+        chain = make(rng, random_length(rng, lengths))
         if chain.key not in excluded:
             return chain

@@ -29,8 +29,8 @@ WARM_UP_STEPS, DECAY_SHARE, LAST_LEARNING_RATE = 20, 0.4, 0.02
 GRADIENT_CLIP = 1.0
 SOLVER_LENGTH_DECAY = 0.75
 """Long chains are rare in the text, so that what is learnt on short ones does not settle long ones."""
-ANY_START_SHARE = 0.5
-"""How many of the Solver's chains start anywhere; hardly one of the others comes near 0 or 99."""
+DRIFTING_SHARE = 0.5
+"""How many of the Solver's chains start anywhere and may go one way; few others come near 0 or 99."""
 CHALLENGER_LENGTH_SPREAD, CHALLENGER_LONG_SHARE = 1.2, 0.1
 """The Challenger begins with short chains. Few of its texts are long, but it knows how a long one ends: else
 it cannot learn to ask longer ones without exceeding its token limit."""
@@ -43,7 +43,7 @@ LENGTH_GROUPS = 2
 class Texts:
     """An endless stream of (prompt, completion) pairs in both roles, decided by the seed alone.
 
-    The Solver reads more than the Challenger writes, chains of two terms more and such as start anywhere: one
+    The Solver reads more than the Challenger writes, chains of two terms more and such as drift anywhere: one
     that ends its sums where its own text ended would be wrong in the same way each time, and its Challenger
     would ask for nothing but that.
     """
@@ -64,8 +64,8 @@ class Texts:
         if rng.random() < config.challenger_share:
             chain = arithmetic.unseen_chain(rng, self._challenger_lengths, self._excluded)
             return CHALLENGER, f"<question>{chain.question}</question>\\boxed{{{chain.value}}}{END}"
-        starts = arithmetic.ANY_START if rng.random() < ANY_START_SHARE else arithmetic.STARTS
-        chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded, starts)
+        drifting = rng.random() < DRIFTING_SHARE
+        chain = arithmetic.unseen_chain(rng, self._solver_lengths, self._excluded, drifting)
         if rng.random() < config.straying_share:
             chain = self._straying()
         solution = arithmetic.solution(chain, rng, config.noise, config.parts_share)

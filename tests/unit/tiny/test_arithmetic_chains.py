@@ -19,6 +19,7 @@ from data.tiny.arithmetic import (
     ANY_START,
     LETTERS,
     Chain,
+    drifting_chain,
     held_out,
     parse,
     random_chain,
@@ -124,12 +125,17 @@ def test_random_chains_use_every_start_and_every_step() -> None:
     assert {step for chain in chains for step in chain.steps} == set(range(-5, 6)) - {0}
 
 
-def test_random_chains_that_may_start_anywhere_stay_in_range_at_both_ends() -> None:
+def test_drifting_chains_start_anywhere_stay_in_range_and_often_go_one_way() -> None:
     rng = random.Random(0)
-    chains = [random_chain(rng, 6, ANY_START) for _ in range(8000)]
-    assert {chain.start for chain in chains} == set(range(100))
+    chains = [drifting_chain(rng, 6) for _ in range(8000)]
+    assert {chain.start for chain in chains} == set(ANY_START)
     assert all(chain.in_range for chain in chains)
     assert {value for chain in chains for value in chain.partial_values} == set(range(100))
+    assert {step for chain in chains for step in chain.steps} == set(range(-5, 6)) - {0}
+    # Away from the ends: five steps of one sign, two in six where the drift is uniform, one in sixteen without.
+    inner = [chain for chain in chains if 30 <= chain.start < 70]
+    one_way = [chain for chain in inner if len({step > 0 for step in chain.steps}) == 1]
+    assert 0.29 < len(one_way) / len(inner) < 0.38
 
 
 @given(st.integers(0, 10**9), st.integers(2, 20))

@@ -114,7 +114,7 @@ def test_no_text_shows_a_held_out_question_in_any_order_of_its_steps(seed: int) 
     assert roles == {CHALLENGER, SOLVER}
 
 
-def test_the_solver_reads_chains_that_start_anywhere_and_the_challenger_writes_none_of_them() -> None:
+def test_the_solver_reads_chains_that_drift_anywhere_and_the_challenger_writes_none_of_them() -> None:
     texts, starts = Texts(TinyModelConfig(straying_share=0.0), seed=0), {CHALLENGER: set(), SOLVER: set()}
     for _ in range(5000):
         prompt, completion = texts.next()

@@ -123,7 +123,7 @@ def random_chain(rng: random.Random, length: int) -> Chain:
 
 
 def drifting_chain(rng: random.Random, length: int) -> Chain:
-    """A chain of `length` terms in range that starts anywhere and goes up, down, or to and fro, each as often.
+    """A chain of `length` terms in range that starts anywhere and goes up, down, or to and fro.
 
     `random_chain` hardly ever makes a long one whose steps have one sign, which a Challenger may ask for.
     """

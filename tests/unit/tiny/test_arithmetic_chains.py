@@ -132,7 +132,7 @@ def test_drifting_chains_start_anywhere_stay_in_range_and_often_go_one_way() -> 
     assert all(chain.in_range for chain in chains)
     assert {value for chain in chains for value in chain.partial_values} == set(range(100))
     assert {step for chain in chains for step in chain.steps} == set(range(-5, 6)) - {0}
-    # Away from the ends, of five steps of one sign: two in six where the drift is uniform, else one in sixteen.
+    # Five steps of one sign, away from the ends: two in six chains that drift, one in sixteen of others.
     inner = [chain for chain in chains if 30 <= chain.start < 70]
     one_way = [chain for chain in inner if len({step > 0 for step in chain.steps}) == 1]
     assert 0.29 < len(one_way) / len(inner) < 0.38
